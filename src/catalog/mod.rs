@@ -1,0 +1,100 @@
+//! The catalog port: databases, tables and partitions as Glue knows them, and the values that travel through it.
+
+pub mod local;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::schema::Column;
+
+/// Free-form text properties of a table or partition.
+pub type Parameters = BTreeMap<String, String>;
+
+/// A table's two-part name, `database.name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// Database, lower case.
+    pub database: String,
+    /// Table, lower case.
+    pub name: String,
+}
+
+/// A table as the catalog holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: TableName,
+    /// Columns that the files hold.
+    pub columns: Vec<Column>,
+    /// Partition keys, in path order.
+    pub partition_keys: Vec<Column>,
+    /// URL of the table's root, with a trailing slash.
+    pub location: String,
+    /// Table properties.
+    pub parameters: Parameters,
+    /// The catalog's version of this table: grows with every update, from 1. Ignored by `create_table`.
+    pub version: u64,
+}
+
+/// One partition as the catalog holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// One value a key, unescaped, in the order of the table's keys.
+    pub values: Vec<String>,
+    /// URL of the live generation's folder, with a trailing slash.
+    pub location: String,
+    /// The columns that the partition's files really have.
+    pub columns: Vec<Column>,
+    /// Partition properties, `lakebed.*` among them.
+    pub parameters: Parameters,
+}
+
+/// What a batch call says of one entry that it refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryError {
+    /// The partition it is about.
+    pub values: Vec<String>,
+    /// Why it was refused.
+    pub message: String,
+}
+
+/// The Data Catalog: Glue, or the embedded one.
+///
+/// Batch calls answer for each entry on its own, as Glue does inside an HTTP 200: an `Ok` with entries in it is a partial failure.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Creates a database; one that exists already is left as it is.
+    async fn ensure_database(&self, database: &str) -> Result<()>;
+
+    /// The table, or `None` if there is no such table.
+    async fn table(&self, name: &TableName) -> Result<Option<Table>>;
+
+    /// All tables, ordered by name.
+    async fn tables(&self) -> Result<Vec<Table>>;
+
+    /// Creates a table. A table of that name that exists already is a `Conflict`.
+    async fn create_table(&self, table: &Table) -> Result<()>;
+
+    /// Replaces the table's definition if its version is still `table.version`; otherwise a `Conflict`.
+    async fn update_table(&self, table: &Table) -> Result<()>;
+
+    /// All partitions of a table, ordered by values.
+    async fn partitions(&self, name: &TableName) -> Result<Vec<Partition>>;
+
+    /// Those of the partitions asked for that exist.
+    async fn get_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>>;
+
+    /// Creates partitions; one that exists already is an entry error.
+    async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>>;
+
+    /// Replaces partitions whole; one that does not exist is an entry error.
+    async fn update_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>>;
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.database, self.name)
+    }
+}

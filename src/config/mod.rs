@@ -1,0 +1,157 @@
+//! What the user wrote, resolved into what the program needs; all validation happens here and none of the I/O.
+
+pub mod location;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use regex::Regex;
+
+use crate::catalog::TableName;
+use crate::landing::prefix::Prefix;
+pub use location::Location;
+
+/// A whole `lakebed.toml`, resolved.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Settings of the lake.
+    pub lake: Lake,
+    /// The managed tables, in the file's order.
+    pub tables: Vec<TableConfig>,
+}
+
+/// `[lake]`.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    /// Where ledgers, queue, quarantine and the embedded catalog are.
+    pub state: Location,
+    /// Which catalog the tables are registered in.
+    pub catalog: CatalogKind,
+    /// Hard cap for buffers, bytes.
+    pub memory: u64,
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// How long a retired generation stays.
+    pub grace: TimeDelta,
+}
+
+/// `catalog = "…"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatalogKind {
+    /// The embedded catalog, `catalog.db` in the state folder.
+    Local,
+}
+
+/// `[[table]]`.
+#[derive(Debug, Clone)]
+pub struct TableConfig {
+    /// `database.name`.
+    pub name: TableName,
+    /// The prefix that Firehose writes to.
+    pub landing: Location,
+    /// Firehose's prefix expression, below `landing`.
+    pub prefix: Prefix,
+    /// Firehose's error prefix expression; what lies there is never data.
+    pub error_prefix: Option<Prefix>,
+    /// The stream's CustomTimeZone: the zone of the time in paths and names.
+    pub timezone: Tz,
+    /// What an object holds.
+    pub format: Format,
+    /// The records are in this array of each document.
+    pub unwrap: Option<String>,
+    /// The table's root.
+    pub location: Location,
+    /// The folder with the table's migrations.
+    pub migrations: PathBuf,
+    /// Partition keys and the expression that gives each its value, in path order.
+    pub partition_by: Vec<(String, Prefix)>,
+    /// How long after its end an hour closes.
+    pub close_after: TimeDelta,
+    /// How far back a run looks for landed objects.
+    pub lookback: TimeDelta,
+    /// Unknown fields.
+    pub new_columns: NewColumns,
+    /// Merge settings.
+    pub merge: Merge,
+    /// Rules by column name.
+    pub rules: BTreeMap<String, ColumnRules>,
+    /// Share of a landed object's records that may be quarantined; above it the whole object is set aside. 0 to 1.
+    pub max_ratio: f64,
+}
+
+/// `format = "…"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON documents, concatenated or delimited.
+    Json,
+}
+
+/// `[table.evolution] new_columns = "…"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewColumns {
+    /// Into the map column `rescued`, as JSON text.
+    Rescue,
+    /// Left out.
+    Ignore,
+    /// The record is quarantined.
+    Reject,
+}
+
+/// `[table.merge]`.
+#[derive(Debug, Clone)]
+pub struct Merge {
+    /// A merged file is closed once it has about this many bytes.
+    pub target_file_size: u64,
+    /// A row group is closed once it has about this many bytes, encoded.
+    pub row_group_size: u64,
+    /// Columns that the rows of a partition are ordered by.
+    pub sort_by: Vec<String>,
+    /// Columns that say that two rows are the same event; the first one stays.
+    pub deduplicate_by: Vec<String>,
+    /// Parquet codec.
+    pub compression: Compression,
+}
+
+/// `compression = "…"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard: the default.
+    Zstd,
+    /// Snappy, which Redshift Spectrum documents.
+    Snappy,
+}
+
+/// `[table.columns.<name>]`.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnRules {
+    /// Another place in the record: keys from the top.
+    pub from: Option<Vec<String>>,
+    /// Null and missing are refused.
+    pub required: bool,
+    /// Smallest value, inclusive, of a numeric column.
+    pub min: Option<f64>,
+    /// Largest value, inclusive, of a numeric column.
+    pub max: Option<f64>,
+    /// What a text must match somewhere; anchor it with `^` and `$` for the whole.
+    pub pattern: Option<Regex>,
+    /// The only texts or numbers (as text) allowed.
+    pub allowed: Option<Vec<String>>,
+    /// Most characters of a text.
+    pub max_length: Option<usize>,
+    /// What happens to a value that breaks a rule.
+    pub on_fail: OnFail,
+}
+
+/// `on_fail = "…"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFail {
+    /// The record goes to the quarantine.
+    #[default]
+    Quarantine,
+    /// The value becomes null.
+    Null,
+    /// The value stays and is counted.
+    Warn,
+}

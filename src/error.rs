@@ -1,0 +1,73 @@
+//! The one error type: a kind that says what the caller can do, and a sentence that says what happened and what to do next.
+
+use std::fmt;
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line or the configuration is wrong; running again without a change fails again.
+    Config,
+    /// Something outside could not be reached or refused the request; the same run may succeed later.
+    Unavailable,
+    /// Somebody else changed the same thing at the same time; the next run sees the new state.
+    Conflict,
+    /// The data is not what it has to be; a person must look at it.
+    Data,
+    /// A check of lakebed's own failed. Nothing was committed.
+    Internal,
+}
+
+/// A failure, told in one sentence for people.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind`; `message` is lower-case, names the object, hour or table, and says what to do next.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Wrong usage or configuration.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(Kind::Config, message)
+    }
+
+    /// A store, a file or a service that did not answer as it should.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable, message)
+    }
+
+    /// A lost race.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
+    }
+
+    /// Data that a person must look at.
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::new(Kind::Data, message)
+    }
+
+    /// A broken promise inside lakebed.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,22 @@
+//! What Firehose landed: prefix expressions, arrival hours, and the discovery of objects.
+
+pub mod prefix;
+
+use std::collections::BTreeMap;
+
+use crate::hour::Hour;
+
+/// One file that Firehose landed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandedObject {
+    /// Key relative to the landing location.
+    pub key: String,
+    /// The store's entity tag at discovery.
+    pub etag: String,
+    /// Bytes as stored.
+    pub size: u64,
+    /// The UTC hour in its path or name: when Firehose received its oldest record.
+    pub hour: Hour,
+    /// Values of `!{partitionKeyFromQuery:…}` read back from the path.
+    pub path_values: BTreeMap<String, String>,
+}

@@ -1,0 +1,129 @@
+//! Opens the object stores behind locations, and creates objects that tell by name which attempt they belong to.
+
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutPayload};
+use url::Url;
+
+use crate::config::Location;
+use crate::error::{Error, Result};
+
+/// A location opened: its store, and the URL its objects have. Paths are relative to the location.
+#[derive(Debug, Clone)]
+pub struct Root {
+    store: Arc<dyn ObjectStore>,
+    url: Url,
+}
+
+/// What [`Root::create`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The object did not exist; now it does.
+    Yes,
+    /// Somebody created it before.
+    AlreadyThere,
+}
+
+impl Root {
+    /// Opens a location that is read only; it must exist.
+    ///
+    /// # Errors
+    /// `Config` if there is no such folder or the scheme is not served.
+    pub fn existing(location: &Location, what: &str) -> Result<Self> {
+        let folder = local_folder(location, what)?;
+        if !folder.is_dir() {
+            return Err(Error::config(format!("{what} `{}` is not a folder; create it or correct the configuration", folder.display())));
+        }
+        Self::local(location, &folder)
+    }
+
+    /// Opens a location that is written to; a missing local folder is made.
+    ///
+    /// # Errors
+    /// `Config` for a scheme that is not served, `Unavailable` if the folder cannot be made.
+    pub fn created(location: &Location, what: &str) -> Result<Self> {
+        let folder = local_folder(location, what)?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| Error::unavailable(format!("cannot create {what} `{}`: {e}; check its path and permissions", folder.display())))?;
+        Self::local(location, &folder)
+    }
+
+    /// A store in memory, for tests.
+    pub fn in_memory() -> Self {
+        Self { store: Arc::new(InMemory::new()), url: Url::parse("memory:///").expect("a constant URL") }
+    }
+
+    fn local(location: &Location, folder: &std::path::Path) -> Result<Self> {
+        let store = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|e| Error::unavailable(format!("cannot open folder `{}`: {e}", folder.display())))?;
+        Ok(Self { store: Arc::new(store), url: location.url().clone() })
+    }
+
+    /// The store; paths in it are relative to the location.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The absolute URL of a path in this location.
+    pub fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// The path of a URL that lies in this location.
+    pub fn path_of<'a>(&self, url: &'a str) -> Option<&'a str> {
+        url.strip_prefix(self.url.as_str())
+    }
+
+    /// Creates an object if there is none of that name.
+    ///
+    /// The bytes are first written under the name of `attempt` and then linked into place, so that what a killed process
+    /// leaves says whose it is.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be written.
+    pub async fn create(&self, path: &str, bytes: Vec<u8>, attempt: &str) -> Result<Created> {
+        let target = parse(path)?;
+        let own = parse(&format!("{path}.{attempt}"))?;
+        let failed = |e: object_store::Error| {
+            Error::unavailable(format!("cannot write {}: {e}; free space or fix permissions, then run again", self.url_of(path)))
+        };
+        self.store.put(&own, PutPayload::from(bytes)).await.map_err(failed)?;
+        let linked = self.store.copy_opts(&own, &target, CopyOptions::new().with_mode(CopyMode::Create)).await;
+        self.store.delete(&own).await.map_err(failed)?;
+        match linked {
+            Ok(()) => Ok(Created::Yes),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// The whole object, or `None` if there is none.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be read.
+    pub async fn read(&self, path: &str) -> Result<Option<bytes::Bytes>> {
+        let failed = |e| Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", self.url_of(path)));
+        match self.store.get(&parse(path)?).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(failed(e)),
+        }
+    }
+}
+
+/// A path as object stores know it, from text that is already in that form (`Path::from` would escape it a second time).
+///
+/// # Errors
+/// `Data` if the text has empty, `.` or `..` parts or control characters.
+pub fn parse(path: &str) -> Result<Path> {
+    Path::parse(path).map_err(|e| Error::data(format!("`{path}` cannot be the key of an object: {e}")))
+}
+
+fn local_folder(location: &Location, what: &str) -> Result<std::path::PathBuf> {
+    location.folder().ok_or_else(|| {
+        Error::config(format!("{what} `{location}` is in a bucket; this version works on local folders only, so use a folder here"))
+    })
+}
