@@ -1,9 +1,11 @@
 //! lakebed keeps plain Parquet tables complete, right-sized and correct, from what Amazon Data Firehose lands.
 
 pub mod catalog;
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod hour;
 pub mod landing;
+pub mod layout;
 pub mod schema;
 pub mod store;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -91,6 +92,7 @@ impl Root {
             Error::unavailable(format!("cannot write {}: {e}; free space or fix permissions, then run again", self.url_of(path)))
         };
         self.store.put(&own, PutPayload::from(bytes)).await.map_err(failed)?;
+        self.persist(&format!("{path}.{attempt}"))?;
         let linked = self.store.copy_opts(&own, &target, CopyOptions::new().with_mode(CopyMode::Create)).await;
         self.store.delete(&own).await.map_err(failed)?;
         match linked {
@@ -98,6 +100,50 @@ impl Root {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
             Err(e) => Err(failed(e)),
         }
+    }
+
+    /// Makes sure that an object survives a power cut: on a local disk its bytes are flushed, elsewhere that is the store's promise.
+    ///
+    /// # Errors
+    /// `Unavailable` if the disk cannot be written.
+    pub fn persist(&self, path: &str) -> Result<()> {
+        let Ok(folder) = self.url.to_file_path() else { return Ok(()) };
+        let flushed = std::fs::File::open(folder.join(path)).and_then(|file| file.sync_all());
+        flushed.map_err(|e| Error::unavailable(format!("cannot flush {} to disk: {e}; run again", self.url_of(path))))
+    }
+
+    /// Removes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be written.
+    pub async fn remove(&self, path: &str) -> Result<()> {
+        match self.store.delete(&parse(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(Error::unavailable(format!("cannot remove {}: {e}", self.url_of(path)))),
+        }
+    }
+
+    /// Removes all objects of a folder, and on a local disk the folder itself. Only for folders that one attempt alone wrote.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be read or written.
+    pub async fn remove_folder(&self, folder: &str) -> Result<()> {
+        let prefix = parse(folder.trim_end_matches('/'))?;
+        let failed = |e| Error::unavailable(format!("cannot remove {}: {e}", self.url_of(folder)));
+        let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
+        for object in objects {
+            self.store.delete(&object.location).await.map_err(failed)?;
+        }
+        if let Ok(local) = self.url.to_file_path() {
+            // An upload that was cut off leaves a file that listings do not show.
+            match std::fs::remove_dir_all(local.join(folder)) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::unavailable(format!("cannot remove {}: {e}", self.url_of(folder))));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The whole object, or `None` if there is none.

@@ -1,5 +1,6 @@
 //! The catalog port: databases, tables and partitions as Glue knows them, and the values that travel through it.
 
+pub mod limits;
 pub mod local;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,34 @@ pub trait Catalog: Send + Sync {
 
     /// Replaces partitions whole; one that does not exist is an entry error.
     async fn update_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>>;
+}
+
+impl TableName {
+    /// Reads `database.name`.
+    ///
+    /// # Errors
+    /// `Config` if the text is not two names of lower-case letters, digits and `_`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let valid = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        match text.split_once('.') {
+            Some((database, name)) if valid(database) && valid(name) => Ok(Self { database: database.into(), name: name.into() }),
+            _ => Err(crate::error::Error::config(format!(
+                "`{text}` is not a table name; write database.table in lower-case letters, digits and _"
+            ))),
+        }
+    }
+}
+
+impl serde::Serialize for TableName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for TableName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&<String as serde::Deserialize>::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }
 
 impl std::fmt::Display for TableName {

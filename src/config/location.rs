@@ -23,7 +23,14 @@ impl Location {
         match text.split_once("://") {
             Some(("s3" | "file", _)) => {
                 let slashed = if text.ends_with('/') { text.to_string() } else { format!("{text}/") };
-                Url::parse(&slashed).map(Self).map_err(|e| Error::config(format!("location `{text}` is not a URL: {e}")))
+                let url = Url::parse(&slashed).map_err(|e| Error::config(format!("location `{text}` is not a URL: {e}")))?;
+                let named = if url.scheme() == "s3" { url.has_host() } else { url.to_file_path().is_ok() };
+                if !named || url.query().is_some() || url.fragment().is_some() {
+                    return Err(Error::config(format!(
+                        "location `{text}` must be like s3://bucket/folder/ or file:///folder/, without ? and #"
+                    )));
+                }
+                Ok(Self(url))
             }
             Some((scheme, _)) => Err(Error::config(format!("location `{text}` has the scheme `{scheme}`; use a folder, file:// or s3://"))),
             None => Self::of_folder(&base.join(text)),
@@ -88,7 +95,9 @@ mod tests {
         assert_eq!(at("landed"), "file:///etl/jobs/landed/");
         assert_eq!(at("../lake/./clicks/"), "file:///etl/lake/clicks/");
         assert_eq!(at("s3://acme-raw/clicks"), "s3://acme-raw/clicks/");
-        assert!(Location::parse("gs://acme", Path::new("/")).is_err());
+        for wrong in ["", "gs://acme", "s3:///clicks", "file://clicks/", "s3://acme/a?b", "s3://acme/a#1"] {
+            assert!(Location::parse(wrong, Path::new("/")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

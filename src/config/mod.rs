@@ -1,17 +1,52 @@
 //! What the user wrote, resolved into what the program needs; all validation happens here and none of the I/O.
 
+mod choices;
+mod keys;
 pub mod location;
+mod partition_by;
+mod places;
+mod raw;
+mod resolve;
+mod rules;
+mod table;
+mod units;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use regex::Regex;
 
 use crate::catalog::TableName;
+use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
 pub use location::Location;
+pub use table::table_name;
+
+/// Reads the configuration file; relative paths in it start at its folder. The only I/O of this module.
+///
+/// # Errors
+/// `Config` if there is no such file or what it says is wrong.
+pub fn read(path: &Path) -> Result<Config> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::config(format!(
+            "there is no `{shown}`; this command needs `lakebed.toml`: run it in the folder that has it, or name another file with --config"
+        )),
+        _ => Error::config(format!("cannot read `{shown}`: {e}; make it a readable text file, or name another with --config")),
+    })?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    load(&text, base, &|name| std::env::var(name).ok()).map_err(|e| Error::config(format!("{shown}: {e}")))
+}
+
+/// Resolves the text of a `lakebed.toml` that lies in the folder `base`; `env` gives the values of `${NAME}`.
+///
+/// # Errors
+/// `Config`, naming the key or the table, and what is allowed there.
+pub fn load(text: &str, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config> {
+    resolve::config(keys::read(text, env)?, base)
+}
 
 /// A whole `lakebed.toml`, resolved.
 #[derive(Debug, Clone)]
@@ -71,6 +106,10 @@ pub struct TableConfig {
     pub close_after: TimeDelta,
     /// How far back a run looks for landed objects.
     pub lookback: TimeDelta,
+    /// Firehose's own cadence; a longer gap between objects is reported.
+    pub expect_every: Option<TimeDelta>,
+    /// Who reads the table.
+    pub consumers: BTreeSet<Consumer>,
     /// Unknown fields.
     pub new_columns: NewColumns,
     /// Merge settings.
@@ -79,6 +118,17 @@ pub struct TableConfig {
     pub rules: BTreeMap<String, ColumnRules>,
     /// Share of a landed object's records that may be quarantined; above it the whole object is set aside. 0 to 1.
     pub max_ratio: f64,
+}
+
+/// One of `consumers = […]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consumer {
+    /// Amazon Athena.
+    Athena,
+    /// Amazon QuickSight, through Athena.
+    QuickSight,
+    /// Redshift Spectrum: no Zstandard, fewer schema changes.
+    Spectrum,
 }
 
 /// `format = "…"`.
@@ -155,3 +205,6 @@ pub enum OnFail {
     /// The value stays and is counted.
     Warn,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! What Firehose landed: prefix expressions, arrival hours, and the discovery of objects.
 
+pub mod arrival;
+pub mod discover;
+mod matching;
+mod path_time;
 pub mod prefix;
+mod timestamp;
 
 use std::collections::BTreeMap;
 

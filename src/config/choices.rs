@@ -1,0 +1,82 @@
+//! Settings that are one word out of a few: what this version takes, and what later versions will.
+
+use super::keys::proposal;
+use super::{CatalogKind, Compression, Consumer, Format, NewColumns, OnFail};
+use crate::error::{Error, Result};
+
+/// The words of one setting.
+pub(super) struct Words<T: 'static> {
+    /// The setting's key.
+    key: &'static str,
+    now: &'static [(&'static str, T)],
+    /// Words of later versions, and what to do until then.
+    later: &'static [(&'static str, &'static str)],
+}
+
+impl<T: Copy> Words<T> {
+    /// The meaning of `word`.
+    pub(super) fn choose(&self, word: &str) -> Result<T> {
+        let key = self.key;
+        if let Some((_, meaning)) = self.now.iter().find(|(name, _)| *name == word) {
+            return Ok(*meaning);
+        }
+        if let Some((_, instead)) = self.later.iter().find(|(name, _)| *name == word) {
+            return Err(later(&format!("{key} = \"{word}\""), instead));
+        }
+        let names: Vec<&str> = self.now.iter().map(|(name, _)| *name).collect();
+        Err(Error::config(format!("{key} = \"{word}\" is not known; {}", proposal(word, &names))))
+    }
+
+    /// The meaning of what the user wrote, or of the first word.
+    pub(super) fn or_first(&self, word: Option<&str>) -> Result<T> {
+        self.choose(word.unwrap_or(self.now[0].0))
+    }
+}
+
+/// The refusal of what a later version will do.
+pub(super) fn later(what: &str, instead: &str) -> Error {
+    Error::config(format!("{what} is not in this version yet; {instead}"))
+}
+
+pub(super) const CATALOG: Words<CatalogKind> = Words {
+    key: "catalog",
+    now: &[("local", CatalogKind::Local)],
+    later: &[("glue", "use \"local\", the embedded catalog in the state folder")],
+};
+
+pub(super) const FORMAT: Words<Format> = Words {
+    key: "format",
+    now: &[("json", Format::Json)],
+    later: &[
+        ("snowplow-tsv", "land the Analytics SDK's JSON and use \"json\""),
+        ("cloudwatch-logs", "let Firehose decompress and extract the messages, and use \"json\""),
+        ("parquet", "turn record format conversion off in Firehose and use \"json\""),
+    ],
+};
+
+pub(super) const NEW_COLUMNS: Words<NewColumns> = Words {
+    key: "evolution.new_columns",
+    now: &[("rescue", NewColumns::Rescue), ("ignore", NewColumns::Ignore), ("reject", NewColumns::Reject)],
+    later: &[("add", "use \"rescue\", and add the column with a migration")],
+};
+
+pub(super) const TYPE_CONFLICT: Words<()> = Words {
+    key: "evolution.type_conflict",
+    now: &[("quarantine", ())],
+    later: &[
+        ("widen", "use \"quarantine\", widen the column with a migration and redrive"),
+        ("rescue", "use \"quarantine\", and redrive after a migration"),
+    ],
+};
+
+pub(super) const COMPRESSION: Words<Compression> =
+    Words { key: "merge.compression", now: &[("zstd", Compression::Zstd), ("snappy", Compression::Snappy)], later: &[] };
+
+pub(super) const CONSUMERS: Words<Consumer> = Words {
+    key: "consumers",
+    now: &[("athena", Consumer::Athena), ("quicksight", Consumer::QuickSight), ("spectrum", Consumer::Spectrum)],
+    later: &[],
+};
+
+pub(super) const ON_FAIL: Words<OnFail> =
+    Words { key: "on_fail", now: &[("quarantine", OnFail::Quarantine), ("null", OnFail::Null), ("warn", OnFail::Warn)], later: &[] };

@@ -1,0 +1,61 @@
+//! What the user wrote, turned into what the program needs: the lake, and the tables as a whole.
+
+use std::path::Path;
+
+use chrono::TimeDelta;
+
+use super::choices::{CATALOG, later};
+use super::raw::{RawConfig, RawLake};
+use super::{Config, Lake, Location, TableConfig, places, table};
+use crate::error::{Error, Result};
+
+const MEMORY: u64 = 2 << 30;
+
+pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
+    if raw.events.is_some() {
+        return Err(later("[events]", "remove the section, and read the events in the log"));
+    }
+    if raw.table.is_empty() {
+        return Err(Error::config("no table is configured; add a [[table]] with name, landing and location"));
+    }
+    let lake = lake(&raw.lake, base)?;
+    let tables: Vec<TableConfig> = raw
+        .table
+        .iter()
+        .map(|raw| table::resolve(raw, base).map_err(|e| Error::config(format!("table `{}`: {e}", raw.name))))
+        .collect::<Result<_>>()?;
+    check_names(&tables)?;
+    places::check(&lake.state, &tables)?;
+    Ok(Config { lake, tables })
+}
+
+fn lake(raw: &RawLake, base: &Path) -> Result<Lake> {
+    let threads = match raw.threads.unwrap_or(0) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    Ok(Lake {
+        state: Location::parse(raw.state.as_deref().unwrap_or(".lakebed/"), base)?,
+        catalog: CATALOG.or_first(raw.catalog.as_deref())?,
+        memory: raw.memory.map_or(MEMORY, |size| size.0),
+        threads,
+        grace: raw.grace.map_or(TimeDelta::hours(24), |grace| grace.0),
+    })
+}
+
+/// A table's quarantine is a table too, under a name of its own.
+fn check_names(tables: &[TableConfig]) -> Result<()> {
+    for (index, table) in tables.iter().enumerate() {
+        if tables[..index].iter().any(|other| other.name == table.name) {
+            return Err(Error::config(format!("table `{}` is configured twice; give one of them another name", table.name)));
+        }
+        let quarantine = format!("{}_quarantine", table.name);
+        if tables.iter().any(|other| other.name.to_string() == quarantine) {
+            return Err(Error::config(format!(
+                "table `{quarantine}` has the name of the quarantine of `{}`; give it another name",
+                table.name
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! `[[table]]`: one managed table.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use super::choices::{COMPRESSION, CONSUMERS, FORMAT, NEW_COLUMNS, TYPE_CONFLICT, later};
+use super::keys::nearest;
+use super::raw::{RawMerge, RawTable};
+use super::units::Duration;
+use super::{Compression, Consumer, Location, Merge, TableConfig, partition_by, rules};
+use crate::catalog::TableName;
+use crate::error::{Error, Result};
+use crate::landing::prefix::Prefix;
+
+/// Firehose's own, and the only one that a stream has without an error prefix.
+const PREFIX: &str = "!{timestamp:yyyy/MM/dd/HH}/";
+const TARGET_FILE_SIZE: u64 = 512 << 20;
+const ROW_GROUP_SIZE: u64 = 128 << 20;
+
+pub(super) fn resolve(raw: &RawTable, base: &Path) -> Result<TableConfig> {
+    let name = table_name(&raw.name)?;
+    let prefix = prefix(raw.prefix.as_deref().unwrap_or(PREFIX))?;
+    let consumers = consumers(raw.consumers.as_deref())?;
+    refuse_later(raw)?;
+    Ok(TableConfig {
+        landing: Location::parse(&raw.landing, base).map_err(|e| Error::config(format!("`landing`: {e}")))?,
+        error_prefix: raw.error_prefix.as_deref().map(|text| error_prefix(text, &prefix)).transpose()?,
+        timezone: timezone(raw.timezone.as_deref().unwrap_or("UTC"))?,
+        format: FORMAT.or_first(raw.format.as_deref())?,
+        unwrap: unwrap(raw.unwrap.as_deref())?,
+        location: Location::parse(&raw.location, base).map_err(|e| Error::config(format!("`location`: {e}")))?,
+        migrations: base.join(raw.migrations.clone().unwrap_or_else(|| format!("migrations/{name}"))),
+        partition_by: partition_by::resolve(raw.partition_by.as_deref(), &prefix)?,
+        close_after: positive("close_after", raw.close_after)?.unwrap_or(TimeDelta::minutes(20)),
+        lookback: positive("lookback", raw.lookback)?.unwrap_or(TimeDelta::hours(48)),
+        expect_every: positive("expect_every", raw.expect_every)?,
+        new_columns: NEW_COLUMNS.or_first(raw.evolution.new_columns.as_deref())?,
+        merge: merge(&raw.merge, &consumers)?,
+        rules: rules::resolve(&raw.columns)?,
+        max_ratio: max_ratio(raw.quarantine.max_ratio)?,
+        name,
+        prefix,
+        consumers,
+    })
+}
+
+/// A table's name from `database.table`.
+///
+/// # Errors
+/// `Config` unless both parts are lower-case letters, digits and `_`, at most 255 of them (Glue's limit).
+pub fn table_name(text: &str) -> Result<TableName> {
+    match text.split_once('.') {
+        Some((database, name)) if is_name(database) && is_name(name) => {
+            Ok(TableName { database: database.to_string(), name: name.to_string() })
+        }
+        _ => Err(Error::config(format!(
+            "`{text}` is not a table's name; write database.table in lower-case letters, digits and `_`, such as shop.clicks"
+        ))),
+    }
+}
+
+/// True for the names that Glue, Athena and Hive all take without quoting or folding.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn refuse_later(raw: &RawTable) -> Result<()> {
+    if let Some(time) = raw.time.as_deref().filter(|time| *time != "arrival") {
+        return Err(later(&format!("time = \"{time}\", rows by a column's time,"), "use \"arrival\""));
+    }
+    TYPE_CONFLICT.or_first(raw.evolution.type_conflict.as_deref())
+}
+
+fn prefix(text: &str) -> Result<Prefix> {
+    let wrong = |clause: String| Err(Error::config(format!("`prefix` \"{text}\" {clause}")));
+    let prefix = Prefix::parse(text).map_err(|e| Error::config(format!("`prefix`: {e}")))?;
+    if !prefix.columns().is_empty() {
+        return wrong("has !{column:…}, which is for partition_by: a path holds no values of records; leave it out".to_string());
+    }
+    if prefix.has_error_type() {
+        return wrong("has !{firehose:error-output-type}, which is for `error_prefix`; leave it out".to_string());
+    }
+    if let Some(key) = prefix.key_without_end() {
+        return wrong(format!("has nothing behind the partition key `{key}` that ends its value; put a `/` there, in Firehose too"));
+    }
+    Ok(prefix)
+}
+
+fn error_prefix(text: &str, prefix: &Prefix) -> Result<Prefix> {
+    let wrong = |clause: &str| Err(Error::config(format!("`error_prefix` \"{text}\" {clause}")));
+    let errors = Prefix::parse(text).map_err(|e| Error::config(format!("`error_prefix`: {e}")))?;
+    if text.is_empty() {
+        return wrong("is empty; leave it out, or write where Firehose puts errors");
+    }
+    if !errors.columns().is_empty() || !errors.path_keys().is_empty() {
+        return wrong("has a partition key, which Firehose does not allow there; leave it out");
+    }
+    if !errors.is_literal() && !errors.has_error_type() {
+        return wrong("has expressions without !{firehose:error-output-type}, which Firehose demands there; add it");
+    }
+    if errors.covers(&prefix.example()) {
+        return wrong(&format!(
+            "covers what `prefix` \"{}\" lands, so that all data would be taken for errors; correct one of them",
+            prefix.text()
+        ));
+    }
+    Ok(errors)
+}
+
+fn timezone(text: &str) -> Result<Tz> {
+    text.parse().map_err(|_| {
+        let names = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let hint =
+            nearest(text, names).map_or("write one such as UTC or Europe/Berlin".to_string(), |name| format!("did you mean `{name}`?"));
+        Error::config(format!("timezone \"{text}\" is not an IANA time zone; {hint}"))
+    })
+}
+
+fn unwrap(text: Option<&str>) -> Result<Option<String>> {
+    match text {
+        Some("") => Err(Error::config("`unwrap` is empty; name the field that holds the records, or leave it out")),
+        text => Ok(text.map(str::to_string)),
+    }
+}
+
+fn positive(key: &str, duration: Option<Duration>) -> Result<Option<TimeDelta>> {
+    match duration {
+        Some(Duration(span)) if span <= TimeDelta::zero() => {
+            Err(Error::config(format!("`{key}` must be longer than nothing, such as \"1m\"")))
+        }
+        other => Ok(other.map(|duration| duration.0)),
+    }
+}
+
+fn consumers(words: Option<&[String]>) -> Result<BTreeSet<Consumer>> {
+    words.map_or(Ok(BTreeSet::from([Consumer::Athena])), |words| words.iter().map(|word| CONSUMERS.choose(word)).collect())
+}
+
+fn merge(raw: &RawMerge, consumers: &BTreeSet<Consumer>) -> Result<Merge> {
+    let target_file_size = raw.target_file_size.map_or(TARGET_FILE_SIZE, |size| size.0);
+    let row_group_size = raw.row_group_size.map_or(ROW_GROUP_SIZE.min(target_file_size), |size| size.0);
+    if row_group_size > target_file_size {
+        return Err(Error::config(format!(
+            "merge.row_group_size ({row_group_size} bytes) is above merge.target_file_size ({target_file_size} bytes); make it smaller"
+        )));
+    }
+    Ok(Merge {
+        target_file_size,
+        row_group_size,
+        sort_by: columns("merge.sort_by", &raw.sort_by)?,
+        deduplicate_by: columns("merge.deduplicate_by", &raw.deduplicate_by)?,
+        compression: compression(raw.compression.as_deref(), consumers)?,
+    })
+}
+
+fn columns(key: &str, names: &[String]) -> Result<Vec<String>> {
+    for (index, name) in names.iter().enumerate() {
+        if !is_name(name) {
+            return Err(Error::config(format!("{key} names `{name}`; columns have lower-case letters, digits and `_` only")));
+        }
+        if names[..index].contains(name) {
+            return Err(Error::config(format!("{key} names `{name}` twice; leave one out")));
+        }
+    }
+    Ok(names.to_vec())
+}
+
+fn compression(word: Option<&str>, consumers: &BTreeSet<Consumer>) -> Result<Compression> {
+    let spectrum = consumers.contains(&Consumer::Spectrum);
+    let chosen = word.map(|word| COMPRESSION.choose(word)).transpose()?;
+    match (chosen, spectrum) {
+        (Some(Compression::Zstd), true) => Err(Error::config(
+            "merge.compression = \"zstd\" does not go with the consumer \"spectrum\": Redshift Spectrum documents gzip, snappy and bzip2 \
+             only; use \"snappy\" or leave it out",
+        )),
+        (Some(chosen), _) => Ok(chosen),
+        (None, true) => Ok(Compression::Snappy),
+        (None, false) => Ok(Compression::Zstd),
+    }
+}
+
+fn max_ratio(ratio: Option<f64>) -> Result<f64> {
+    let ratio = ratio.unwrap_or(0.5);
+    if (0.0..=1.0).contains(&ratio) {
+        return Ok(ratio);
+    }
+    Err(Error::config(format!("quarantine.max_ratio is {ratio}; it is a share, from 0 to 1")))
+}

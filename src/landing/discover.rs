@@ -1,0 +1,393 @@
+//! Finds the objects that landed in a span of hours, by listing the prefix tree and pruning what cannot lead there.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ListResult, ObjectMeta, ObjectStore};
+
+use super::LandedObject;
+use super::arrival::{Arrival, arrival, is_error_output};
+use super::matching::depth;
+use super::prefix::{Prefix, TimeField};
+use crate::config::TableConfig;
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::store::Root;
+
+/// What lies in a landing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Discovery {
+    /// The objects of the hours asked for, ordered by hour and key.
+    pub objects: Vec<LandedObject>,
+    /// Keys, or `/`-ended folders, that fit neither prefix: the first 20 by name. They are not read, so they are to be reported.
+    pub unknown: Vec<String>,
+    /// How many of them there are.
+    pub unknown_count: u64,
+}
+
+const UNKNOWN_NAMED: usize = 20;
+
+/// List requests on their way at the same time.
+const CONCURRENT: usize = 16;
+
+/// Finds the objects of the hours `from` to `to`, both included; `root` is the table's landing.
+///
+/// Folders are listed one level at a time, only where their name can lead to these hours; from the level that fixes the day
+/// on, everything below comes in one flat listing. So the number of requests grows with the days asked for and not with
+/// the years that lie there, and no hour has a request of its own. Error output, hidden names (a part that starts with `.`
+/// or `_`, unless the prefix says so), unfinished uploads (`name#1`) and folder markers are left out.
+///
+/// # Errors
+/// `Unavailable` if the landing cannot be listed.
+pub async fn discover(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<Discovery> {
+    let window = Window::new(table, from, to);
+    let found = walk(root.store().as_ref(), &window).await.map_err(|e| {
+        Error::unavailable(format!(
+            "cannot list {}, the landing of table `{}`: {e}; run again once it can be read",
+            table.landing, table.name
+        ))
+    })?;
+    Ok(found.finish())
+}
+
+async fn walk(store: &dyn ObjectStore, window: &Window<'_>) -> Result<Found, object_store::Error> {
+    let mut found = Found::default();
+    let (mut level, mut flat) = (Vec::new(), Vec::new());
+    sort_out(window.start()?, window, &mut level, &mut flat, &mut found);
+    while !level.is_empty() {
+        let requests =
+            stream::iter(level.drain(..).map(|folder: Option<Path>| async move { store.list_with_delimiter(folder.as_ref()).await }));
+        let listed: Vec<ListResult> = requests.buffer_unordered(CONCURRENT).try_collect().await?;
+        for result in listed {
+            result.objects.iter().for_each(|meta| found.take(meta, window));
+            result.common_prefixes.into_iter().for_each(|folder| sort_out(Some(folder), window, &mut level, &mut flat, &mut found));
+        }
+    }
+    let mut objects = stream::iter(flat).map(|folder: Option<Path>| store.list(folder.as_ref())).flatten_unordered(CONCURRENT);
+    while let Some(meta) = objects.try_next().await? {
+        found.take(&meta, window);
+    }
+    drop(objects);
+    Ok(found)
+}
+
+/// Puts a folder (`None` is the landing itself) where its [`Step`] says.
+fn sort_out(path: Option<Path>, window: &Window<'_>, level: &mut Vec<Option<Path>>, flat: &mut Vec<Option<Path>>, found: &mut Found) {
+    let folder = path.as_ref().map_or(String::new(), |path| format!("{path}/"));
+    match window.step(&folder) {
+        Step::Descend => level.push(path),
+        Step::ListAll => flat.push(path),
+        Step::Skip => {}
+        Step::Unknown => found.note_unknown(folder),
+    }
+}
+
+/// What to do with a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// List one level; the folders below say more about the time.
+    Descend,
+    /// List everything below at once.
+    ListAll,
+    /// Nothing of these hours, or nothing to be read, is in it.
+    Skip,
+    /// Neither prefix leads here.
+    Unknown,
+}
+
+/// The hours asked for, and what decides which keys belong to them.
+struct Window<'a> {
+    table: &'a TableConfig,
+    from: Hour,
+    to: Hour,
+    /// The hours that folders may be of.
+    folders: (Hour, Hour),
+}
+
+impl<'a> Window<'a> {
+    fn new(table: &'a TableConfig, from: Hour, to: Hour) -> Self {
+        // Where the hour is the name's, and the path's day that of the oldest record, the two may lie on both sides of midnight.
+        let slack = if table.prefix.time_fields().contains(&TimeField::Hour) { TimeDelta::zero() } else { TimeDelta::hours(1) };
+        let folders = (Hour::of(from.start() - slack), Hour::of(to.start() + slack));
+        Self { table, from, to, folders }
+    }
+
+    fn prefix(&self) -> &Prefix {
+        &self.table.prefix
+    }
+
+    /// The deepest folder that all keys of the prefix lie in.
+    fn start(&self) -> Result<Option<Path>, object_store::path::Error> {
+        let folder = self.prefix().literal_folder();
+        if folder.is_empty() { Ok(None) } else { Path::parse(folder).map(Some) }
+    }
+
+    fn step(&self, folder: &str) -> Step {
+        let errors = self.table.error_prefix.as_ref();
+        if is_hidden(folder, self.prefix()) || is_error_output(folder, self.prefix(), errors) {
+            return Step::Skip;
+        }
+        let Some(time) = self.prefix().match_folder(folder) else {
+            return if errors.is_some_and(|errors| errors.may_cover(folder)) { Step::Skip } else { Step::Unknown };
+        };
+        match time.hour_range(self.table.timezone) {
+            Some((first, last)) if last < self.folders.0 || self.folders.1 < first => Step::Skip,
+            _ if time.fixes_day() || !self.prefix().has_time_below(depth(folder)) => Step::ListAll,
+            _ => Step::Descend,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    objects: Vec<LandedObject>,
+    unknown: BTreeSet<String>,
+    unknown_count: u64,
+}
+
+impl Found {
+    fn take(&mut self, meta: &ObjectMeta, window: &Window<'_>) {
+        let key = meta.location.as_ref();
+        if is_hidden(key, window.prefix()) || is_unfinished(key) || is_folder_marker(meta, window.prefix()) {
+            return;
+        }
+        match arrival(key, window.prefix(), window.table.error_prefix.as_ref(), window.table.timezone) {
+            Arrival::Landed { hour, values } if window.from <= hour && hour <= window.to => {
+                self.objects.push(LandedObject { key: key.to_string(), etag: etag(meta), size: meta.size, hour, path_values: values })
+            }
+            Arrival::Landed { .. } | Arrival::ErrorOutput => {}
+            Arrival::Unknown => self.note_unknown(key.to_string()),
+        }
+    }
+
+    /// Keeps the first few by name, so that a landing full of strangers costs no memory and is told the same way each time.
+    fn note_unknown(&mut self, path: String) {
+        self.unknown_count += 1;
+        self.unknown.insert(path);
+        if self.unknown.len() > UNKNOWN_NAMED {
+            self.unknown.pop_last();
+        }
+    }
+
+    fn finish(mut self) -> Discovery {
+        self.objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+        Discovery { objects: self.objects, unknown: self.unknown.into_iter().collect(), unknown_count: self.unknown_count }
+    }
+}
+
+/// Athena and Hive take such names for hidden, too.
+fn is_hidden(path: &str, prefix: &Prefix) -> bool {
+    path.split('/').enumerate().any(|(index, part)| part.starts_with(['.', '_']) && !prefix.names_hidden(index))
+}
+
+/// The name under which a local store writes before it renames.
+fn is_unfinished(key: &str) -> bool {
+    key.rsplit_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// An empty object that stands for a folder: Hadoop's `x_$folder$`, or the console's `x/`, whose slash the store takes off.
+fn is_folder_marker(meta: &ObjectMeta, prefix: &Prefix) -> bool {
+    let key = meta.location.as_ref();
+    let stands_for_folder = || prefix.match_key(key).is_none() && prefix.match_folder(&format!("{key}/")).is_some();
+    meta.size == 0 && (key.ends_with("_$folder$") || stands_for_folder())
+}
+
+/// The store's entity tag; for a store that has none, what changes when the object does.
+fn etag(meta: &ObjectMeta) -> String {
+    meta.e_tag.clone().unwrap_or_else(|| format!("{}-{}", meta.size, meta.last_modified.timestamp_micros()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store;
+    use async_trait::async_trait;
+    use chrono::DateTime;
+    use futures::stream::BoxStream;
+    use object_store::memory::InMemory;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, MultipartUpload, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    };
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn table(settings: &str) -> TableConfig {
+        let text = format!("[[table]]\nname = \"shop.clicks\"\nlanding = \"landed\"\nlocation = \"lake\"\n{settings}");
+        crate::config::load(&text, std::path::Path::new("/etl"), &|_| None).unwrap().tables.remove(0)
+    }
+
+    fn hour(text: &str) -> Hour {
+        text.parse().unwrap()
+    }
+
+    async fn check(settings: &str, keys: &[&str], span: (&str, &str), expected: &str) {
+        let root = Root::in_memory();
+        for key in keys {
+            let bytes = if key.ends_with('$') || !key.contains("clicks") { "" } else { "{}" };
+            root.store().put(&store::parse(key).unwrap(), PutPayload::from(bytes)).await.unwrap();
+        }
+        let found = discover(&root, &table(settings), hour(span.0), hour(span.1)).await.unwrap();
+        let objects = found.objects.iter().map(|object| format!("{} {}", object.hour, object.key));
+        let unknown = found.unknown.iter().map(|path| format!("? {path}"));
+        assert_eq!(objects.chain(unknown).collect::<Vec<_>>().join("\n"), expected);
+        assert_eq!(found.unknown_count, found.unknown.len() as u64);
+        assert!(found.objects.iter().all(|object| object.size == 2 && !object.etag.is_empty()));
+    }
+
+    #[tokio::test]
+    async fn finds_the_hours_asked_for_and_reports_strangers() {
+        let keys = [
+            "2025/11/19/14/clicks-0",
+            "2026/11/19/13/clicks-1",
+            "2026/11/19/14/clicks-3",
+            "2026/11/19/14/clicks-2",
+            "2026/11/19/15/clicks-4",
+            "2026/11/19/16/clicks-5",
+            "2026/11/19/clicks-lost",
+            "2026/11/19/14/deep/clicks-6",
+            "2026/11/19/14/.clicks-7",
+            "2026/11/19/14/_temporary/clicks-8",
+            "2026/11/19/14/clicks-9#12",
+            "2026/11/19/14_$folder$",
+            "2026/11/19/14",
+            "errors/processing-failed/2026/11/19/14/clicks-10",
+            "errors/other/clicks-11",
+            "exports/clicks-12",
+            "clicks.readme",
+            "_SUCCESS",
+        ];
+        let settings = "error_prefix = \"errors/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/\"";
+        let expected = "2026-11-19T14 2026/11/19/14/clicks-2\n\
+                        2026-11-19T14 2026/11/19/14/clicks-3\n\
+                        2026-11-19T15 2026/11/19/15/clicks-4\n\
+                        ? 2026/11/19/14/deep/clicks-6\n\
+                        ? 2026/11/19/clicks-lost\n\
+                        ? clicks.readme\n\
+                        ? exports/";
+        check(settings, &keys, ("2026-11-19T14", "2026-11-19T15"), expected).await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_before_the_time_is_entered_directly() {
+        let keys = ["_raw/clicks/2026-11-19/14-clicks-1", "_raw/orders/2026-11-19/14-clicks-2", "other/clicks"];
+        let expected = "2026-11-19T14 _raw/clicks/2026-11-19/14-clicks-1";
+        check("prefix = \"_raw/clicks/!{timestamp:yyyy-MM-dd/HH}-\"", &keys, ("2026-11-19T14", "2026-11-19T14"), expected).await;
+    }
+
+    #[tokio::test]
+    async fn the_name_tells_the_hour_where_the_path_does_not() {
+        let name = |time: &str| format!("clicks-1-{time}-a9fa96af-e4e4-409f-bac3-1f804714faaa.gz");
+        // The second object's buffer was opened before midnight and named after it.
+        let keys = [
+            format!("2026/11/19/{}", name("2026-11-19-14-05-09")),
+            format!("2026/11/19/{}", name("2026-11-20-00-00-01")),
+            format!("2026/11/18/{}", name("2026-11-18-14-05-09")),
+        ];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let expected = format!("2026-11-20T00 {}", keys[1]);
+        check("prefix = \"!{timestamp:yyyy/MM/dd}/\"", &keys, ("2026-11-20T00", "2026-11-20T05"), &expected).await;
+        let keys = [format!("c=7/{}", name("2026-11-19-14-05-09")), "c=7/2026/11/19/14/clicks-2".to_string()];
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let expected = format!("2026-11-19T14 {}\n2026-11-19T14 {}", keys[1], keys[0]);
+        check("prefix = \"c=!{partitionKeyFromQuery:c}/\"", &keys, ("2026-11-19T00", "2026-11-19T23"), &expected).await;
+    }
+
+    #[tokio::test]
+    async fn a_zone_moves_the_days_that_are_listed() {
+        let keys = ["2026/11/19/23/clicks-1", "2026/11/20/00/clicks-2", "2026/11/20/08/clicks-3", "2026/11/20/09/clicks-4"];
+        let expected = "2026-11-19T14 2026/11/19/23/clicks-1\n\
+                        2026-11-19T15 2026/11/20/00/clicks-2\n\
+                        2026-11-19T23 2026/11/20/08/clicks-3";
+        check("timezone = \"Asia/Tokyo\"", &keys, ("2026-11-19T14", "2026-11-19T23"), expected).await;
+    }
+
+    #[tokio::test]
+    async fn strangers_are_counted_and_the_first_named() {
+        let root = Root::in_memory();
+        for number in 0..50 {
+            root.store().put(&store::parse(&format!("strange-{number:02}")).unwrap(), PutPayload::from("{}")).await.unwrap();
+        }
+        let found = discover(&root, &table(""), hour("2026-11-19T14"), hour("2026-11-19T14")).await.unwrap();
+        assert_eq!((found.unknown.len(), found.unknown_count), (20, 50));
+        assert_eq!(found.unknown.last().map(String::as_str), Some("strange-19"));
+    }
+
+    #[tokio::test]
+    async fn a_local_folder_is_read_like_a_bucket() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::existing(&crate::config::Location::of_folder(folder.path()).unwrap(), "landing").unwrap();
+        let settings = table("prefix = \"c=!{partitionKeyFromQuery:c}/!{timestamp:yyyy/MM/dd/HH}/\"");
+        let span = (hour("2026-11-19T14"), hour("2026-11-19T14"));
+        assert_eq!(discover(&root, &settings, span.0, span.1).await.unwrap(), Discovery::default());
+        std::fs::create_dir_all(folder.path().join("c=a b+%20é/2026/11/19/14")).unwrap();
+        std::fs::write(folder.path().join("c=a b+%20é/2026/11/19/14/clicks-1"), "{}").unwrap();
+        let found = discover(&root, &settings, span.0, span.1).await.unwrap();
+        let [object] = found.objects.as_slice() else { panic!("{found:?}") };
+        assert_eq!(object.path_values["c"], "a b+%20é");
+        assert_eq!(root.read(&object.key).await.unwrap().unwrap(), "{}");
+    }
+
+    /// Counts list requests.
+    #[derive(Debug)]
+    struct Counting(InMemory, AtomicUsize);
+
+    impl std::fmt::Display for Counting {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    type Stored<T> = object_store::Result<T>;
+
+    #[async_trait]
+    impl ObjectStore for Counting {
+        async fn put_opts(&self, at: &Path, bytes: PutPayload, options: PutOptions) -> Stored<PutResult> {
+            self.0.put_opts(at, bytes, options).await
+        }
+
+        async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Stored<Box<dyn MultipartUpload>> {
+            self.0.put_multipart_opts(at, options).await
+        }
+
+        async fn get_opts(&self, at: &Path, options: GetOptions) -> Stored<GetResult> {
+            self.0.get_opts(at, options).await
+        }
+
+        fn delete_stream(&self, paths: BoxStream<'static, Stored<Path>>) -> BoxStream<'static, Stored<Path>> {
+            self.0.delete_stream(paths)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Stored<ObjectMeta>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Stored<ListResult> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Stored<()> {
+            self.0.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn years_of_data_cost_a_handful_of_requests() {
+        let store = Arc::new(Counting(InMemory::new(), AtomicUsize::new(0)));
+        let start = "2023-01-01T00:00:00Z".parse::<DateTime<chrono::Utc>>().unwrap();
+        for hours in (0..4 * 365 * 24).step_by(4) {
+            let at = start + TimeDelta::hours(hours);
+            let key = format!("{}/clicks-1", at.format("%Y/%m/%d/%H"));
+            store.put(&store::parse(&key).unwrap(), PutPayload::from("{}")).await.unwrap();
+        }
+        let table = table("");
+        let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
+        let found = walk(store.as_ref(), &window).await.unwrap().finish();
+        assert_eq!((found.objects.len(), found.unknown_count), (12, 0));
+        // The root, a year, a month, and three days.
+        assert_eq!(store.1.load(Ordering::Relaxed), 6);
+    }
+}

@@ -1,0 +1,242 @@
+//! Every path that lakebed writes, formatted and parsed in one place.
+//!
+//! Paths are relative to the table's location or to the state location and already in the form that object stores use.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::TableName;
+use crate::error::{Error, Result};
+
+/// The name of the embedded catalog's file in the state location.
+pub const CATALOG_FILE: &str = "catalog.db";
+
+/// The value that Hive writes in paths for null and for the empty text.
+pub const DEFAULT_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// One partition: its keys and their values, in path order. Text form: `year=2026/month=11`, values escaped as Hive does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartitionId(Vec<PartitionValue>);
+
+/// One key of a partition and its unescaped value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartitionValue {
+    /// The partition key, lower case.
+    pub key: String,
+    /// The value, unescaped.
+    pub value: String,
+}
+
+impl PartitionId {
+    /// A partition from its keys and values; an empty value becomes [`DEFAULT_PARTITION`], as in Hive.
+    pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
+        let stored = |value: String| if value.is_empty() { DEFAULT_PARTITION.to_string() } else { value };
+        Self(values.into_iter().map(|(key, value)| PartitionValue { key, value: stored(value) }).collect())
+    }
+
+    /// Keys and values, in path order.
+    pub fn entries(&self) -> &[PartitionValue] {
+        &self.0
+    }
+
+    /// The values alone, in the order of the table's keys, as catalogs store them.
+    pub fn values(&self) -> Vec<String> {
+        self.0.iter().map(|entry| entry.value.clone()).collect()
+    }
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, PartitionValue { key, value }) in self.0.iter().enumerate() {
+            let slash = if index == 0 { "" } else { "/" };
+            write!(f, "{slash}{key}={}", escape(value))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for PartitionId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let entry = |part: &str| {
+            let (key, value) = part.split_once('=')?;
+            (!key.is_empty()).then(|| Some(PartitionValue { key: key.to_string(), value: unescape(value)? }))?
+        };
+        let values: Option<Vec<_>> = text.split('/').map(entry).collect();
+        values.map(Self).ok_or_else(|| Error::data(format!("`{text}` is not a partition path; it has the form key=value/key=value")))
+    }
+}
+
+/// One complete, immutable set of files of a partition. Text form: `g00000003-<attempt>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationId {
+    /// The ledger version that the generation was written for.
+    pub number: u64,
+    /// The ULID of the attempt that wrote it.
+    pub attempt: String,
+}
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "g{:08}-{}", self.number, self.attempt)
+    }
+}
+
+impl FromStr for GenerationId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts = text.strip_prefix('g').and_then(|rest| rest.split_once('-'));
+        let parsed = parts.and_then(|(digits, attempt)| {
+            let well_formed = digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_digit()) && attempt.len() == 26;
+            well_formed.then(|| digits.parse().ok())?.map(|number| Self { number, attempt: attempt.to_string() })
+        });
+        parsed.ok_or_else(|| Error::data(format!("`{text}` is not the name of a generation; it has the form g00000001-<attempt>")))
+    }
+}
+
+impl Serialize for GenerationId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for GenerationId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The folder of a generation, below the table's location.
+pub fn generation_folder(partition: &PartitionId, generation: &GenerationId) -> String {
+    format!("{partition}/{generation}/")
+}
+
+/// The folder of a generation of the quarantine, below the state location.
+pub fn quarantine_folder(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
+    format!("quarantine/{table}/{partition}/{generation}/")
+}
+
+/// The root of a table's quarantine, below the state location.
+pub fn quarantine_root(table: &TableName) -> String {
+    format!("quarantine/{table}/")
+}
+
+/// The name of the table that the quarantine of `table` is registered as.
+pub fn quarantine_table(table: &TableName) -> TableName {
+    TableName { database: table.database.clone(), name: format!("{}_quarantine", table.name) }
+}
+
+/// The name of a generation's file, counted from 0.
+pub fn part_file(index: usize) -> String {
+    format!("part-{index:05}.parquet")
+}
+
+/// The folder of all ledgers of a table, below the state location.
+pub fn ledger_root(table: &TableName) -> String {
+    format!("ledger/{table}/")
+}
+
+/// The key of one ledger version, below the state location.
+pub fn ledger_key(table: &TableName, partition: &PartitionId, version: u64) -> String {
+    format!("ledger/{table}/{partition}/{version:020}.json")
+}
+
+/// The partition and version that a ledger key names, or `None` for other objects (a dead attempt's, for example).
+pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u64)> {
+    let (partition, file) = key.strip_prefix(&ledger_root(table))?.rsplit_once('/')?;
+    let digits = file.strip_suffix(".json")?;
+    if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some((partition.parse().ok()?, digits.parse().ok()?))
+}
+
+/// The folder that a merge of one attempt may spill to, below a local state location.
+pub fn spill_folder(attempt: &str) -> String {
+    format!("spill/{attempt}/")
+}
+
+/// True for the characters that Hive's `FileUtils.makePartName` escapes (reference: Trino's `Partitions`, the same list).
+fn needs_escape(c: char) -> bool {
+    matches!(c, '\0'..='\x1f' | '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '\x7f' | '{' | '[' | ']' | '^')
+}
+
+fn escape(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if needs_escape(c) {
+            out.push_str(&format!("%{:02X}", c as u32));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn table() -> TableName {
+        TableName { database: "shop".into(), name: "clicks".into() }
+    }
+
+    fn partition() -> impl Strategy<Value = PartitionId> {
+        proptest::collection::vec(("[a-z_][a-z0-9_]{0,8}", any::<String>()), 1..5).prop_map(PartitionId::new)
+    }
+
+    proptest! {
+        #[test]
+        fn a_partition_reads_back_from_its_path(id in partition()) {
+            let path = id.to_string();
+            prop_assert!(object_store::path::Path::parse(&path).is_ok(), "{}", path);
+            prop_assert_eq!(path.parse::<PartitionId>().unwrap(), id);
+        }
+
+        #[test]
+        fn a_ledger_key_reads_back(id in partition(), version in any::<u64>()) {
+            let key = ledger_key(&table(), &id, version);
+            prop_assert_eq!(parse_ledger_key(&table(), &key), Some((id, version)));
+        }
+
+        #[test]
+        fn a_generation_reads_back(number in any::<u64>(), id in any::<u128>()) {
+            let generation = GenerationId { number, attempt: ulid::Ulid::from(id).to_string() };
+            prop_assert_eq!(generation.to_string().parse::<GenerationId>().unwrap(), generation);
+        }
+    }
+
+    #[test]
+    fn escapes_as_hive_does() {
+        let id = PartitionId::new([("page".to_string(), "a/b=c é}".to_string()), ("hour".to_string(), String::new())]);
+        assert_eq!(id.to_string(), "page=a%2Fb%3Dc é}/hour=__HIVE_DEFAULT_PARTITION__");
+    }
+
+    #[test]
+    fn what_a_dead_attempt_left_is_no_version() {
+        for key in ["ledger/shop.clicks/day=1/00000000000000000001.json.01J00000000000000000000000", "ledger/shop.clicks/day=1/1.json"] {
+            assert_eq!(parse_ledger_key(&table(), key), None, "{key}");
+        }
+    }
+}
