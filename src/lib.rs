@@ -8,4 +8,5 @@ pub mod hour;
 pub mod landing;
 pub mod layout;
 pub mod schema;
+pub mod standardize;
 pub mod store;

@@ -1,0 +1,515 @@
+//! One JSON record into the column builders, driven by the table's schema; what does not fit is taken back whole.
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::columns::{Builder, Values};
+use super::plan::{FieldPlan, Node, ObjectPlan, Plan};
+use super::reject::{Code, Reason};
+use super::scalar;
+use super::scan::{Cursor, Syntax, Text, unescape};
+use crate::config::{NewColumns, OnFail};
+use crate::schema::HiveType;
+
+/// Deepest nesting of a record; the type grammar allows no more than this either.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a record did not become a row.
+#[derive(Debug)]
+pub enum Fail {
+    /// It is not JSON from here on.
+    Syntax(Syntax),
+    /// It is JSON and does not fit the table.
+    Value(Box<Reason>),
+}
+
+impl From<Syntax> for Fail {
+    fn from(syntax: Syntax) -> Self {
+        Self::Syntax(syntax)
+    }
+}
+
+/// One step of the way to the value that is being read, for messages and for names of rescued fields.
+#[derive(Debug, Clone)]
+enum Step<'p> {
+    Key(&'p str),
+    Element(usize),
+    Entry,
+}
+
+/// Decodes records into builders, one row a record.
+#[derive(Debug)]
+pub struct Decoder<'p> {
+    plan: &'p Plan,
+    /// Rows finished so far.
+    pub rows: usize,
+    /// Values that broke a rule whose `on_fail` is `warn` or `null`.
+    pub warned: u64,
+    columns: Vec<Builder>,
+    path: Vec<Step<'p>>,
+    unknown: Unknown,
+    open: Vec<u8>,
+    text: Vec<u8>,
+}
+
+/// The unknown fields of the record that is being read: ranges of their names in `names`, of their values in the object.
+#[derive(Debug, Default)]
+struct Unknown {
+    names: Vec<u8>,
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl<'p> Decoder<'p> {
+    /// A decoder without rows.
+    pub fn new(plan: &'p Plan) -> Self {
+        let columns = plan.schema.fields().iter().map(|field| Builder::new(field.data_type())).collect();
+        Self { plan, rows: 0, warned: 0, columns, path: Vec::new(), unknown: Unknown::default(), open: Vec::new(), text: Vec::new() }
+    }
+
+    /// The finished rows as columns, leaving the decoder without rows.
+    pub fn finish(&mut self) -> Result<Vec<arrow::array::ArrayRef>, arrow::error::ArrowError> {
+        self.rows = 0;
+        self.columns.iter_mut().map(Builder::finish).collect()
+    }
+
+    /// Decodes the object that begins at `start` into one row and says where it ends.
+    ///
+    /// # Errors
+    /// The record is not JSON or does not fit the table; no trace of it is left in the builders.
+    pub fn record(&mut self, bytes: &[u8], start: usize) -> Result<usize, Fail> {
+        let mut columns = std::mem::take(&mut self.columns);
+        let mut cursor = Cursor::new(bytes, start + 1);
+        let done = self.row(&mut cursor, &mut columns);
+        if done.is_ok() {
+            self.rows += 1;
+        } else {
+            columns.iter_mut().for_each(|column| column.truncate(self.rows));
+        }
+        self.columns = columns;
+        self.path.clear();
+        self.unknown.names.clear();
+        self.unknown.fields.clear();
+        done.map(|()| cursor.pos)
+    }
+
+    /// Takes the last row back.
+    pub fn take_back(&mut self) {
+        self.rows -= 1;
+        self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+    }
+
+    fn row(&mut self, cursor: &mut Cursor<'_>, columns: &mut [Builder]) -> Result<(), Fail> {
+        let plan = self.plan;
+        self.members(cursor, &plan.root, columns, self.rows, true)?;
+        if let Some(rescued) = plan.rescued {
+            self.unknown.append_to(cursor.bytes, &mut columns[rescued]);
+        }
+        for column in columns.iter_mut().filter(|column| column.len() == self.rows) {
+            column.push_null();
+        }
+        self.check_rules(columns)
+    }
+
+    fn check_rules(&mut self, columns: &mut [Builder]) -> Result<(), Fail> {
+        for rule in &self.plan.rules {
+            let Some(broken) = rule.broken(&columns[rule.column]) else { continue };
+            match rule.on_fail {
+                OnFail::Quarantine => {
+                    let column = self.plan.schema.field(rule.column).name();
+                    return Err(Fail::Value(Box::new(Reason::new(Code::Rule, column, format!("breaks the rule {broken}")))));
+                }
+                OnFail::Null => {
+                    columns[rule.column].truncate(self.rows);
+                    columns[rule.column].push_null();
+                    self.warned += 1;
+                }
+                OnFail::Warn => self.warned += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the members of an object into the builders of `out`, which have `row` values each; the cursor is behind the `{`.
+    ///
+    /// Of two members with the same name the first one counts; the other is treated as an unknown field, so that it is kept.
+    /// Where `keep_unknown` is false another reading of the same object keeps them.
+    fn members(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        plan: &'p ObjectPlan,
+        out: &mut [Builder],
+        row: usize,
+        keep_unknown: bool,
+    ) -> Result<(), Fail> {
+        cursor.skip_space();
+        if cursor.eat(b'}') {
+            return Ok(());
+        }
+        let mut expected = 0;
+        loop {
+            let key = cursor.key()?;
+            let found = if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw, expected) };
+            match found.map(|index| (index, &plan.fields[index])) {
+                Some((index, field)) if !field.targets.iter().any(|(target, _)| out[*target].len() > row) => {
+                    expected = index + 1;
+                    self.path.push(Step::Key(&field.key));
+                    self.member(cursor, field, out, row, keep_unknown)?;
+                    self.path.pop();
+                }
+                _ => self.unknown(cursor, key, keep_unknown)?,
+            }
+            cursor.skip_space();
+            if cursor.eat(b',') {
+                cursor.skip_space();
+            } else if cursor.eat(b'}') {
+                return Ok(());
+            } else {
+                return Ok(cursor.fail("`,` or `}`")?);
+            }
+        }
+    }
+
+    fn find_escaped(&mut self, plan: &ObjectPlan, key: Text<'_>) -> Option<usize> {
+        self.text.clear();
+        unescape(key.raw, &mut self.text).ok()?;
+        plan.find(&self.text, 0)
+    }
+
+    /// Reads the value of a known key into each of its builders.
+    fn member(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        field: &'p FieldPlan,
+        out: &mut [Builder],
+        row: usize,
+        keep_unknown: bool,
+    ) -> Result<(), Fail> {
+        let start = cursor.pos;
+        for (index, (target, node)) in field.targets.iter().enumerate() {
+            cursor.pos = start;
+            // Unknown fields inside the value are kept by its first reading alone.
+            self.value(cursor, node, &mut out[*target], keep_unknown && index == 0)?;
+        }
+        let Some(below) = &field.below else { return Ok(()) };
+        cursor.pos = start;
+        match cursor.peek() {
+            Some(b'{') => {
+                cursor.pos += 1;
+                self.members(cursor, below, out, row, keep_unknown && field.targets.is_empty())
+            }
+            Some(b'n') => Ok(cursor.word("null")?),
+            _ => self.mismatch(cursor, "an object"),
+        }
+    }
+
+    /// Passes over a value that no column takes, and keeps it if unknown fields are kept.
+    fn unknown(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>, keep: bool) -> Result<(), Fail> {
+        let start = cursor.pos;
+        let depth = cursor.skip_value(&mut self.open)? + self.path.len() + 1;
+        if depth > MAX_DEPTH {
+            return self.refuse(Code::TooDeep, format!("nests deeper than {MAX_DEPTH} levels"));
+        }
+        if !keep || self.plan.new_columns == NewColumns::Ignore {
+            return Ok(());
+        }
+        let begin = self.unknown.names.len();
+        self.write_path();
+        if unescape(key.raw, &mut self.unknown.names).is_err() {
+            return self.refuse(Code::NotText, "a name holds half of a surrogate pair, which has no UTF-8 form".into());
+        }
+        let name = begin..self.unknown.names.len();
+        if self.plan.new_columns == NewColumns::Reject {
+            let name = String::from_utf8_lossy(&self.unknown.names[name]).into_owned();
+            return Err(Fail::Value(Box::new(Reason::new(Code::UnknownField, &name, "is no column of the table".into()))));
+        }
+        self.unknown.fields.push((name, start..cursor.pos));
+        Ok(())
+    }
+
+    /// Writes the way to the object that is being read as the beginning of an unknown field's name: `items[3].`
+    fn write_path(&mut self) {
+        let names = &mut self.unknown.names;
+        for step in &self.path {
+            match step {
+                Step::Key(key) => {
+                    names.extend_from_slice(key.as_bytes());
+                    names.push(b'.');
+                }
+                Step::Element(index) => {
+                    names.pop();
+                    names.extend_from_slice(format!("[{index}].").as_bytes());
+                }
+                Step::Entry => {
+                    names.pop();
+                    names.extend_from_slice(b"{}.");
+                }
+            }
+        }
+    }
+
+    /// The way to the value that is being read, for messages: `items[].price`. It never holds a key that is data.
+    fn place(&self) -> String {
+        let mut place = String::new();
+        for step in &self.path {
+            match step {
+                Step::Key(key) if place.is_empty() => place.push_str(key),
+                Step::Key(key) => place.extend([".", key]),
+                Step::Element(_) => place.push_str("[]"),
+                Step::Entry => place.push_str("{}"),
+            }
+        }
+        place
+    }
+
+    fn refuse<T>(&self, code: Code, detail: String) -> Result<T, Fail> {
+        Err(Fail::Value(Box::new(Reason::new(code, &self.place(), detail))))
+    }
+
+    /// Refuses the value at the cursor for its kind; if it is no JSON value at all, that is the reason.
+    fn mismatch<T>(&mut self, cursor: &mut Cursor<'_>, wanted: &str) -> Result<T, Fail> {
+        let found = match cursor.peek() {
+            Some(b'"') => "a text",
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
+        };
+        cursor.skip_value(&mut self.open)?;
+        self.refuse(Code::Type, format!("holds {found} where {wanted} is needed"))
+    }
+
+    /// Reads one value into one builder.
+    fn value(&mut self, cursor: &mut Cursor<'_>, node: &'p Node, out: &mut Builder, keep: bool) -> Result<(), Fail> {
+        if cursor.peek() == Some(b'n') {
+            cursor.word("null")?;
+            out.push_null();
+            return Ok(());
+        }
+        let row = out.len();
+        match (node, &mut out.values) {
+            (Node::Scalar(hive), _) => return self.scalar(cursor, hive, out),
+            (Node::List(node), Values::List { items, .. }) => {
+                if !cursor.eat(b'[') {
+                    return self.mismatch(cursor, "an array");
+                }
+                self.elements(cursor, node, items, keep)?;
+            }
+            (Node::Map(key, node), Values::Map { keys, values, offsets }) => {
+                if !cursor.eat(b'{') {
+                    return self.mismatch(cursor, "an object");
+                }
+                let first = offsets.last().map_or(0, |&at| usize::try_from(at).unwrap_or(0));
+                self.entries(cursor, key, node, (keys, values, first), keep)?;
+            }
+            (Node::Struct(plan), Values::Struct { fields }) => {
+                if !cursor.eat(b'{') {
+                    return self.mismatch(cursor, "an object");
+                }
+                self.members(cursor, plan, fields, row, keep)?;
+                fields.iter_mut().filter(|field| field.len() == row).for_each(Builder::push_null);
+            }
+            _ => unreachable!("plan and builders are made from the same schema"),
+        }
+        out.close();
+        Ok(())
+    }
+
+    /// Reads the elements of an array; the cursor is behind the `[`.
+    fn elements(&mut self, cursor: &mut Cursor<'_>, node: &'p Node, items: &mut Builder, keep: bool) -> Result<(), Fail> {
+        cursor.skip_space();
+        if cursor.eat(b']') {
+            return Ok(());
+        }
+        for index in 0.. {
+            self.path.push(Step::Element(index));
+            self.value(cursor, node, items, keep)?;
+            self.path.pop();
+            cursor.skip_space();
+            if cursor.eat(b']') {
+                break;
+            }
+            if !cursor.eat(b',') {
+                return Ok(cursor.fail("`,` or `]`")?);
+            }
+            cursor.skip_space();
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a map, whose first one will be entry `first` of the builders; the cursor is behind the `{`.
+    ///
+    /// Of two entries with the same key the first one counts; the other is kept as an unknown field.
+    fn entries(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        key_type: &HiveType,
+        node: &'p Node,
+        (keys, values, first): (&mut Builder, &mut Builder, usize),
+        keep: bool,
+    ) -> Result<(), Fail> {
+        cursor.skip_space();
+        if cursor.eat(b'}') {
+            return Ok(());
+        }
+        loop {
+            let key = cursor.key()?;
+            self.path.push(Step::Entry);
+            self.typed_text(key, key_type, keys)?;
+            if keys.last_repeats(first) {
+                keys.truncate(keys.len() - 1);
+                self.path.pop();
+                self.unknown(cursor, key, keep)?;
+            } else {
+                self.value(cursor, node, values, keep)?;
+                self.path.pop();
+            }
+            cursor.skip_space();
+            if cursor.eat(b'}') {
+                return Ok(());
+            }
+            if !cursor.eat(b',') {
+                return Ok(cursor.fail("`,` or `}`")?);
+            }
+            cursor.skip_space();
+        }
+    }
+
+    /// Reads a value into a builder of a type without parts.
+    fn scalar(&mut self, cursor: &mut Cursor<'_>, hive: &HiveType, out: &mut Builder) -> Result<(), Fail> {
+        match (hive, cursor.peek()) {
+            (_, Some(b'"')) => {
+                let text = cursor.string()?;
+                self.typed_text(text, hive, out)
+            }
+            (HiveType::String | HiveType::Varchar(_) | HiveType::Char(_), _) => {
+                let start = cursor.pos;
+                if cursor.skip_value(&mut self.open)? + self.path.len() > MAX_DEPTH {
+                    return self.refuse(Code::TooDeep, format!("nests deeper than {MAX_DEPTH} levels"));
+                }
+                self.push_text(&cursor.bytes[start..cursor.pos], hive, out)
+            }
+            (HiveType::Boolean, Some(first @ (b't' | b'f'))) => {
+                cursor.word(if first == b't' { "true" } else { "false" })?;
+                self.push_typed(if first == b't' { "true" } else { "false" }, false, hive, out)
+            }
+            (HiveType::Boolean | HiveType::Binary | HiveType::Date, _) | (_, None | Some(b'{' | b'[' | b't' | b'f')) => {
+                self.mismatch(cursor, &format!("a value of type {hive}"))
+            }
+            _ => {
+                let number = cursor.number()?;
+                if *hive == HiveType::Timestamp {
+                    return self.push_epoch(number.text, number.integer, out);
+                }
+                self.push_typed(number.text, number.integer, hive, out)
+            }
+        }
+    }
+
+    /// Reads a JSON string into a builder of a type without parts.
+    fn typed_text(&mut self, text: Text<'_>, hive: &HiveType, out: &mut Builder) -> Result<(), Fail> {
+        if !text.escaped {
+            return self.push_text(text.raw, hive, out);
+        }
+        let mut scratch = std::mem::take(&mut self.text);
+        scratch.clear();
+        let done = match unescape(text.raw, &mut scratch) {
+            Ok(()) => self.push_text(&scratch, hive, out),
+            Err(_) => self.refuse(Code::NotText, "holds half of a surrogate pair, which has no UTF-8 form".into()),
+        };
+        self.text = scratch;
+        done
+    }
+
+    /// Appends a text to a text column, or what it stands for to another.
+    fn push_text(&mut self, text: &[u8], hive: &HiveType, out: &mut Builder) -> Result<(), Fail> {
+        match hive {
+            HiveType::String => out.push_bytes(text),
+            HiveType::Varchar(most) | HiveType::Char(most) => {
+                let characters = text.iter().filter(|b| !matches!(b, 0x80..=0xBF)).count();
+                if u32::try_from(characters).unwrap_or(u32::MAX) > *most {
+                    return self.refuse(Code::Type, format!("has {characters} characters, too many for {hive}"));
+                }
+                out.push_bytes(text);
+            }
+            HiveType::Binary => match STANDARD.decode(text) {
+                Ok(bytes) => out.push_bytes(&bytes),
+                Err(_) => return self.refuse(Code::Type, "is not base64, which binary needs".into()),
+            },
+            _ => {
+                let text = std::str::from_utf8(text).unwrap_or("");
+                let integer = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+                return self.push_typed(text, integer, hive, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn push_epoch(&mut self, text: &str, integer: bool, out: &mut Builder) -> Result<(), Fail> {
+        match (scalar::epoch(text, integer), &mut out.values) {
+            (Some(micros), Values::I64(v)) => v.push(micros),
+            _ => return self.refuse(Code::Type, "is a number too large for a time".into()),
+        }
+        out.present();
+        Ok(())
+    }
+
+    /// Appends the value that `text` stands for in a column that is neither text nor binary.
+    fn push_typed(&mut self, text: &str, integer: bool, hive: &HiveType, out: &mut Builder) -> Result<(), Fail> {
+        let whole = || scalar::integer(text, integer);
+        let pushed = match (&mut out.values, hive) {
+            (Values::Bool(v), _) => boolean(text).map(|value| v.push(value)),
+            (Values::I8(v), _) => whole().and_then(|value| i8::try_from(value).ok()).map(|value| v.push(value)),
+            (Values::I16(v), _) => whole().and_then(|value| i16::try_from(value).ok()).map(|value| v.push(value)),
+            (Values::I32(v), HiveType::Date) => scalar::date(text.as_bytes()).map(|value| v.push(value)),
+            (Values::I32(v), _) => whole().and_then(|value| i32::try_from(value).ok()).map(|value| v.push(value)),
+            (Values::I64(v), HiveType::Timestamp) => scalar::timestamp(text.as_bytes()).map(|value| v.push(value)),
+            (Values::I64(v), _) => whole().map(|value| v.push(value)),
+            (Values::I128(v), HiveType::Decimal(precision, scale)) => scalar::decimal(text, *precision, *scale).map(|value| v.push(value)),
+            #[expect(clippy::cast_possible_truncation, reason = "float columns round to the nearest float")]
+            (Values::F32(v), _) => scalar::float(text)
+                .filter(|value| value.is_infinite() || value.is_nan() || (*value as f32).is_finite())
+                .map(|value| v.push(value as f32)),
+            (Values::F64(v), _) => scalar::float(text).map(|value| v.push(value)),
+            _ => unreachable!("plan and builders are made from the same schema"),
+        };
+        if pushed.is_none() {
+            return self.refuse(Code::Type, format!("does not fit {hive} exactly"));
+        }
+        out.present();
+        Ok(())
+    }
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+impl Unknown {
+    /// Appends the fields as one map; a name that is there already gets `#2`, `#3`, … so that every key is unique.
+    fn append_to(&mut self, bytes: &[u8], map: &mut Builder) {
+        let Values::Map { keys, values, offsets } = &mut map.values else { unreachable!("rescued is a map") };
+        let first = offsets.last().map_or(0, |&at| usize::try_from(at).unwrap_or(0));
+        for (name, value) in &self.fields {
+            let name = &self.names[name.clone()];
+            keys.push_bytes(name);
+            for count in 2.. {
+                if !keys.last_repeats(first) {
+                    break;
+                }
+                keys.truncate(keys.len() - 1);
+                keys.push_bytes(&[name, format!("#{count}").as_bytes()].concat());
+            }
+            values.push_bytes(&bytes[value.clone()]);
+        }
+        map.close();
+    }
+}

@@ -1,0 +1,219 @@
+//! A landed object into rows of the table and rejected records, with every record accounted for.
+
+pub mod columns;
+pub mod decode;
+pub mod decompress;
+pub mod frame;
+pub mod plan;
+pub mod reject;
+pub mod rules;
+pub mod scalar;
+pub mod scan;
+
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use decode::{Decoder, Fail};
+use frame::Resync;
+pub use plan::Plan;
+use reject::{Code, Reason, Reject};
+use scan::Cursor;
+
+/// A batch is closed after this many rows, or this many bytes of records.
+const BATCH_ROWS: usize = 8192;
+const BATCH_BYTES: usize = 64 << 20;
+
+/// What one landed object became.
+#[derive(Debug)]
+pub struct Standardized {
+    /// The rows, in the order of the records.
+    pub batches: Vec<RecordBatch>,
+    /// The records that became no rows, in their order.
+    pub rejects: Vec<Reject>,
+    /// Records found; always the rows and the rejects together.
+    pub read: u64,
+    /// Values that broke a rule whose `on_fail` is `warn` or `null`.
+    pub warned: u64,
+    /// Why the object as a whole is not what it should be, if it is not.
+    pub damage: Option<Damage>,
+}
+
+/// What is wrong with a whole object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Damage {
+    /// It could not be read to its end; what could be read is in the rows.
+    Partly(String),
+    /// None of it became rows.
+    Rejected(String),
+}
+
+/// Standardizes one object from its bytes as stored. At most `limit` bytes are decompressed.
+///
+/// # Errors
+/// `Internal` if the columns could not be built. Bad input is no error: it comes back as rejects.
+pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardized> {
+    let read = decompress::decompress(stored.clone(), limit);
+    let mut reader = Reader::new(plan, &read.bytes);
+    reader.read_all()?;
+    let mut done = reader.done;
+    if let Some(why) = read.damage {
+        done.read += 1;
+        let reason = Reason::new(Code::DamagedObject, "", why.clone());
+        done.rejects.push(Reject { offset: read.bytes.len() as u64, raw: stored.to_vec(), reason });
+        done.damage = Some(if done.batches.is_empty() { Damage::Rejected(why) } else { Damage::Partly(why) });
+    } else if exceeds(&done, plan.max_ratio) {
+        return set_aside(plan, &read.bytes, &done);
+    }
+    Ok(done)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio")]
+fn exceeds(done: &Standardized, max_ratio: f64) -> bool {
+    done.read > 0 && done.rejects.len() as f64 / done.read as f64 > max_ratio
+}
+
+/// All records of the object as rejects: those that became rows too, so that the object can be redriven as a whole.
+fn set_aside(plan: &Plan, bytes: &[u8], done: &Standardized) -> Result<Standardized> {
+    let why = format!(
+        "{} of its {} records are bad, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then repair the hour",
+        done.rejects.len(),
+        done.read
+    );
+    let mut reader = Reader::new(plan, bytes);
+    reader.set_aside = true;
+    reader.read_all()?;
+    reader.done.damage = Some(Damage::Rejected(why));
+    Ok(reader.done)
+}
+
+/// Calls `each` with every JSON document of an object, of whatever kind; what is not JSON is passed over.
+pub fn documents(bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    let (mut resync, mut open) = (Resync::default(), Vec::new());
+    let mut pos = frame::skip_between(bytes, 0);
+    while pos < bytes.len() {
+        let mut cursor = Cursor::new(bytes, pos);
+        let end = match cursor.skip_value(&mut open) {
+            Ok(_) => {
+                each(&bytes[pos..cursor.pos]);
+                cursor.pos
+            }
+            Err(_) => resync.next(bytes, pos),
+        };
+        pos = frame::skip_between(bytes, end);
+    }
+}
+
+/// Reads the records of one object.
+struct Reader<'p, 'b> {
+    plan: &'p Plan,
+    bytes: &'b [u8],
+    /// The whole object is UTF-8, so that no record needs a look of its own.
+    is_text: bool,
+    /// Good records are rejected too.
+    set_aside: bool,
+    decoder: Decoder<'p>,
+    batch_start: usize,
+    resync: Resync,
+    open: Vec<u8>,
+    done: Standardized,
+}
+
+impl<'p, 'b> Reader<'p, 'b> {
+    fn new(plan: &'p Plan, bytes: &'b [u8]) -> Self {
+        let done = Standardized { batches: Vec::new(), rejects: Vec::new(), read: 0, warned: 0, damage: None };
+        let is_text = simdutf8::basic::from_utf8(bytes).is_ok();
+        let (resync, decoder) = (Resync::default(), Decoder::new(plan));
+        Self { plan, bytes, is_text, set_aside: false, decoder, batch_start: 0, resync, open: Vec::new(), done }
+    }
+
+    fn read_all(&mut self) -> Result<()> {
+        let mut pos = frame::skip_between(self.bytes, 0);
+        while pos < self.bytes.len() {
+            let end = self.record(pos);
+            self.done.read += 1;
+            if self.decoder.rows >= BATCH_ROWS || end - self.batch_start >= BATCH_BYTES {
+                self.close_batch(end)?;
+            }
+            pos = frame::skip_between(self.bytes, end);
+        }
+        self.close_batch(pos)?;
+        self.done.warned = self.decoder.warned;
+        Ok(())
+    }
+
+    /// Reads the record that begins at `start` into a row or a reject, and says where it ends.
+    fn record(&mut self, start: usize) -> usize {
+        if self.bytes[start] != b'{' {
+            return self.no_object(start);
+        }
+        match self.decoder.record(self.bytes, start) {
+            Ok(end) => {
+                self.accept(start..end);
+                end
+            }
+            Err(Fail::Value(reason)) => self.misfit(start, *reason),
+            Err(Fail::Syntax(syntax)) => self.malformed(start, &syntax),
+        }
+    }
+
+    fn accept(&mut self, record: Range<usize>) {
+        if !self.is_text && simdutf8::basic::from_utf8(&self.bytes[record.clone()]).is_err() {
+            self.decoder.take_back();
+            self.reject(record, Reason::new(Code::NotText, "", "the record is not UTF-8".into()));
+        } else if self.set_aside {
+            self.decoder.take_back();
+            self.reject(record, Reason::new(Code::SetAside, "", "the record is good; too many others of its object are not".into()));
+        }
+    }
+
+    /// Rejects a record that is JSON and does not fit. Its end is not known yet, as reading stopped at the value at fault.
+    fn misfit(&mut self, start: usize, reason: Reason) -> usize {
+        let mut cursor = Cursor::new(self.bytes, start);
+        match cursor.skip_value(&mut self.open) {
+            Ok(_) => {
+                self.reject(start..cursor.pos, reason);
+                cursor.pos
+            }
+            Err(syntax) => self.malformed(start, &syntax),
+        }
+    }
+
+    /// Rejects a document that is no object: another JSON value, or no JSON at all.
+    fn no_object(&mut self, start: usize) -> usize {
+        let mut cursor = Cursor::new(self.bytes, start);
+        match cursor.skip_value(&mut self.open) {
+            Ok(_) => {
+                let reason = Reason::new(Code::NotAnObject, "", "the document is JSON but no object, so it has no columns".into());
+                self.reject(start..cursor.pos, reason);
+                cursor.pos
+            }
+            Err(syntax) => self.malformed(start, &syntax),
+        }
+    }
+
+    fn malformed(&mut self, start: usize, syntax: &scan::Syntax) -> usize {
+        let end = self.resync.next(self.bytes, start);
+        let detail = format!("not JSON from byte {} of the record on: {} is needed there", syntax.at - start, syntax.wanted);
+        let raw = self.bytes[start..end].trim_ascii_end();
+        let end_of_record = start + raw.len();
+        self.reject(start..end_of_record, Reason::new(Code::Malformed, "", detail));
+        end
+    }
+
+    fn reject(&mut self, record: Range<usize>, reason: Reason) {
+        self.done.rejects.push(Reject { offset: record.start as u64, raw: self.bytes[record].to_vec(), reason });
+    }
+
+    fn close_batch(&mut self, end: usize) -> Result<()> {
+        self.batch_start = end;
+        if self.decoder.rows == 0 {
+            return Ok(());
+        }
+        let columns = self.decoder.finish().and_then(|columns| RecordBatch::try_new(self.plan.schema.clone(), columns));
+        self.done.batches.push(columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?);
+        Ok(())
+    }
+}

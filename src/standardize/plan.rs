@@ -1,0 +1,191 @@
+//! What the decoder does with each key of a record, worked out once per table.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::datatypes::SchemaRef;
+
+use super::rules::Rule;
+use crate::config::{ColumnRules, NewColumns};
+use crate::error::{Error, Result};
+use crate::schema::{Column, HiveType, TableSchema, arrow_schema};
+
+/// The column that keeps unknown fields.
+pub const RESCUED: &str = "rescued";
+
+/// How records become rows of one table.
+#[derive(Debug)]
+pub struct Plan {
+    /// The Arrow schema of the rows.
+    pub schema: SchemaRef,
+    /// The keys of the record itself.
+    pub root: ObjectPlan,
+    /// Index of the `rescued` column, if unknown fields go there.
+    pub rescued: Option<usize>,
+    /// What happens to unknown fields.
+    pub new_columns: NewColumns,
+    /// Rules on whole columns, ordered by column.
+    pub rules: Vec<Rule>,
+    /// Share of an object's records that may be quarantined.
+    pub max_ratio: f64,
+}
+
+/// What to do with the keys of one kind of object.
+#[derive(Debug, Default)]
+pub struct ObjectPlan {
+    /// The known keys, in the order of the columns.
+    pub fields: Vec<FieldPlan>,
+    lookup: HashMap<Vec<u8>, usize>,
+}
+
+/// What to do with one key.
+#[derive(Debug)]
+pub struct FieldPlan {
+    /// The key, normalized: lower case, `[a-z0-9_]`.
+    pub key: String,
+    /// The builders that its value goes to, each with its type.
+    pub targets: Vec<(usize, Node)>,
+    /// Keys below it that columns take their values from (`from = "page.url"`).
+    pub below: Option<ObjectPlan>,
+}
+
+/// How a value of some type is read.
+#[derive(Debug)]
+pub enum Node {
+    /// A type without parts.
+    Scalar(HiveType),
+    /// `array<…>`
+    List(Box<Node>),
+    /// `map<…,…>`: the key's type and the value's.
+    Map(HiveType, Box<Node>),
+    /// `struct<…>`
+    Struct(ObjectPlan),
+}
+
+impl Plan {
+    /// The plan for a table's schema under its rules.
+    ///
+    /// # Errors
+    /// `Config` if a rule names a column that the table does not have or does not fit its type, or if unknown fields are to be
+    /// rescued and there is no column for them.
+    pub fn new(schema: &TableSchema, rules: &BTreeMap<String, ColumnRules>, new_columns: NewColumns, max_ratio: f64) -> Result<Self> {
+        let rescued = rescued_column(&schema.columns, new_columns)?;
+        let mut root = ObjectPlan::default();
+        for (index, column) in schema.columns.iter().enumerate() {
+            if Some(index) != rescued {
+                let from = rules.get(&column.name).and_then(|rule| rule.from.clone());
+                let path = from.unwrap_or_else(|| vec![column.name.clone()]);
+                root.insert(&path, index, Node::new(&column.hive));
+            }
+        }
+        let compiled = rules.iter().map(|(name, rule)| Rule::compile(name, rule, schema)).collect::<Result<Vec<_>>>()?;
+        Ok(Self { schema: arrow_schema(&schema.columns), root, rescued, new_columns, rules: compiled, max_ratio })
+    }
+}
+
+fn rescued_column(columns: &[Column], new_columns: NewColumns) -> Result<Option<usize>> {
+    if new_columns != NewColumns::Rescue {
+        return Ok(None);
+    }
+    let text_map = HiveType::Map(Box::new(HiveType::String), Box::new(HiveType::String));
+    match columns.iter().position(|column| column.name == RESCUED) {
+        Some(index) if columns[index].hive == text_map => Ok(Some(index)),
+        Some(index) => Err(Error::config(format!(
+            "column rescued is {}, but unknown fields need map<string,string>; correct the migration or set [table.evolution] new_columns",
+            columns[index].hive
+        ))),
+        None => Err(Error::config(
+            "the table has no column `rescued map<string,string>` for unknown fields; add it to the migration, or set [table.evolution] new_columns to \"ignore\" or \"reject\"",
+        )),
+    }
+}
+
+impl Node {
+    fn new(hive: &HiveType) -> Self {
+        match hive {
+            HiveType::Array(element) => Self::List(Box::new(Self::new(element))),
+            HiveType::Map(key, value) => Self::Map((**key).clone(), Box::new(Self::new(value))),
+            HiveType::Struct(fields) => {
+                let mut object = ObjectPlan::default();
+                for (index, (name, field)) in fields.iter().enumerate() {
+                    object.insert(std::slice::from_ref(name), index, Self::new(field));
+                }
+                Self::Struct(object)
+            }
+            scalar => Self::Scalar(scalar.clone()),
+        }
+    }
+}
+
+impl ObjectPlan {
+    fn insert(&mut self, path: &[String], target: usize, node: Node) {
+        let Some((key, rest)) = path.split_first() else { return };
+        let key = String::from_utf8_lossy(&normalize(key.as_bytes())).into_owned();
+        let next = self.fields.len();
+        let index = *self.lookup.entry(key.clone().into_bytes()).or_insert(next);
+        if index == next {
+            self.fields.push(FieldPlan { key, targets: Vec::new(), below: None });
+        }
+        let field = &mut self.fields[index];
+        if rest.is_empty() {
+            field.targets.push((target, node));
+        } else {
+            field.below.get_or_insert_default().insert(rest, target, node);
+        }
+    }
+
+    /// The field for a key as it stands in the record. `expected` is where it probably is: keys tend to come in the same order.
+    #[inline]
+    pub fn find(&self, raw: &[u8], expected: usize) -> Option<usize> {
+        if self.fields.get(expected).is_some_and(|field| field.key.as_bytes() == raw) {
+            return Some(expected);
+        }
+        self.lookup.get(raw).or_else(|| self.lookup.get(&normalize(raw))).copied()
+    }
+
+    /// All builders that this object's keys fill.
+    pub fn targets(&self) -> Vec<usize> {
+        let below = |field: &FieldPlan| field.below.as_ref().map_or_else(Vec::new, Self::targets);
+        self.fields.iter().flat_map(|field| field.targets.iter().map(|(index, _)| *index).chain(below(field))).collect()
+    }
+}
+
+/// A key as column names are written: ASCII letters lower, every character outside `[a-z0-9_]` becomes `_`.
+pub fn normalize(key: &[u8]) -> Vec<u8> {
+    let column = |b: u8| if b.is_ascii_alphanumeric() || b == b'_' { b.to_ascii_lowercase() } else { b'_' };
+    // A character of several bytes becomes one `_`: its continuation bytes are left out.
+    key.iter().filter(|b| !matches!(b, 0x80..=0xBF)).map(|&b| column(b)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_by_their_normalized_name() {
+        let columns = ["event_id", "user_agent", "page"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
+        let schema = TableSchema { columns: columns.to_vec(), partition_keys: vec![] };
+        let plan = Plan::new(&schema, &BTreeMap::new(), NewColumns::Ignore, 1.0).unwrap();
+        let find = |key: &str| plan.root.find(key.as_bytes(), 0);
+        assert_eq!(find("event_id"), Some(0));
+        assert_eq!(find("User-Agent"), Some(1));
+        assert_eq!(find("useragent"), None);
+    }
+
+    #[test]
+    fn a_column_may_come_from_another_place() {
+        let columns = ["page", "page_url"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
+        let schema = TableSchema { columns: columns.to_vec(), partition_keys: vec![] };
+        let from = ColumnRules { from: Some(vec!["page".into(), "url".into()]), ..ColumnRules::default() };
+        let plan = Plan::new(&schema, &BTreeMap::from([("page_url".into(), from)]), NewColumns::Ignore, 1.0).unwrap();
+        assert_eq!(plan.root.fields.len(), 1);
+        assert_eq!(plan.root.fields[0].targets.len(), 1);
+        assert_eq!(plan.root.fields[0].below.as_ref().unwrap().targets(), vec![1]);
+    }
+
+    #[test]
+    fn rescuing_needs_a_column_for_it() {
+        let schema = TableSchema { columns: vec![], partition_keys: vec![] };
+        let error = Plan::new(&schema, &BTreeMap::new(), NewColumns::Rescue, 1.0).unwrap_err();
+        assert!(error.to_string().contains("no column `rescued map<string,string>`"), "{error}");
+    }
+}

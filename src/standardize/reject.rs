@@ -1,0 +1,115 @@
+//! Records that could not be standardized: the reason, the place, the bytes; and their form as a table.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::error::ArrowError;
+
+use crate::schema::{Column, HiveType, arrow_schema};
+
+/// Why a record is in the quarantine. The text form is what the column `reason` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The bytes are not JSON.
+    Malformed,
+    /// The document is JSON and no object.
+    NotAnObject,
+    /// The bytes, or an escape in them, are not UTF-8.
+    NotText,
+    /// A value does not fit its column's type.
+    Type,
+    /// A value breaks a rule of its column.
+    Rule,
+    /// A field that the table does not have, where such fields are refused.
+    UnknownField,
+    /// It nests too deep.
+    TooDeep,
+    /// The object cannot be read to its end.
+    DamagedObject,
+    /// Too many of the object's records are bad: all of it is set aside.
+    SetAside,
+}
+
+impl Code {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed_json",
+            Self::NotAnObject => "not_an_object",
+            Self::NotText => "not_utf8",
+            Self::Type => "type_mismatch",
+            Self::Rule => "rule_broken",
+            Self::UnknownField => "unknown_field",
+            Self::TooDeep => "too_deep",
+            Self::DamagedObject => "damaged_object",
+            Self::SetAside => "object_set_aside",
+        }
+    }
+}
+
+/// Why one record was rejected. Never holds a value of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// The kind.
+    pub code: Code,
+    /// The column, or the place below it (`items[].price`); empty where no column is at fault.
+    pub column: String,
+    /// A sentence's rest: what is wrong with the column or the record.
+    pub detail: String,
+}
+
+impl Reason {
+    /// A reason.
+    pub fn new(code: Code, column: &str, detail: String) -> Self {
+        Self { code, column: column.to_string(), detail }
+    }
+}
+
+/// One rejected record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Offset of its first byte in the object, decompressed.
+    pub offset: u64,
+    /// Its bytes as they stand in the object, decompressed; for a damaged object the bytes as stored.
+    pub raw: Vec<u8>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The columns of every quarantine table, beside the partition keys of the table it belongs to.
+pub fn columns() -> Vec<Column> {
+    let column = |name: &str, hive: HiveType, comment: &str| Column { name: name.into(), hive, comment: Some(comment.into()) };
+    vec![
+        column("object", HiveType::String, "key of the landed object, relative to the landing location"),
+        column("byte_offset", HiveType::BigInt, "where the record begins in the object, decompressed"),
+        column("byte_length", HiveType::BigInt, "how many bytes the record has"),
+        column("reason", HiveType::String, "why the record was rejected, as a code"),
+        column("column_name", HiveType::String, "the column at fault, or the place below it"),
+        column("detail", HiveType::String, "what is wrong, without any value of the record"),
+        column("raw", HiveType::Binary, "the record as it landed"),
+    ]
+}
+
+/// Rejected records of one object as rows of the quarantine table.
+///
+/// # Errors
+/// Only if there are more than 2 GiB of them.
+pub fn to_batch(object: &str, rejects: &[Reject]) -> Result<RecordBatch, ArrowError> {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let text = |pick: &dyn Fn(&Reject) -> Option<String>| -> ArrayRef { Arc::new(rejects.iter().map(pick).collect::<StringArray>()) };
+    let offsets: Int64Array = rejects.iter().map(|r| Some(number(r.offset))).collect();
+    let lengths: Int64Array = rejects.iter().map(|r| Some(number(r.raw.len() as u64))).collect();
+    let raw: BinaryArray = rejects.iter().map(|r| Some(r.raw.as_slice())).collect();
+    RecordBatch::try_new(
+        arrow_schema(&columns()),
+        vec![
+            text(&|_| Some(object.to_string())),
+            Arc::new(offsets),
+            Arc::new(lengths),
+            text(&|r| Some(r.reason.code.as_str().to_string())),
+            text(&|r| (!r.reason.column.is_empty()).then(|| r.reason.column.clone())),
+            text(&|r| Some(r.reason.detail.clone())),
+            Arc::new(raw),
+        ],
+    )
+}

@@ -1,0 +1,284 @@
+//! Texts and numbers into typed values: exact, or by a documented rounding, or not at all.
+
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+
+/// An integer written as a JSON number. A fraction or exponent is fine as long as the value is whole (`1.0`, `2e3`).
+pub fn integer(text: &str, is_integer: bool) -> Option<i64> {
+    if is_integer {
+        return text.parse().ok();
+    }
+    decimal(text, 38, 0).and_then(|value| i64::try_from(value).ok())
+}
+
+/// A decimal number's unscaled value at `scale`, if it has no more than `precision` digits and loses nothing.
+pub fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) = match digits.find(['e', 'E']) {
+        Some(at) => (&digits[..at], digits[at + 1..].parse::<i32>().ok()?),
+        None => (digits, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let mut shift = i32::from(scale) + exponent - i32::try_from(fraction.len()).ok()?;
+    let mut unscaled = 0i128;
+    let kept: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+    let mut kept = kept.as_slice();
+    while shift < 0 {
+        match kept.split_last() {
+            Some((b'0', rest)) => kept = rest,
+            Some(_) => return None,
+            None => break,
+        }
+        shift += 1;
+    }
+    for digit in kept {
+        unscaled = unscaled.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+    }
+    if unscaled != 0 && shift > 0 {
+        unscaled = unscaled.checked_mul(10i128.checked_pow(u32::try_from(shift).ok()?)?)?;
+    }
+    (unscaled < 10i128.checked_pow(u32::from(precision))?).then_some(if negative { -unscaled } else { unscaled })
+}
+
+/// A floating-point number written as text; `NaN` and the infinities by their names. The nearest double is taken.
+pub fn float(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => text.parse::<f64>().ok().filter(|value| value.is_finite()),
+        _ => None,
+    }
+}
+
+/// Days since 1970-01-01 of `yyyy-MM-dd`.
+pub fn date(text: &[u8]) -> Option<i32> {
+    let (days, rest) = leading_date(text)?;
+    if rest.is_empty() { i32::try_from(days).ok() } else { None }
+}
+
+/// Microseconds since the epoch of an ISO 8601 time: `yyyy-MM-dd`, then `T` or a space, `HH:mm`, optionally `:ss` and a fraction
+/// of 1 to 9 digits, optionally `Z` or an offset. A time without a zone is UTC. Digits beyond microseconds are cut off.
+pub fn timestamp(text: &[u8]) -> Option<i64> {
+    let (days, rest) = leading_date(text)?;
+    let (&separator, rest) = rest.split_first()?;
+    if separator != b'T' && separator != b't' && separator != b' ' {
+        return None;
+    }
+    let (hour, rest) = pair(rest, 23)?;
+    let (minute, mut rest) = pair(rest.strip_prefix(b":")?, 59)?;
+    let (mut second, mut micros) = (0, 0);
+    if let Some(after) = rest.strip_prefix(b":") {
+        (second, rest) = pair(after, 59)?;
+        if let Some(after) = rest.strip_prefix(b".") {
+            (micros, rest) = fraction(after)?;
+        }
+    }
+    let offset = zone(rest)?;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    seconds.checked_mul(MICROS)?.checked_add(micros)
+}
+
+/// Microseconds since the epoch of a number: its size tells the unit, below 10^11 seconds (with a fraction), below 10^14
+/// milliseconds, below 10^17 microseconds. Digits beyond microseconds are cut off.
+pub fn epoch(text: &str, is_integer: bool) -> Option<i64> {
+    if !is_integer {
+        let cut = cut_fraction(text)?;
+        let micros = i64::try_from(decimal(&cut, 38, 6)?).ok()?;
+        return (micros.unsigned_abs() < 100_000_000_000 * MICROS.unsigned_abs()).then_some(micros);
+    }
+    let value: i64 = text.parse().ok()?;
+    match value.unsigned_abs() {
+        0..100_000_000_000 => value.checked_mul(MICROS),
+        0..100_000_000_000_000 => value.checked_mul(1000),
+        0..100_000_000_000_000_000 => Some(value),
+        _ => None,
+    }
+}
+
+/// A number's text with at most six digits after the point; with an exponent it is left as it is.
+fn cut_fraction(text: &str) -> Option<String> {
+    if text.contains(['e', 'E']) {
+        return Some(text.to_string());
+    }
+    let (whole, fraction) = text.split_once('.')?;
+    Some(format!("{whole}.{}", &fraction[..fraction.len().min(6)]))
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0i64, |value, b| b.is_ascii_digit().then(|| value * 10 + i64::from(b - b'0')))
+}
+
+fn pair(text: &[u8], most: i64) -> Option<(i64, &[u8])> {
+    let value = digits(text.get(..2)?)?;
+    (value <= most).then(|| (value, &text[2..]))
+}
+
+/// The days of a leading `yyyy-MM-dd`, and what follows it.
+fn leading_date(text: &[u8]) -> Option<(i64, &[u8])> {
+    let head = text.get(..10)?;
+    if head[4] != b'-' || head[7] != b'-' {
+        return None;
+    }
+    let (year, month, day) = (digits(&head[..4])?, digits(&head[5..7])?, digits(&head[8..])?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let longest = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    (1..=longest).contains(&day).then(|| (days_from_civil(year, month, day), &text[10..]))
+}
+
+/// Days since 1970-01-01 in the proleptic Gregorian calendar: years start in March, so that the leap day comes last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Microseconds of a fraction of 1 to 9 digits, and what follows it.
+fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
+    let count = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=9).contains(&count) {
+        return None;
+    }
+    let kept = digits(&text[..count.min(6)])?;
+    let scale = 10i64.pow(u32::try_from(6 - count.min(6)).ok()?);
+    Some((kept * scale, &text[count..]))
+}
+
+/// Seconds east of UTC of a zone at the end of a time.
+fn zone(text: &[u8]) -> Option<i64> {
+    let (sign, rest) = match text.split_first() {
+        None => return Some(0),
+        Some((b'Z' | b'z', [])) => return Some(0),
+        Some((b'+', rest)) => (1, rest),
+        Some((b'-', rest)) => (-1, rest),
+        Some(_) => return None,
+    };
+    let (hours, rest) = pair(rest, 18)?;
+    let minutes = match rest.strip_prefix(b":").unwrap_or(rest) {
+        [] => 0,
+        rest => match pair(rest, 59)? {
+            (minutes, []) => minutes,
+            _ => return None,
+        },
+    };
+    Some(sign * (hours * 3600 + minutes * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, Datelike, NaiveDate};
+    use proptest::prelude::*;
+
+    fn iso(text: &str) -> Option<String> {
+        timestamp(text.as_bytes()).map(|micros| DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339())
+    }
+
+    #[test]
+    fn times_in_every_form() {
+        let cases = [
+            ("2026-11-19T14:05:06Z", "2026-11-19T14:05:06+00:00"),
+            ("2026-11-19 14:05", "2026-11-19T14:05:00+00:00"),
+            ("2026-11-19T14:05:06.1", "2026-11-19T14:05:06.100+00:00"),
+            ("2026-11-19T14:05:06.123456789Z", "2026-11-19T14:05:06.123456+00:00"),
+            ("2026-11-19T14:05:06+05:30", "2026-11-19T08:35:06+00:00"),
+            ("2026-11-19T14:05:06-0800", "2026-11-19T22:05:06+00:00"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.500+00:00"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00+00:00"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(iso(text).as_deref(), Some(expected), "{text}");
+        }
+        for wrong in [
+            "2026-11-19",
+            "2026-02-29T00:00Z",
+            "2026-13-01T00:00Z",
+            "2026-11-19T24:00Z",
+            "2026-11-19T14:05:06.Z",
+            "2026-11-19T14:05:06X",
+            "2026-11-19T14:05:06.1234567890Z",
+            "19/11/2026",
+            "",
+        ] {
+            assert_eq!(iso(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn epochs_by_size() {
+        assert_eq!(epoch("1763561106", true), Some(1_763_561_106_000_000));
+        assert_eq!(epoch("1763561106123", true), Some(1_763_561_106_123_000));
+        assert_eq!(epoch("1763561106123456", true), Some(1_763_561_106_123_456));
+        assert_eq!(epoch("1763561106.1234567", false), Some(1_763_561_106_123_456));
+        assert_eq!(epoch("1.763561106e9", false), Some(1_763_561_106_000_000));
+        assert_eq!(epoch("-1", true), Some(-1_000_000));
+        assert_eq!(epoch("1763561106123456789", true), None);
+    }
+
+    #[test]
+    fn decimals_are_exact_or_nothing() {
+        let cases = [
+            ("19.99", Some(1999)),
+            ("19.990", Some(1999)),
+            ("-0.5", Some(-50)),
+            ("1e2", Some(10000)),
+            ("125e-1", Some(1250)),
+            ("0e400", Some(0)),
+            ("19.999", None),
+            ("1e9", None),
+            ("999999.99", Some(99_999_999)),
+            ("1000000", None),
+            ("", None),
+            (".5", None),
+            ("1e", None),
+            ("abc", None),
+            ("1e-400", None),
+            ("1e999999999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(decimal(text, 8, 2), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_never_lose_a_digit() {
+        assert_eq!(integer("9223372036854775807", true), Some(i64::MAX));
+        assert_eq!(integer("9223372036854775808", true), None);
+        assert_eq!(integer("1.0", false), Some(1));
+        assert_eq!(integer("12e2", false), Some(1200));
+        assert_eq!(integer("1.5", false), None);
+    }
+
+    #[test]
+    fn floats_overflow_to_nothing_and_not_to_infinity() {
+        assert_eq!(float("1e308"), Some(1e308));
+        assert_eq!(float("1e400"), None);
+        assert_eq!(float("-Infinity"), Some(f64::NEG_INFINITY));
+        assert!(float("NaN").unwrap().is_nan());
+        for wrong in ["inf", "nan", "", "+1", " 1"] {
+            assert_eq!(float(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn days_agree_with_chrono(days in -700_000i64..2_900_000) {
+            let epoch = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
+            let date = epoch + chrono::TimeDelta::days(days);
+            prop_assert_eq!(days_from_civil(date.year().into(), date.month().into(), date.day().into()), days);
+        }
+    }
+}
