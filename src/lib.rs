@@ -7,6 +7,7 @@ pub mod error;
 pub mod hour;
 pub mod landing;
 pub mod layout;
+pub mod ledger;
 pub mod schema;
 pub mod standardize;
 pub mod store;

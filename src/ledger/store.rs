@@ -1,0 +1,127 @@
+//! Ledger versions in an object store: read the newest, commit the next by creating it.
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::LedgerVersion;
+use crate::catalog::TableName;
+use crate::error::{Error, Result};
+use crate::layout::{self, PartitionId};
+use crate::store::{Created, Root, parse};
+
+/// Requests under way at once when many ledgers are read.
+const CONCURRENCY: usize = 16;
+
+/// The ledgers of all tables, below one state location.
+#[derive(Debug, Clone)]
+pub struct LedgerStore {
+    root: Root,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Committed {
+    /// The version is in the ledger.
+    Done,
+    /// Another attempt wrote this number first; its version is given. Plan again from it.
+    Lost(Box<LedgerVersion>),
+}
+
+impl LedgerStore {
+    /// The ledgers below `root`, the state location.
+    pub fn new(root: Root) -> Self {
+        Self { root }
+    }
+
+    /// Makes sure that the store refuses to create a key twice: without that no commit is safe.
+    ///
+    /// # Errors
+    /// `Config` if the second create of a key succeeds, `Unavailable` if the store cannot be written.
+    pub async fn probe(&self, attempt: &str) -> Result<()> {
+        let key = format!("probe/{attempt}");
+        let first = self.root.create(&key, b"first".to_vec(), attempt).await?;
+        let second = self.root.create(&key, b"second".to_vec(), attempt).await?;
+        self.root.remove(&key).await?;
+        if (first, second) == (Created::Yes, Created::AlreadyThere) {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "the state location {} overwrites an object that exists when it is asked to create it; lakebed cannot commit safely there, choose another",
+            self.root.url_of("")
+        )))
+    }
+
+    /// The newest version of a partition's ledger, or `None` if it has never been merged.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be read, `Data` if the version cannot.
+    pub async fn head(&self, table: &TableName, partition: &PartitionId) -> Result<Option<LedgerVersion>> {
+        let folder = format!("{}{partition}", layout::ledger_root(table));
+        let newest = self.newest(table, &folder).await?.into_iter().find(|(id, _)| id == partition);
+        match newest {
+            Some((_, version)) => self.version(table, partition, version).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The newest versions of these partitions, in their order; those never merged are left out.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub async fn heads_of(&self, table: &TableName, partitions: &[PartitionId]) -> Result<Vec<LedgerVersion>> {
+        let heads = futures::stream::iter(partitions.iter().cloned()).map(|id| async move { self.head(table, &id).await });
+        let found: Vec<Option<LedgerVersion>> = heads.buffered(CONCURRENCY).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The newest version of every partition of the table, ordered by partition.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub async fn heads(&self, table: &TableName) -> Result<Vec<LedgerVersion>> {
+        let newest = self.newest(table, layout::ledger_root(table).trim_end_matches('/')).await?;
+        let heads = futures::stream::iter(newest).map(|(id, version)| async move { self.version(table, &id, version).await });
+        let found: Vec<Option<LedgerVersion>> = heads.buffered(CONCURRENCY).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Commits `next`, which must follow `previous`. This is the one moment in which data comes to exist (promise P5).
+    ///
+    /// A reply may be lost on the way, so "already there" is a question: the version is read back, and it is ours if it carries
+    /// our attempt's id.
+    ///
+    /// # Errors
+    /// `Internal` if `next` breaks an invariant; nothing is written then. `Unavailable` if the store cannot be written.
+    pub async fn commit(&self, next: &LedgerVersion, previous: Option<&LedgerVersion>) -> Result<Committed> {
+        next.check(previous)?;
+        let key = layout::ledger_key(&next.table, &next.partition, next.version);
+        if self.root.create(&key, next.to_json(), &next.attempt).await? == Created::Yes {
+            return Ok(Committed::Done);
+        }
+        let there = self.version(&next.table, &next.partition, next.version).await?;
+        match there {
+            Some(there) if there.attempt == next.attempt => Ok(Committed::Done),
+            Some(there) => Ok(Committed::Lost(Box::new(there))),
+            None => Err(Error::unavailable(format!("ledger version {key} is there and cannot be read; run again"))),
+        }
+    }
+
+    async fn version(&self, table: &TableName, partition: &PartitionId, version: u64) -> Result<Option<LedgerVersion>> {
+        let key = layout::ledger_key(table, partition, version);
+        self.root.read(&key).await?.map(|bytes| LedgerVersion::from_json(&bytes, &key)).transpose()
+    }
+
+    /// The highest version number of each partition whose ledger lies in `folder`, ordered by partition.
+    async fn newest(&self, table: &TableName, folder: &str) -> Result<Vec<(PartitionId, u64)>> {
+        let prefix = parse(folder)?;
+        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of(folder)));
+        let mut listing = self.root.store().list(Some(&prefix));
+        let mut newest = std::collections::BTreeMap::new();
+        while let Some(object) = listing.try_next().await.map_err(failed)? {
+            if let Some((partition, version)) = layout::parse_ledger_key(table, object.location.as_ref()) {
+                let highest = newest.entry(partition).or_insert(version);
+                *highest = version.max(*highest);
+            }
+        }
+        Ok(newest.into_iter().collect())
+    }
+}
