@@ -3,11 +3,13 @@
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod engine;
 pub mod error;
 pub mod hour;
 pub mod landing;
 pub mod layout;
 pub mod ledger;
+pub mod query;
 pub mod schema;
 pub mod standardize;
 pub mod store;

@@ -1,0 +1,80 @@
+//! SQL over the catalog's tables, read only.
+
+mod dialect;
+mod explain;
+mod folder;
+pub mod format;
+pub mod provider;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::{SQLOptions, SessionContext};
+use futures::StreamExt;
+
+use crate::catalog::Catalog;
+use crate::engine::local::CATALOG;
+use crate::error::{Error, Result};
+use provider::CatalogTable;
+
+/// The rows of a query, which come as they are made.
+pub struct QueryResult {
+    stream: SendableRecordBatchStream,
+}
+
+impl QueryResult {
+    /// The columns of the rows.
+    pub fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    /// The next rows, or `None` after the last.
+    ///
+    /// # Errors
+    /// `Config` if the query cannot be computed, `Unavailable` or `Data` if a file cannot be read.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        self.stream.next().await.transpose().map_err(|e| explain::failure(&e))
+    }
+}
+
+/// Makes each table of the catalog known to the session, under its database: `shop.clicks`.
+///
+/// # Errors
+/// Those of the catalog.
+pub async fn register(ctx: &SessionContext, catalog: &Arc<dyn Catalog>) -> Result<()> {
+    let mut databases: BTreeMap<String, MemorySchemaProvider> = BTreeMap::new();
+    for table in catalog.tables().await? {
+        let name = table.name.clone();
+        let provider = Arc::new(CatalogTable::new(catalog.clone(), table));
+        let database = databases.entry(name.database).or_default();
+        database.register_table(name.name, provider).map_err(|e| explain::failure(&e))?;
+    }
+    let lake = ctx.catalog(CATALOG).ok_or_else(|| Error::internal(format!("the session has no catalog `{CATALOG}`")))?;
+    for (name, database) in databases {
+        lake.register_schema(&name, Arc::new(database)).map_err(|e| explain::failure(&e))?;
+    }
+    Ok(())
+}
+
+/// Runs one statement that only reads: SELECT, WITH, VALUES, EXPLAIN, SHOW or DESCRIBE.
+///
+/// # Errors
+/// `Config` if the statement is wrong, writes, or names a table that does not exist.
+pub async fn run(ctx: &SessionContext, sql: &str) -> Result<QueryResult> {
+    let state = ctx.state();
+    let statement = dialect::parse(&state, sql).map_err(|e| explain::failure(&e))?;
+    let plan = match state.statement_to_plan(statement.clone()).await {
+        Ok(plan) => plan,
+        Err(e) => return Err(explain::unplanned(ctx, &statement, &e).await),
+    };
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    read_only.verify_plan(&plan).map_err(|_| {
+        Error::config("this statement would change something; a query may be SELECT, WITH, VALUES, EXPLAIN, SHOW or DESCRIBE")
+    })?;
+    let rows = async { ctx.execute_logical_plan(plan).await?.execute_stream().await };
+    Ok(QueryResult { stream: rows.await.map_err(|e| explain::failure(&e))? })
+}
