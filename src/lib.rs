@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod generate;
 pub mod hour;
 pub mod landing;
 pub mod layout;
