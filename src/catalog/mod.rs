@@ -2,6 +2,7 @@
 
 pub mod limits;
 pub mod local;
+pub mod reconcile;
 
 use std::collections::BTreeMap;
 

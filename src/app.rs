@@ -1,0 +1,79 @@
+//! The one place where a configuration becomes the objects that the program works with.
+
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+
+use crate::catalog::Catalog;
+use crate::catalog::local::LocalCatalog;
+use crate::clock::Clock;
+use crate::config::{CatalogKind, Config, TableConfig};
+use crate::error::{Error, Result};
+use crate::layout::{self, CATALOG_FILE};
+use crate::ledger::store::LedgerStore;
+use crate::pipeline::Limits;
+use crate::store::Root;
+
+/// What the commands work with.
+pub struct App {
+    /// The configuration it was made from.
+    pub config: Config,
+    /// The state location.
+    pub state: Root,
+    /// All ledgers.
+    pub ledgers: LedgerStore,
+    /// The catalog.
+    pub catalog: Arc<dyn Catalog>,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// Memory and threads.
+    pub limits: Limits,
+}
+
+/// What a command does to the lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It only looks: nothing is created, and a lake that does not exist yet is an empty one.
+    Read,
+    /// It changes the lake.
+    Write,
+}
+
+impl App {
+    /// Wires the program.
+    ///
+    /// # Errors
+    /// As those who open the state location and the catalog.
+    pub fn new(config: Config, access: Access, clock: Arc<dyn Clock>, progress: ProgressBar) -> Result<Self> {
+        let folder = config.lake.state.folder();
+        let new_lake = access == Access::Read && folder.as_ref().is_some_and(|folder| !folder.exists());
+        let state = if new_lake { Root::in_memory() } else { Root::created(&config.lake.state, "the state location")? };
+        let catalog: Arc<dyn Catalog> = match (config.lake.catalog, folder.as_ref().map(|folder| folder.join(CATALOG_FILE))) {
+            (CatalogKind::Local, Some(file)) if access == Access::Write || file.exists() => Arc::new(LocalCatalog::open(&file)?),
+            (CatalogKind::Local, _) => Arc::new(LocalCatalog::in_memory()?),
+        };
+        let spill = folder.unwrap_or_else(std::env::temp_dir);
+        let limits = Limits { memory: config.lake.memory, threads: config.lake.threads, spill, progress };
+        Ok(Self { ledgers: LedgerStore::new(state.clone()), state, catalog, clock, limits, config })
+    }
+
+    /// The tables that a command is about: the one named, or all.
+    ///
+    /// # Errors
+    /// `Config` if the configuration has no table of that name.
+    pub fn tables(&self, name: Option<&str>) -> Result<Vec<&TableConfig>> {
+        let Some(name) = name else { return Ok(self.config.tables.iter().collect()) };
+        match self.config.tables.iter().find(|table| table.name.to_string() == name) {
+            Some(table) => Ok(vec![table]),
+            None => {
+                let known: Vec<_> = self.config.tables.iter().map(|table| table.name.to_string()).collect();
+                Err(Error::config(format!("there is no table `{name}` in the configuration; it has {}", known.join(", "))))
+            }
+        }
+    }
+
+    /// The URL of a table's quarantine.
+    pub fn quarantine_url(&self, table: &TableConfig) -> String {
+        self.state.url_of(&layout::quarantine_root(&table.name))
+    }
+}

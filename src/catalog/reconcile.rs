@@ -1,0 +1,157 @@
+//! Makes the catalog say what the ledgers say: a pure difference, applied until it is empty.
+
+use std::collections::BTreeMap;
+
+use super::{Catalog, Parameters, Partition, Table, TableName};
+use crate::error::{Error, Result};
+use crate::layout::{self, PartitionId};
+use crate::ledger::store::LedgerStore;
+use crate::ledger::{Generation, LedgerVersion};
+use crate::schema::Column;
+use crate::standardize::reject;
+
+/// Entries that one batch call may have (Glue: `BatchCreatePartition` and `BatchUpdatePartition`, 100).
+const BATCH: usize = 100;
+
+/// Times that the catalog is brought in step before giving up; another writer of the same partitions costs one each.
+const ROUNDS: usize = 5;
+
+/// What has to change in the catalog for some partitions of one table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CatalogChange {
+    /// Partitions that the catalog does not have.
+    pub create: Vec<Partition>,
+    /// Partitions that it has differently.
+    pub update: Vec<Partition>,
+}
+
+impl CatalogChange {
+    /// True if the catalog says what the ledgers say.
+    pub fn is_empty(&self) -> bool {
+        self.create.is_empty() && self.update.is_empty()
+    }
+}
+
+/// A partition of the table as its ledger wants it.
+pub fn live(version: &LedgerVersion) -> Partition {
+    entry(version, &version.generation, version.columns.clone())
+}
+
+/// A partition of the quarantine as the ledger wants it; none while nothing has been quarantined.
+pub fn quarantined(version: &LedgerVersion) -> Option<Partition> {
+    version.quarantine.as_ref().map(|generation| entry(version, generation, reject::columns()))
+}
+
+fn entry(version: &LedgerVersion, generation: &Generation, columns: Vec<Column>) -> Partition {
+    let parameters: [(&str, String); 4] = [
+        ("classification", "parquet".to_string()),
+        ("lakebed.generation", generation.id.to_string()),
+        ("lakebed.ledger_version", version.version.to_string()),
+        ("lakebed.rows", generation.rows().to_string()),
+    ];
+    let parameters = parameters.map(|(key, value)| (key.to_string(), value)).into();
+    Partition { values: version.partition.values(), location: generation.location.clone(), columns, parameters }
+}
+
+/// The difference between what is wanted and what is there. Parameters that are not lakebed's own stay as they are.
+pub fn difference(wanted: Vec<Partition>, there: &[Partition]) -> CatalogChange {
+    let there: BTreeMap<_, _> = there.iter().map(|partition| (&partition.values, partition)).collect();
+    let mut change = CatalogChange::default();
+    for mut partition in wanted {
+        match there.get(&partition.values) {
+            None => change.create.push(partition),
+            Some(old) => {
+                let mut parameters = old.parameters.clone();
+                parameters.append(&mut partition.parameters);
+                partition.parameters = parameters;
+                if partition != **old {
+                    change.update.push(partition);
+                }
+            }
+        }
+    }
+    change
+}
+
+/// Brings the catalog in step with the ledgers of some partitions, the table's and its quarantine's.
+///
+/// Partitions have no compare-and-swap in Glue, so the ledger is the fence: after each write the ledgers are read again, and the
+/// catalog too, until both agree; a slower writer that undoes a newer version is undone in turn.
+///
+/// Returns true if anything had to be changed.
+///
+/// # Errors
+/// `Unavailable` if the catalog keeps refusing, naming the first partition and its reason.
+pub async fn reconcile(
+    catalog: &dyn Catalog,
+    ledgers: &LedgerStore,
+    table: &Table,
+    quarantine_url: &str,
+    partitions: &[PartitionId],
+) -> Result<bool> {
+    let mut changed = false;
+    let mut refused = String::new();
+    for _ in 0..ROUNDS {
+        let heads = ledgers.heads_of(&table.name, partitions).await?;
+        let bad: Vec<Partition> = heads.iter().filter_map(quarantined).collect();
+        let quarantine = layout::quarantine_table(&table.name);
+        if !bad.is_empty() {
+            ensure_quarantine(catalog, table, &quarantine, quarantine_url).await?;
+        }
+        let data = pending(catalog, &table.name, heads.iter().map(live).collect()).await?;
+        let rejects = pending(catalog, &quarantine, bad).await?;
+        if data.is_empty() && rejects.is_empty() {
+            return Ok(changed);
+        }
+        changed = true;
+        for (name, change) in [(&table.name, &data), (&quarantine, &rejects)] {
+            if let Some(refusal) = apply(catalog, name, change).await? {
+                refused = refusal;
+            }
+        }
+    }
+    Err(Error::unavailable(format!(
+        "{}: the catalog does not take what the ledgers say: {refused}; the data is safe, run again",
+        table.name
+    )))
+}
+
+async fn pending(catalog: &dyn Catalog, name: &TableName, wanted: Vec<Partition>) -> Result<CatalogChange> {
+    if wanted.is_empty() {
+        return Ok(CatalogChange::default());
+    }
+    let values: Vec<_> = wanted.iter().map(|partition| partition.values.clone()).collect();
+    Ok(difference(wanted, &catalog.get_partitions(name, &values).await?))
+}
+
+/// Writes a change and returns what the catalog said of the first entry it refused.
+async fn apply(catalog: &dyn Catalog, name: &TableName, change: &CatalogChange) -> Result<Option<String>> {
+    let mut errors = Vec::new();
+    for batch in change.create.chunks(BATCH) {
+        errors.extend(catalog.create_partitions(name, batch).await?);
+    }
+    for batch in change.update.chunks(BATCH) {
+        errors.extend(catalog.update_partitions(name, batch).await?);
+    }
+    Ok(errors.first().map(|error| format!("{}: {}", error.values.join("/"), error.message)))
+}
+
+async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, name: &TableName, url: &str) -> Result<()> {
+    if catalog.table(name).await?.is_some() {
+        return Ok(());
+    }
+    let parameters: Parameters =
+        [("EXTERNAL", "TRUE"), ("classification", "parquet")].map(|(key, value)| (key.to_string(), value.to_string())).into();
+    let quarantine = Table {
+        name: name.clone(),
+        columns: reject::columns(),
+        partition_keys: table.partition_keys.clone(),
+        location: url.to_string(),
+        parameters,
+        version: 0,
+    };
+    match catalog.create_table(&quarantine).await {
+        Err(e) if e.kind() != crate::error::Kind::Conflict => Err(e),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,43 @@
+//! `lakebed generate`: a clickstream as Firehose would land it.
+
+use super::{print, print_json};
+use crate::cli::{GenerateArgs, Output};
+use crate::error::Result;
+use crate::generate::{Settings, write_to};
+
+/// Writes the objects and says what they hold.
+///
+/// # Errors
+/// As [`write_to`].
+pub fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
+    let settings = Settings {
+        seed: args.seed,
+        first_hour: args.first_hour,
+        hours: args.hours,
+        objects_per_hour: args.objects_per_hour,
+        records: args.records,
+        stream: args.stream.clone(),
+        late: args.late,
+        bad: args.bad,
+        duplicates: args.duplicates,
+        framing: args.framing,
+        compression: args.compression,
+        part: args.part,
+    };
+    let summary = write_to(&args.to, &settings)?;
+    match output {
+        Output::Json => print_json(&summary)?,
+        Output::Text => print(&format!(
+            "wrote {} objects ({} bytes, {} of JSON) with {} records to {}: {} bad, {} duplicates; {} late objects\n",
+            summary.objects,
+            summary.bytes,
+            summary.json_bytes,
+            summary.records,
+            args.to.display(),
+            summary.bad_records(),
+            summary.duplicates,
+            summary.late_objects
+        ))?,
+    }
+    Ok(0)
+}

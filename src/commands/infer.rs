@@ -1,0 +1,109 @@
+//! `lakebed infer`: a first migration from what landed.
+
+use std::path::Path;
+
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use serde_json::Value;
+
+use super::{print, print_json};
+use crate::cli::{InferArgs, Output};
+use crate::config::Location;
+use crate::error::{Error, Result};
+use crate::schema::ddl::render_create;
+use crate::schema::infer::{Inference, Inferred};
+use crate::schema::{Column, HiveType, TableSchema};
+use crate::standardize::{decompress::decompress, documents};
+use crate::store::Root;
+
+/// Bytes of an object, decompressed, that are read for inference.
+const OBJECT_LIMIT: u64 = 1 << 30;
+
+/// The partition keys of the default `partition_by`.
+const KEYS: [&str; 4] = ["year", "month", "day", "hour"];
+
+/// What was read.
+#[derive(Debug, Default)]
+struct Seen {
+    objects: u64,
+    records: u64,
+    skipped: u64,
+}
+
+/// Reads all objects of a landing and prints the table they would make.
+///
+/// # Errors
+/// `Config` if there is no such folder or no record in it, `Unavailable` if it cannot be read.
+pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
+    let landing = Root::existing(&Location::parse(&args.landing, Path::new("."))?, "the landing")?;
+    let mut inference = Inference::default();
+    let mut seen = Seen::default();
+    let failed = |e: object_store::Error| Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", args.landing));
+    let mut objects: Vec<_> = landing.store().list(None).try_collect::<Vec<_>>().await.map_err(failed)?;
+    objects.retain(|object| !object.location.parts().any(|part| part.as_ref().starts_with(['.', '_'])));
+    objects.sort_by(|a, b| a.location.cmp(&b.location));
+    for object in objects {
+        let stored = landing.store().get(&object.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let read = decompress(stored, OBJECT_LIMIT);
+        seen.objects += 1;
+        documents(&read.bytes, |text| add(&mut inference, text, args.unwrap.as_deref(), &mut seen));
+    }
+    if seen.records == 0 {
+        return Err(Error::config(format!(
+            "{} has no JSON records in {} objects; name the folder that Firehose writes to",
+            args.landing, seen.objects
+        )));
+    }
+    let mut inferred = inference.finish();
+    set_keys_apart(&mut inferred);
+    let notes = notes(&inferred, &seen);
+    let keys = KEYS.iter().map(|key| Column { name: (*key).to_string(), hive: HiveType::String, comment: None });
+    let schema = TableSchema { columns: inferred.columns, partition_keys: keys.collect() };
+    let ddl = render_create(&schema, args.name.as_deref().unwrap_or("${table}"), "${location}", &notes);
+    match output {
+        Output::Json => print_json(
+            &serde_json::json!({"ddl": ddl, "notes": inferred.notes, "objects": seen.objects, "records": seen.records, "skipped": seen.skipped}),
+        )?,
+        Output::Text => print(&ddl)?,
+    }
+    Ok(0)
+}
+
+fn add(inference: &mut Inference, text: &[u8], unwrap: Option<&str>, seen: &mut Seen) {
+    let records = match (serde_json::from_slice(text), unwrap) {
+        (Ok(Value::Object(mut document)), Some(field)) => match document.remove(field) {
+            Some(Value::Array(records)) => records,
+            _ => vec![Value::Null],
+        },
+        (Ok(document), None) => vec![document],
+        _ => vec![Value::Null],
+    };
+    for record in records {
+        match record {
+            // Firehose's own error output is no data, wherever it lies.
+            Value::Object(fields) if !(fields.contains_key("rawData") && fields.contains_key("attemptsMade")) => {
+                inference.add(&fields);
+                seen.records += 1;
+            }
+            _ => seen.skipped += 1,
+        }
+    }
+}
+
+/// A column named like a partition key cannot be in the table; its values go to `rescued`.
+fn set_keys_apart(inferred: &mut Inferred) {
+    for key in KEYS {
+        if inferred.columns.iter().any(|column| column.name == key) {
+            inferred.columns.retain(|column| column.name != key);
+            inferred.notes.push(format!("{key} is a partition key; the field of that name goes to rescued"));
+        }
+    }
+}
+
+fn notes(inferred: &Inferred, seen: &Seen) -> Vec<String> {
+    let skipped =
+        if seen.skipped > 0 { format!("; {} documents were no records and were passed over", seen.skipped) } else { String::new() };
+    let mut notes = vec![format!("from {} records in {} objects{skipped}", seen.records, seen.objects)];
+    notes.extend(inferred.notes.iter().cloned());
+    notes
+}

@@ -1,0 +1,84 @@
+//! The subcommands, one file each: resolved values in, an exit code out.
+
+pub mod generate;
+pub mod infer;
+pub mod partitions;
+pub mod query;
+pub mod run;
+pub mod status;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::app::{Access, App};
+use crate::cli::{Cli, Command, Output};
+use crate::clock::SystemClock;
+use crate::config;
+use crate::error::{Error, Result};
+
+/// Runs the command that the user gave and returns the exit code.
+///
+/// # Errors
+/// Whatever stops the command as a whole; what fails in parts is in its output and its exit code.
+pub fn dispatch(cli: Cli) -> Result<u8> {
+    let runtime = |threads: usize| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(2)).enable_all().build();
+        runtime.map_err(|e| Error::unavailable(format!("cannot start threads: {e}")))
+    };
+    match &cli.command {
+        Command::Generate(args) => generate::run(args, cli.output),
+        Command::Infer(args) => runtime(1)?.block_on(infer::run(args, cli.output)),
+        command => {
+            let config = config::read(&cli.config)?;
+            let threads = config.lake.threads;
+            let access = match command {
+                Command::Run(args) if !args.dry_run => Access::Write,
+                _ => Access::Read,
+            };
+            let app = App::new(config, access, Arc::new(SystemClock), progress(command))?;
+            runtime(threads)?.block_on(with_app(&app, command, cli.output))
+        }
+    }
+}
+
+async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
+    match command {
+        Command::Run(args) => run::run(app, args, output).await,
+        Command::Status(args) => status::run(app, args, output).await,
+        Command::Partitions(args) => partitions::run(app, args, output).await,
+        Command::Query(args) => query::run(app, args, output).await,
+        Command::Infer(_) | Command::Generate(_) => Err(Error::internal("a command that needs no configuration got one")),
+    }
+}
+
+/// A bar on a terminal while a run works; nothing elsewhere.
+fn progress(command: &Command) -> ProgressBar {
+    if !matches!(command, Command::Run(_)) || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} objects {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style)
+}
+
+/// Prints a command's answer on standard output.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    done_or_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn done_or_closed(written: std::io::Result<()>) -> Result<()> {
+    match written {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::unavailable(format!("cannot write to standard output: {e}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as one JSON document on standard output.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("cannot print the answer: {e}")))?;
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,40 @@
+//! `lakebed status`: the hours of the tables.
+
+use chrono::TimeDelta;
+
+use super::{print, print_json};
+use crate::app::App;
+use crate::cli::{Output, TableArgs};
+use crate::config::TableConfig;
+use crate::error::Result;
+use crate::hour::Hour;
+use crate::landing::discover::discover;
+use crate::status::{TableStatus, status};
+use crate::store::Root;
+
+/// Shows the state of one table or of all.
+///
+/// # Errors
+/// `Config` if there is no such table; those of the landing, the ledgers and the catalog.
+pub async fn run(app: &App, args: &TableArgs, output: Output) -> Result<u8> {
+    let mut tables = Vec::new();
+    for config in app.tables(args.table.as_deref())? {
+        tables.push(of_table(app, config).await?);
+    }
+    match output {
+        Output::Json => print_json(&tables)?,
+        Output::Text => print(&tables.iter().map(TableStatus::to_text).collect::<Vec<_>>().join("\n"))?,
+    }
+    Ok(0)
+}
+
+async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
+    let now = app.clock.now();
+    let landing = Root::existing(&config.landing, &format!("the landing of {}", config.name))?;
+    // Firehose may be an hour ahead of this clock; what it landed there is seen too.
+    let (from, to) = (Hour::of(now - config.lookback), Hour::of(now + TimeDelta::hours(1)));
+    let landed = discover(&landing, config, from, to).await?.objects;
+    let heads = app.ledgers.heads(&config.name).await?;
+    let in_catalog = app.catalog.table(&config.name).await?.is_some();
+    status(config, in_catalog, &heads, &landed, now)
+}

@@ -1,0 +1,296 @@
+//! Carries a merge out up to the commit: reads the sources in order, writes the new generation, accounts for every record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::channel::mpsc;
+use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+
+use super::dedupe::Dedupe;
+use super::order;
+use super::reader::read_generation;
+use super::writer::{GenerationWriter, Shape};
+use crate::error::{Error, Result};
+use crate::landing::LandedObject;
+use crate::layout::{self, GenerationId, PartitionId};
+use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
+use crate::pipeline::{Limits, ManagedTable};
+use crate::schema::arrow_schema;
+use crate::standardize::{self, Damage, Standardized, reject};
+use crate::store::{Root, parse};
+
+/// Batches that may wait between the reader and the writer.
+const WAITING: usize = 2;
+
+/// One attempt at a partition's next version.
+pub struct Attempt<'a> {
+    /// The table.
+    pub table: &'a ManagedTable,
+    /// The state location, which holds the quarantine.
+    pub state: &'a Root,
+    /// Memory and threads.
+    pub limits: &'a Limits,
+    /// The partition.
+    pub partition: &'a PartitionId,
+    /// The name of the generation to be written.
+    pub id: GenerationId,
+    /// The version that this one follows.
+    pub previous: Option<&'a LedgerVersion>,
+    /// What is to be merged beside it.
+    pub objects: &'a [LandedObject],
+}
+
+/// What an attempt has written, ready to be committed.
+#[derive(Debug)]
+pub struct Written {
+    /// The new generation.
+    pub generation: Generation,
+    /// The new quarantine, or the previous one if nothing was added to it.
+    pub quarantine: Option<Generation>,
+    /// All sources, those of the previous version too, ordered by key.
+    pub sources: Vec<Source>,
+    /// Objects that are not in it, or not wholly.
+    pub missing: Vec<Missing>,
+    /// Values that broke a rule whose `on_fail` is `warn` or `null`.
+    pub warned: u64,
+}
+
+/// What reading found out about one object.
+enum Read {
+    Done(Source, Standardized),
+    Failed(Missing),
+}
+
+/// The account of the sources, kept while they are read.
+#[derive(Default)]
+struct Account {
+    sources: BTreeMap<String, Source>,
+    missing: Vec<Missing>,
+    rejects: Vec<(String, Vec<reject::Reject>)>,
+    warned: u64,
+}
+
+impl Attempt<'_> {
+    /// Writes the files of the new generation. Nothing refers to them until the ledger does.
+    ///
+    /// # Errors
+    /// `Unavailable` if none of the objects can be read or the store cannot be written; see also [`Dedupe`] and [`order::ordered`].
+    pub async fn write(&self) -> Result<Written> {
+        let schema = self.table.plan.schema.clone();
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let writer = tokio::spawn(write_rows(self.writer(schema.clone()), self.arranged(&schema, receiver)?));
+        let read = self.read_sources(sender).await;
+        let written = writer.await.map_err(|e| Error::internal(format!("the writer stopped: {e}")))?;
+        // A failed writer closes the channel, so its error is the cause of the reader's.
+        let generation = written?;
+        let account = read?;
+        let quarantine = self.write_quarantine(&account.rejects).await?;
+        let (sources, missing) = (account.sources.into_values().collect(), account.missing);
+        Ok(Written { generation, quarantine, sources, missing, warned: account.warned })
+    }
+
+    /// Removes what this attempt wrote; only for an attempt that is known not to be committed.
+    pub async fn clean_up(&self) {
+        let folders = [
+            (&self.table.location, layout::generation_folder(self.partition, &self.id)),
+            (self.state, layout::quarantine_folder(&self.table.config.name, self.partition, &self.id)),
+        ];
+        for (root, folder) in folders {
+            if let Err(e) = root.remove_folder(&folder).await {
+                tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
+            }
+        }
+    }
+
+    fn writer(&self, schema: SchemaRef) -> GenerationWriter {
+        let folder = layout::generation_folder(self.partition, &self.id);
+        GenerationWriter::new(&self.table.location, &self.table.config.name, self.id.clone(), folder, schema, &self.shape())
+    }
+
+    fn shape(&self) -> Shape {
+        let merge = &self.table.config.merge;
+        Shape {
+            target_file_size: merge.target_file_size,
+            row_group_size: merge.row_group_size.min(self.limits.memory / 8),
+            compression: merge.compression,
+        }
+    }
+
+    /// The rows in the order that the table wants.
+    fn arranged(
+        &self,
+        schema: &SchemaRef,
+        rows: mpsc::Receiver<Result<RecordBatch>>,
+    ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch>>> {
+        let by = &self.table.config.merge.sort_by;
+        if by.is_empty() {
+            return Ok(rows.boxed());
+        }
+        let task = self.limits.sorting(&self.id.attempt)?;
+        Ok(order::ordered(task, schema, by, rows)?.boxed())
+    }
+
+    /// Sends the rows of all sources down the channel, the live generation's first, and keeps the account.
+    async fn read_sources(&self, mut rows: mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
+        let done = self.feed(&mut rows).await;
+        if let Err(e) = &done {
+            // Whoever writes must not take the end of the rows for their completeness.
+            let _ = rows.send(Err(Error::new(e.kind(), e.to_string()))).await;
+        }
+        done
+    }
+
+    async fn feed(&self, rows: &mut mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
+        let mut account = Account::default();
+        let mut dedupe = self.dedupe()?;
+        if let Some(previous) = self.previous {
+            account.sources = previous.sources.iter().map(|source| (source.key.clone(), source.clone())).collect();
+            let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
+            account.missing = previous.missing.iter().filter(again).cloned().collect();
+            let mut live = Box::pin(read_generation(&self.table.location, &previous.generation, &self.table.plan.schema));
+            while let Some(batch) = live.try_next().await? {
+                if let Some(dedupe) = &mut dedupe {
+                    dedupe.filter(&batch)?;
+                }
+                send(rows, batch).await?;
+            }
+        }
+        let mut objects = Box::pin(self.standardized());
+        let mut merged = 0;
+        while let Some(read) = objects.try_next().await? {
+            self.limits.progress.inc(1);
+            match read {
+                Read::Failed(missing) => account.missing.push(missing),
+                Read::Done(source, standardized) => {
+                    merged += 1;
+                    account.take(source, standardized, &mut dedupe, rows).await?;
+                }
+            }
+        }
+        account.missing.sort_by(|a, b| a.key.cmp(&b.key));
+        match account.missing.first() {
+            Some(first) if merged == 0 => {
+                Err(Error::unavailable(format!("cannot read {}: {}; run again once it can be read", first.key, first.reason)))
+            }
+            _ => Ok(account),
+        }
+    }
+
+    fn dedupe(&self) -> Result<Option<Dedupe>> {
+        let schema = &self.table.plan.schema;
+        let by = &self.table.config.merge.deduplicate_by;
+        let columns = by
+            .iter()
+            .map(|name| schema.index_of(name).map_err(|_| Error::config(format!("deduplicate_by: the table has no column {name}"))));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        Dedupe::new(schema, columns, &self.id.attempt, self.limits.memory / 4).map(Some)
+    }
+
+    /// The objects, standardized on all threads, in their order.
+    fn standardized(&self) -> impl Stream<Item = Result<Read>> + '_ {
+        let read = |object: &LandedObject| {
+            let (landing, plan, limit) = (self.table.landing.clone(), Arc::clone(&self.table.plan), self.limits.memory / 4);
+            let (object, late) = (object.clone(), self.previous.is_some());
+            async move {
+                let stored = match fetch(&landing, &object).await {
+                    Ok(stored) => stored,
+                    Err(reason) => return Ok(Read::Failed(Missing { key: object.key, reason })),
+                };
+                let size = stored.len() as u64;
+                let standardized = tokio::task::spawn_blocking(move || standardize::standardize(&plan, stored, limit)).await;
+                let standardized = standardized.map_err(|e| Error::internal(format!("{}: standardizing stopped: {e}", object.key)))??;
+                let source =
+                    Source { key: object.key, hour: object.hour, etag: object.etag, size, late, counts: Counts::default(), rejected: None };
+                Ok(Read::Done(source, standardized))
+            }
+        };
+        futures::stream::iter(self.objects.iter().map(read)).buffered(self.limits.threads)
+    }
+
+    /// Writes the quarantine's next generation: the previous one's rows and the new ones.
+    async fn write_quarantine(&self, rejects: &[(String, Vec<reject::Reject>)]) -> Result<Option<Generation>> {
+        let previous = self.previous.and_then(|version| version.quarantine.as_ref());
+        if rejects.is_empty() {
+            return Ok(previous.cloned());
+        }
+        let schema = arrow_schema(&reject::columns());
+        let folder = layout::quarantine_folder(&self.table.config.name, self.partition, &self.id);
+        let mut writer = GenerationWriter::new(self.state, &self.table.config.name, self.id.clone(), folder, schema.clone(), &self.shape());
+        if let Some(previous) = previous {
+            let mut rows = Box::pin(read_generation(self.state, previous, &schema));
+            while let Some(batch) = rows.try_next().await? {
+                writer.write(&batch).await?;
+            }
+        }
+        for (object, rejects) in rejects {
+            for some in rejects.chunks(REJECTS_AT_ONCE) {
+                let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
+                writer.write(&batch).await?;
+            }
+        }
+        writer.finish().await.map(Some)
+    }
+}
+
+/// Rejected records that are encoded in one batch.
+const REJECTS_AT_ONCE: usize = 1024;
+
+impl Account {
+    /// Sends an object's rows on and enters what became of its records.
+    async fn take(
+        &mut self,
+        mut source: Source,
+        done: Standardized,
+        dedupe: &mut Option<Dedupe>,
+        rows: &mut mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<()> {
+        let mut counts = Counts { read: done.read, quarantined: done.rejects.len() as u64, ..Counts::default() };
+        for batch in done.batches {
+            let kept = match dedupe {
+                Some(dedupe) => dedupe.filter(&batch)?,
+                None => batch.clone(),
+            };
+            counts.merged += kept.num_rows() as u64;
+            counts.duplicates += (batch.num_rows() - kept.num_rows()) as u64;
+            send(rows, kept).await?;
+        }
+        match done.damage {
+            Some(Damage::Rejected(reason)) => {
+                self.missing.push(Missing { key: source.key.clone(), reason: reason.clone() });
+                source.rejected = Some(reason);
+            }
+            Some(Damage::Partly(reason)) => self.missing.push(Missing { key: source.key.clone(), reason }),
+            None => {}
+        }
+        source.counts = counts;
+        self.warned += done.warned;
+        if !done.rejects.is_empty() {
+            self.rejects.push((source.key.clone(), done.rejects));
+        }
+        self.sources.insert(source.key.clone(), source);
+        Ok(())
+    }
+}
+
+async fn send(rows: &mut mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> Result<()> {
+    rows.send(Ok(batch)).await.map_err(|_| Error::internal("the writer stopped early"))
+}
+
+async fn write_rows(mut writer: GenerationWriter, mut rows: impl Stream<Item = Result<RecordBatch>> + Unpin) -> Result<Generation> {
+    while let Some(batch) = rows.try_next().await? {
+        writer.write(&batch).await?;
+    }
+    writer.finish().await
+}
+
+async fn fetch(landing: &Root, object: &LandedObject) -> std::result::Result<bytes::Bytes, String> {
+    let path = parse(&object.key).map_err(|e| e.to_string())?;
+    let found = landing.store().get(&path).await.map_err(|e| e.to_string())?;
+    found.bytes().await.map_err(|e| e.to_string())
+}

@@ -1,0 +1,147 @@
+//! Merges landed objects into a partition: plan, write, commit; on a lost race, plan again.
+
+pub mod dedupe;
+pub mod execute;
+pub mod order;
+pub mod plan;
+pub mod reader;
+pub mod writer;
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::landing::LandedObject;
+use crate::layout::GenerationId;
+use crate::ledger::store::{Committed, LedgerStore};
+use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
+use crate::pipeline::{Limits, ManagedTable};
+use crate::schema::fingerprint;
+use crate::store::Root;
+use execute::{Attempt, Written};
+use plan::{Action, PartitionPlan};
+
+/// Lost races after which a run gives up on a partition; each one means that another run made progress there.
+const RACES: usize = 5;
+
+/// What a merge works with, beside the table.
+pub struct Context<'a> {
+    /// The state location.
+    pub state: &'a Root,
+    /// All ledgers.
+    pub ledgers: &'a LedgerStore,
+    /// Where attempt ids come from.
+    pub clock: &'a dyn Clock,
+    /// Memory and threads.
+    pub limits: &'a Limits,
+    /// ULID of the run.
+    pub run: &'a str,
+    /// The time the run is made for, UTC.
+    pub at: DateTime<Utc>,
+}
+
+/// What a merge did.
+#[derive(Debug)]
+pub enum Merged {
+    /// A new version is committed.
+    Committed {
+        /// The version.
+        version: Box<LedgerVersion>,
+        /// Values that broke a rule whose `on_fail` is `warn` or `null`.
+        warned: u64,
+    },
+    /// Another run merged the same objects meanwhile; its version is given.
+    ByAnother(Box<LedgerVersion>),
+}
+
+/// Merges what `plan` says into its partition.
+///
+/// # Errors
+/// `Conflict` if other runs keep being faster; otherwise as [`Attempt::write`] and [`LedgerStore::commit`]. The partition is as it
+/// was before then.
+pub async fn merge(context: &Context<'_>, table: &ManagedTable, plan: &PartitionPlan) -> Result<Merged> {
+    let mut current = Cow::Borrowed(plan);
+    for _ in 0..RACES {
+        let Action::Merge { previous, objects } = &current.action else {
+            let head = context.ledgers.head(&table.config.name, &plan.partition).await?;
+            return head
+                .map(|head| Merged::ByAnother(Box::new(head)))
+                .ok_or_else(|| Error::internal("a partition without a ledger is up to date"));
+        };
+        match attempt(context, table, &current, previous.as_deref(), objects).await? {
+            Tried::Committed(merged) => return Ok(merged),
+            Tried::Lost(winner) => current = Cow::Owned(plan::plan(plan.partition.clone(), Some(*winner), objects.clone())),
+        }
+    }
+    Err(Error::conflict(format!("{} {}: other runs kept changing it; run again later", table.config.name, plan.partition)))
+}
+
+enum Tried {
+    Committed(Merged),
+    Lost(Box<LedgerVersion>),
+}
+
+async fn attempt(
+    context: &Context<'_>,
+    table: &ManagedTable,
+    plan: &PartitionPlan,
+    previous: Option<&LedgerVersion>,
+    objects: &[LandedObject],
+) -> Result<Tried> {
+    let number = previous.map_or(1, |version| version.version + 1);
+    let id = GenerationId { number, attempt: context.clock.new_id() };
+    let attempt = Attempt { table, state: context.state, limits: context.limits, partition: &plan.partition, id, previous, objects };
+    let written = match attempt.write().await {
+        Ok(written) => written,
+        Err(e) => {
+            attempt.clean_up().await;
+            return Err(e);
+        }
+    };
+    let warned = written.warned;
+    let operation = plan.action.operation().unwrap_or(Operation::Amend);
+    let version = next_version(context, table, &attempt, operation, written);
+    match context.ledgers.commit(&version, previous).await? {
+        Committed::Done => Ok(Tried::Committed(Merged::Committed { version: Box::new(version), warned })),
+        Committed::Lost(winner) => {
+            attempt.clean_up().await;
+            Ok(Tried::Lost(winner))
+        }
+    }
+}
+
+/// The version that the attempt's files make.
+fn next_version(
+    context: &Context<'_>,
+    table: &ManagedTable,
+    attempt: &Attempt<'_>,
+    operation: Operation,
+    written: Written,
+) -> LedgerVersion {
+    let mut retired = attempt.previous.map_or_else(Vec::new, |previous| previous.retired.clone());
+    if let Some(previous) = attempt.previous {
+        let replaced = previous.quarantine.iter().filter(|old| Some(*old) != written.quarantine.as_ref());
+        let gone = std::iter::once(&previous.generation).chain(replaced);
+        retired.extend(gone.map(|old| Retired { location: old.location.clone(), files: old.files.clone(), at: context.at }));
+    }
+    LedgerVersion {
+        format: FORMAT,
+        table: table.config.name.clone(),
+        partition: attempt.partition.clone(),
+        version: attempt.id.number,
+        attempt: attempt.id.attempt.clone(),
+        run: context.run.to_string(),
+        at: context.at,
+        operation,
+        counts: written.sources.iter().map(|source| source.counts).sum(),
+        generation: written.generation,
+        quarantine: written.quarantine,
+        columns: table.schema.columns.clone(),
+        schema: fingerprint(&table.schema.columns),
+        sources: written.sources,
+        missing: written.missing,
+        retired,
+    }
+}

@@ -1,0 +1,103 @@
+//! Brings rows into the table's order, spilling to disk what does not fit into memory.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::{Stream, StreamExt, TryStreamExt};
+
+use crate::error::{Error, Result};
+
+/// The column that numbers the rows as they came, so that equal rows keep their order (promise P11). No table can have it: names of
+/// columns begin with a letter or `_` and hold no `#`.
+const SEQUENCE: &str = "#";
+
+/// A stream of batches, read once.
+struct Once {
+    schema: SchemaRef,
+    stream: std::sync::Mutex<Option<SendableRecordBatchStream>>,
+}
+
+impl std::fmt::Debug for Once {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("rows to be ordered")
+    }
+}
+
+impl PartitionStream for Once {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let taken = self.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        taken.unwrap_or_else(|| Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::empty())))
+    }
+}
+
+/// The rows of `input` ordered by the columns of those names, nulls last, equal rows as they came.
+///
+/// # Errors
+/// `Config` if there is no such column or it cannot be ordered; the stream fails as its input does, or if spilling fails.
+pub fn ordered<S>(
+    task: Arc<TaskContext>,
+    schema: &SchemaRef,
+    by: &[String],
+    input: S,
+) -> Result<impl Stream<Item = Result<RecordBatch>> + use<S>>
+where
+    S: Stream<Item = Result<RecordBatch>> + Send + 'static,
+{
+    let mut fields = schema.fields().to_vec();
+    fields.push(Arc::new(Field::new(SEQUENCE, DataType::UInt64, false)));
+    let numbered = Arc::new(Schema::new(fields));
+    let wrong = |e: DataFusionError| Error::config(format!("sort_by: {e}; name columns that can be ordered"));
+    let key = |name: &str| Ok(PhysicalSortExpr::new(col(name, &numbered)?, SortOptions { descending: false, nulls_first: false }));
+    let keys: Vec<_> = by.iter().map(String::as_str).chain([SEQUENCE]).map(key).collect::<Result<_, DataFusionError>>().map_err(wrong)?;
+    let ordering = LexOrdering::new(keys).ok_or_else(|| Error::internal("an order without columns"))?;
+    let rows = RecordBatchStreamAdapter::new(numbered.clone(), number(input, numbered.clone()));
+    let once = Once { schema: numbered.clone(), stream: std::sync::Mutex::new(Some(Box::pin(rows))) };
+    let source = StreamingTableExec::try_new(numbered, vec![Arc::new(once)], None, [], false, None).map_err(wrong)?;
+    let sorted = SortExec::new(ordering, Arc::new(source)).execute(0, task).map_err(wrong)?;
+    let kept: Vec<usize> = (0..schema.fields().len()).collect();
+    Ok(sorted.map_err(from_engine).map(move |batch| batch?.project(&kept).map_err(|e| Error::internal(e.to_string()))))
+}
+
+/// Adds the rows' numbers to the batches.
+fn number<S>(input: S, schema: SchemaRef) -> impl Stream<Item = Result<RecordBatch, DataFusionError>>
+where
+    S: Stream<Item = Result<RecordBatch>> + Send,
+{
+    let mut next = 0u64;
+    input.map(move |batch| {
+        let batch = batch.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let numbers = UInt64Array::from_iter_values(next..next + batch.num_rows() as u64);
+        next += batch.num_rows() as u64;
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(numbers));
+        Ok(RecordBatch::try_new(schema.clone(), columns)?)
+    })
+}
+
+/// Our own failure comes back as it was; the engine's as one sentence.
+fn from_engine(failure: DataFusionError) -> Error {
+    match failure {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(other) => Error::unavailable(format!("cannot order the rows: {other}")),
+        },
+        DataFusionError::ResourcesExhausted(what) => {
+            Error::config(format!("not enough memory to order the rows: {}; raise [lake] memory", what.lines().next().unwrap_or_default()))
+        }
+        other => Error::unavailable(format!("cannot order the rows: {other}; check the free space of the state folder, then run again")),
+    }
+}

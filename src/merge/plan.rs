@@ -1,0 +1,109 @@
+//! Which landed objects go into which partition, and what a run has to do there. No I/O.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::config::TableConfig;
+use crate::error::Result;
+use crate::landing::LandedObject;
+use crate::layout::PartitionId;
+use crate::ledger::{LedgerVersion, Operation};
+
+/// Landed objects by what can be done with them now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Grouped {
+    /// Objects of closed hours, by partition; each list in the order of hour and key.
+    pub closed: BTreeMap<PartitionId, Vec<LandedObject>>,
+    /// Objects of hours that are still open.
+    pub open: u64,
+}
+
+/// What a run has to do with one partition, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionPlan {
+    /// The partition.
+    pub partition: PartitionId,
+    /// What to do.
+    pub action: Action,
+    /// Keys of objects whose content changed after they were merged. They are left alone: only a repair takes them in.
+    pub changed: Vec<String>,
+    /// Landed objects that are in the partition already.
+    pub merged: u64,
+    /// Landed objects that the ledger names as set aside.
+    pub rejected: u64,
+}
+
+/// What to do with a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Every landed object is in the partition already.
+    UpToDate,
+    /// Merge these objects, beside what the previous version holds.
+    Merge {
+        /// The ledger's newest version, if there is one.
+        previous: Option<Box<LedgerVersion>>,
+        /// What is not in it yet.
+        objects: Vec<LandedObject>,
+    },
+}
+
+impl Action {
+    /// What a ledger version made by this action says of itself.
+    pub fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::UpToDate => None,
+            Self::Merge { previous: None, .. } => Some(Operation::Create),
+            Self::Merge { previous: Some(_), .. } => Some(Operation::Amend),
+        }
+    }
+}
+
+/// The partition that an object's rows belong to.
+///
+/// # Errors
+/// `Data` if the object's path lacks a value that `partition_by` needs.
+pub fn partition_of(table: &TableConfig, object: &LandedObject) -> Result<PartitionId> {
+    let value = |(key, expression): &(String, crate::landing::prefix::Prefix)| {
+        Ok((key.clone(), expression.format(object.hour, &object.path_values)?))
+    };
+    Ok(PartitionId::new(table.partition_by.iter().map(value).collect::<Result<Vec<_>>>()?))
+}
+
+/// Sorts objects by partition; those of hours that are still open at `at` are only counted.
+///
+/// # Errors
+/// As [`partition_of`].
+pub fn group(table: &TableConfig, objects: Vec<LandedObject>, at: DateTime<Utc>) -> Result<Grouped> {
+    let mut grouped = Grouped::default();
+    for object in objects {
+        if object.hour.is_closed(at, table.close_after) {
+            grouped.closed.entry(partition_of(table, &object)?).or_default().push(object);
+        } else {
+            grouped.open += 1;
+        }
+    }
+    for objects in grouped.closed.values_mut() {
+        objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    }
+    Ok(grouped)
+}
+
+/// Decides what to do with a partition, from what landed and what its ledger says.
+///
+/// | the object | in the ledger | then |
+/// |---|---|---|
+/// | any | no | merge it |
+/// | same etag | yes | leave it |
+/// | another etag or size | yes | report it as changed, leave it |
+pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec<LandedObject>) -> PartitionPlan {
+    let source = |object: &LandedObject| previous.as_ref().and_then(|version| version.source(&object.key));
+    let changed = landed.iter().filter(|o| source(o).is_some_and(|s| (&s.etag, s.size) != (&o.etag, o.size)));
+    let changed = changed.map(|object| object.key.clone()).collect();
+    let known: Vec<bool> = landed.iter().filter_map(|object| source(object).map(|s| s.rejected.is_some())).collect();
+    let rejected = known.iter().filter(|rejected| **rejected).count() as u64;
+    let merged = known.len() as u64 - rejected;
+    let objects: Vec<LandedObject> = landed.iter().filter(|object| source(object).is_none()).cloned().collect();
+    let action = if objects.is_empty() { Action::UpToDate } else { Action::Merge { previous: previous.map(Box::new), objects } };
+    PartitionPlan { partition, action, changed, merged, rejected }
+}

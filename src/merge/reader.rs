@@ -1,0 +1,95 @@
+//! Reads the files of a generation, whose names and sizes the ledger knows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, SchemaRef};
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use crate::error::{Error, Result};
+use crate::ledger::{DataFile, Generation};
+use crate::store::{Root, parse};
+
+/// Bytes at a file's end that are fetched at once: footers are mostly smaller.
+const FOOTER: usize = 64 << 10;
+
+/// One Parquet file in an object store.
+struct ObjectReader {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+fn external(e: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(e))
+}
+
+impl AsyncFileReader for ObjectReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        self.store.get_range(&self.path, range).map_err(external).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        let size = self.size;
+        let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER));
+        async move { reader.load_and_finish(self, size).await.map(Arc::new) }.boxed()
+    }
+}
+
+/// Rows that a file's footer says it has.
+///
+/// # Errors
+/// What is wrong with the file, as the rest of a sentence.
+pub async fn footer_rows(root: &Root, path: &str) -> std::result::Result<(u64, u64), String> {
+    let path = parse(path).map_err(|e| e.to_string())?;
+    let size = root.store().head(&path).await.map_err(|e| format!("cannot be read back: {e}"))?.size;
+    let mut reader = ObjectReader { store: Arc::clone(root.store()), path, size };
+    let metadata = reader.get_metadata(None).await.map_err(|e| format!("has no readable footer: {e}"))?;
+    Ok((size, u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0)))
+}
+
+/// The rows of a generation in the table's present columns: by name, null where the files have no such column.
+pub fn read_generation(root: &Root, generation: &Generation, schema: &SchemaRef) -> impl Stream<Item = Result<RecordBatch>> + use<> {
+    let (root, schema, location) = (root.clone(), schema.clone(), generation.location.clone());
+    let open = move |file| open_file(root.clone(), location.clone(), file);
+    futures::stream::iter(generation.files.clone()).then(open).try_flatten().map(move |batch| conform(&batch?, &schema))
+}
+
+async fn open_file(root: Root, location: String, file: DataFile) -> Result<impl Stream<Item = Result<RecordBatch>>> {
+    let url = format!("{location}{}", file.name);
+    let failed = move |e: String| {
+        Error::unavailable(format!("cannot read {url}, which the ledger names: {e}; run again, or repair the hour if it is gone"))
+    };
+    let folder = root.path_of(&location).ok_or_else(|| failed("it is outside of its location".into()))?;
+    let path = parse(&format!("{folder}{}", file.name))?;
+    let reader = ObjectReader { store: Arc::clone(root.store()), path, size: file.bytes };
+    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| failed(e.to_string()))?;
+    let stream = builder.build().map_err(|e| failed(e.to_string()))?;
+    Ok(stream.map_err(move |e| failed(e.to_string())))
+}
+
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let failed = |e: ArrowError| Error::data(format!("the live files do not fit the table's columns: {e}; repair the hour"));
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+        Some(column) => arrow::compute::cast(column, field.data_type()),
+        None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
+    };
+    let columns = schema.fields().iter().map(column).collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
+    RecordBatch::try_new(schema.clone(), columns).map_err(failed)
+}

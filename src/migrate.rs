@@ -1,0 +1,191 @@
+//! Brings the catalog's table to what its migrations say.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::catalog::{Catalog, Parameters, Table, TableName};
+use crate::config::TableConfig;
+use crate::error::{Error, Kind, Result};
+use crate::schema::TableSchema;
+use crate::schema::ddl::{self, CreateTable, Placeholders, Statement};
+
+/// The table parameter that records an applied migration: this, then the file's name; the value is `sha256:` and 64 digits.
+const APPLIED: &str = "lakebed.migration.";
+
+/// One file of a table's migrations folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// File name, which orders the migrations: `0001_create.sql`.
+    pub name: String,
+    /// The DDL as it stands in the file.
+    pub text: String,
+}
+
+impl Migration {
+    fn checksum(&self) -> String {
+        let digest = Sha256::digest(self.text.as_bytes());
+        digest.iter().fold("sha256:".to_string(), |hex, byte| format!("{hex}{byte:02x}"))
+    }
+}
+
+/// What has to be done to a table.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MigrationPlan {
+    /// All migrations are applied.
+    UpToDate(Table),
+    /// The table does not exist yet.
+    Create(Table),
+}
+
+impl MigrationPlan {
+    /// The table as it is, or will be.
+    pub fn table(&self) -> &Table {
+        match self {
+            Self::UpToDate(table) | Self::Create(table) => table,
+        }
+    }
+}
+
+/// Reads the migrations of a table, in order.
+///
+/// # Errors
+/// `Config` if the folder is missing or has no migration.
+pub fn read(folder: &Path, table: &TableName) -> Result<Vec<Migration>> {
+    let hint = "write one, for example with `lakebed infer`";
+    let listing = std::fs::read_dir(folder)
+        .map_err(|e| Error::config(format!("{table}: cannot read its migrations in `{}`: {e}; {hint}", folder.display())))?;
+    let mut migrations = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(|e| Error::unavailable(format!("cannot list `{}`: {e}", folder.display())))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_migration(&name) {
+            let text = std::fs::read_to_string(entry.path())
+                .map_err(|e| Error::config(format!("cannot read migration `{}`: {e}", entry.path().display())))?;
+            migrations.push(Migration { name, text });
+        }
+    }
+    migrations.sort_by(|a, b| a.name.cmp(&b.name));
+    if migrations.is_empty() {
+        return Err(Error::config(format!("{table}: `{}` has no migration such as 0001_create.sql; {hint}", folder.display())));
+    }
+    Ok(migrations)
+}
+
+/// True for `<digits>_<name>.sql`.
+fn is_migration(name: &str) -> bool {
+    let stem = name.strip_suffix(".sql").and_then(|stem| stem.split_once('_'));
+    stem.is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Decides what to do, from the migrations and the table as the catalog has it. No I/O.
+///
+/// # Errors
+/// `Config` if a migration was changed after it was applied, does not fit the configuration, or is of a kind that this version does
+/// not apply; if the catalog's table is one that lakebed must not manage.
+pub fn plan(config: &TableConfig, migrations: &[Migration], there: Option<Table>) -> Result<MigrationPlan> {
+    let wanted = created(config, migrations)?;
+    let Some(there) = there else { return Ok(MigrationPlan::Create(wanted)) };
+    refuse_foreign(config, &there)?;
+    for migration in migrations {
+        let applied = there.parameters.get(&format!("{APPLIED}{}", migration.name));
+        if applied.is_some_and(|checksum| *checksum != migration.checksum()) {
+            return Err(Error::config(format!(
+                "{}: migration {} was changed after it was applied; restore the file, and put the change into a migration of its own",
+                config.name, migration.name
+            )));
+        }
+        if applied.is_none() {
+            return Err(Error::config(format!(
+                "{}: migration {} is not applied, and this version of lakebed only creates tables; remove it",
+                config.name, migration.name
+            )));
+        }
+    }
+    let known = |name: &str| migrations.iter().any(|migration| migration.name == name);
+    if let Some(lost) = there.parameters.keys().filter_map(|key| key.strip_prefix(APPLIED)).find(|name| !known(name)) {
+        return Err(Error::config(format!(
+            "{}: migration {lost} was applied and its file is gone; restore it in `{}`",
+            config.name,
+            config.migrations.display()
+        )));
+    }
+    Ok(MigrationPlan::UpToDate(there))
+}
+
+/// The table that the migrations make.
+fn created(config: &TableConfig, migrations: &[Migration]) -> Result<Table> {
+    let location = config.location.to_string();
+    let mut table = None;
+    let mut parameters = Parameters::new();
+    for migration in migrations {
+        let names = Placeholders { table: &config.name, location: &location };
+        let statement = ddl::parse(&migration.text, &names)
+            .map_err(|e| Error::new(e.kind(), format!("{}: migration {}: {e}", config.name, migration.name)))?;
+        let Statement::CreateTable(create) = statement;
+        if table.replace(create).is_some() {
+            return Err(Error::config(format!(
+                "{}: migration {} creates the table a second time; keep the first one only",
+                config.name, migration.name
+            )));
+        }
+        parameters.insert(format!("{APPLIED}{}", migration.name), migration.checksum());
+    }
+    let CreateTable { schema, comment, parameters: own } =
+        table.ok_or_else(|| Error::config(format!("{}: no migration creates the table", config.name)))?;
+    check_keys(config, &schema)?;
+    parameters.extend(own);
+    parameters.extend([("EXTERNAL", "TRUE"), ("classification", "parquet")].map(|(key, value)| (key.to_string(), value.to_string())));
+    parameters.extend(comment.map(|text| ("comment".to_string(), text)));
+    Ok(Table {
+        name: config.name.clone(),
+        columns: schema.columns,
+        partition_keys: schema.partition_keys,
+        location,
+        parameters,
+        version: 0,
+    })
+}
+
+fn check_keys(config: &TableConfig, schema: &TableSchema) -> Result<()> {
+    let declared: Vec<&str> = schema.partition_keys.iter().map(|key| key.name.as_str()).collect();
+    let configured: Vec<&str> = config.partition_by.iter().map(|(key, _)| key.as_str()).collect();
+    if declared == configured {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "{}: the table is PARTITIONED BY ({}), and partition_by gives {}; make them the same, in the same order",
+        config.name,
+        declared.join(", "),
+        configured.join(", ")
+    )))
+}
+
+/// Refuses to manage a table that another tool made, lies elsewhere, or that Athena would not read through its partitions.
+fn refuse_foreign(config: &TableConfig, there: &Table) -> Result<()> {
+    let refuse = |why: String| Err(Error::config(format!("{}: {why}", config.name)));
+    if there.parameters.get("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return refuse("partition projection is on, so Athena ignores registered partitions and would never see a merge; remove projection.enabled from the table".into());
+    }
+    if there.location.trim_end_matches('/') != config.location.to_string().trim_end_matches('/') {
+        return refuse(format!("the catalog has it at {}, the configuration at {}; correct `location`", there.location, config.location));
+    }
+    if !there.parameters.keys().any(|key| key.starts_with(APPLIED)) {
+        return refuse("the catalog has a table of that name that lakebed did not create; choose another name".into());
+    }
+    let declared = TableSchema { columns: there.columns.clone(), partition_keys: there.partition_keys.clone() };
+    check_keys(config, &declared)
+}
+
+/// Creates the table, and its database if need be. True if this call created it, false if another run was faster.
+///
+/// # Errors
+/// As the catalog's.
+pub async fn create(catalog: &dyn Catalog, table: &Table) -> Result<bool> {
+    catalog.ensure_database(&table.name.database).await?;
+    match catalog.create_table(table).await {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == Kind::Conflict => Ok(false),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,222 @@
+//! A run: for each table, what landed in closed hours is merged, committed and registered.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::execution::TaskContext;
+use indicatif::ProgressBar;
+
+use crate::app::App;
+use crate::catalog::{Table, reconcile};
+use crate::config::TableConfig;
+use crate::engine;
+use crate::error::{Error, Kind, Result};
+use crate::hour::Hour;
+use crate::landing::LandedObject;
+use crate::landing::discover::{Discovery, discover};
+use crate::layout::{self, PartitionId};
+use crate::ledger::LedgerVersion;
+use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
+use crate::merge::{self, Context, Merged};
+use crate::migrate::{self, MigrationPlan};
+use crate::schema::TableSchema;
+use crate::standardize::Plan;
+use crate::store::Root;
+use crate::summary::{Failure, RunSummary, TableDone};
+
+/// What a run may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Hard cap for buffers, bytes.
+    pub memory: u64,
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// A local folder; ordering spills below it, under the attempt's name.
+    pub spill: PathBuf,
+    /// Counts the objects.
+    pub progress: ProgressBar,
+}
+
+impl Limits {
+    /// The engine's context for ordering the rows of one attempt: half of the memory, the rest is the reader's and the writer's.
+    ///
+    /// # Errors
+    /// As [`engine::local::session`].
+    pub fn sorting(&self, attempt: &str) -> Result<Arc<TaskContext>> {
+        let spill = self.spill.join(layout::spill_folder(attempt));
+        Ok(engine::local::session(&engine::Limits { memory: self.memory / 2, threads: 1, spill })?.task_ctx())
+    }
+}
+
+/// A table with all that a merge needs of it.
+#[derive(Debug)]
+pub struct ManagedTable {
+    /// Its configuration.
+    pub config: TableConfig,
+    /// Its columns.
+    pub schema: TableSchema,
+    /// How its records become rows.
+    pub plan: Arc<Plan>,
+    /// The landing location.
+    pub landing: Root,
+    /// The table's location.
+    pub location: Root,
+}
+
+/// What a run is asked to do.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// One table, or all.
+    pub table: Option<String>,
+    /// The time the run is made for, UTC.
+    pub at: DateTime<Utc>,
+    /// The first hour to look at; without it the look-back decides.
+    pub since: Option<Hour>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Runs the pipeline. What fails is in the summary: one table or hour that fails does not stop the others (promise P12).
+///
+/// # Errors
+/// `Config` if there is no such table, or the hours asked for are not in the past.
+pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
+    let mut summary = RunSummary::new(app.clock.new_id(), request);
+    if let Some(since) = request.since.filter(|since| since.start() > request.at) {
+        return Err(Error::config(format!("--since {since} is after the time of the run, {}", request.at.to_rfc3339())));
+    }
+    for table in app.tables(request.table.as_deref())? {
+        match run_table(app, table, request, &mut summary).await {
+            Ok(done) => summary.tables.push(done),
+            Err(e) => summary.failures.push(Failure::new(&table.name, None, &e)),
+        }
+    }
+    app.limits.progress.finish_and_clear();
+    Ok(summary)
+}
+
+/// The hours that a run looks at, inclusive.
+fn window(config: &TableConfig, request: &Request) -> (Hour, Hour) {
+    let from = request.since.unwrap_or_else(|| Hour::of(request.at - config.lookback));
+    (from, Hour::of(request.at))
+}
+
+async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: &mut RunSummary) -> Result<TableDone> {
+    let landing = Root::existing(&config.landing, &format!("the landing of {}", config.name))?;
+    let migration = plan_migration(app, config).await?;
+    let (from, to) = window(config, request);
+    let discovery = discover(&landing, config, from, to).await?;
+    let mut done = TableDone::new(&config.name, &discovery);
+    let grouped = plan::group(config, discovery.objects, request.at)?;
+    done.objects.pending = grouped.open;
+    let plans = plan_partitions(app, config, grouped).await?;
+    done.count_known(&plans);
+    if request.dry_run {
+        done.tell_plans(&migration, &plans);
+        return Ok(done);
+    }
+    let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
+    merge_all(app, &managed, request, &plans, &mut done, summary).await?;
+    let partitions: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+    let quarantine = app.quarantine_url(config);
+    done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
+    Ok(done)
+}
+
+async fn plan_migration(app: &App, config: &TableConfig) -> Result<MigrationPlan> {
+    let migrations = migrate::read(&config.migrations, &config.name)?;
+    let plan = migrate::plan(config, &migrations, app.catalog.table(&config.name).await?)?;
+    // A rule that does not fit the table is told before anything is made.
+    standardize_plan(config, plan.table())?;
+    Ok(plan)
+}
+
+fn schema_of(table: &Table) -> TableSchema {
+    TableSchema { columns: table.columns.clone(), partition_keys: table.partition_keys.clone() }
+}
+
+fn standardize_plan(config: &TableConfig, table: &Table) -> Result<Plan> {
+    let schema = schema_of(table);
+    for name in config.merge.deduplicate_by.iter().chain(&config.merge.sort_by) {
+        if schema.column_index(name).is_none() {
+            return Err(Error::config(format!("{}: [table.merge] names column {name}, which the table does not have", config.name)));
+        }
+    }
+    Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio)
+        .map_err(|e| Error::new(e.kind(), format!("{}: {e}", config.name)))
+}
+
+/// Makes the table if it does not exist yet, and opens all that merging needs.
+async fn prepare(
+    app: &App,
+    config: &TableConfig,
+    migration: MigrationPlan,
+    landing: Root,
+    done: &mut TableDone,
+) -> Result<(Table, ManagedTable)> {
+    if let MigrationPlan::Create(table) = &migration {
+        done.created = migrate::create(&*app.catalog, table).await?;
+    }
+    let table = app.catalog.table(&config.name).await?;
+    let table =
+        table.ok_or_else(|| Error::unavailable(format!("{}: the table was dropped while the run was going; run again", config.name)))?;
+    let location = Root::created(&config.location, &format!("the location of {}", config.name))?;
+    let plan = Arc::new(standardize_plan(config, &table)?);
+    let managed = ManagedTable { config: config.clone(), schema: schema_of(&table), plan, landing, location };
+    Ok((table, managed))
+}
+
+async fn plan_partitions(app: &App, config: &TableConfig, grouped: Grouped) -> Result<Vec<PartitionPlan>> {
+    let partitions: Vec<PartitionId> = grouped.closed.keys().cloned().collect();
+    let mut heads: Vec<Option<LedgerVersion>> = app.ledgers.heads_of(&config.name, &partitions).await?.into_iter().map(Some).collect();
+    let mut head_of = |partition: &PartitionId| {
+        let found = heads.iter_mut().find(|head| head.as_ref().is_some_and(|version| version.partition == *partition));
+        found.and_then(Option::take)
+    };
+    let closed = grouped.closed.into_iter();
+    Ok(closed
+        .map(|(partition, objects): (PartitionId, Vec<LandedObject>)| plan::plan(partition.clone(), head_of(&partition), objects))
+        .collect())
+}
+
+async fn merge_all(
+    app: &App,
+    table: &ManagedTable,
+    request: &Request,
+    plans: &[PartitionPlan],
+    done: &mut TableDone,
+    summary: &mut RunSummary,
+) -> Result<()> {
+    let work: Vec<_> = plans.iter().filter(|plan| plan.action != Action::UpToDate).collect();
+    if work.is_empty() {
+        return Ok(());
+    }
+    app.ledgers.probe(&app.clock.new_id()).await?;
+    let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
+    app.limits.progress.set_length(work.iter().map(objects).sum());
+    let run = summary.run.clone();
+    let context = Context { state: &app.state, ledgers: &app.ledgers, clock: &*app.clock, limits: &app.limits, run: &run, at: request.at };
+    for plan in work {
+        match merge::merge(&context, table, plan).await {
+            Ok(Merged::Committed { version, warned }) => done.enter(plan, &version, warned, &mut summary.failures),
+            Ok(Merged::ByAnother(version)) => done.enter_other(&version),
+            // A mistake in the configuration is the same for every hour.
+            Err(e) if e.kind() == Kind::Config => return Err(e),
+            Err(e) => {
+                done.objects.pending += objects(&plan);
+                summary.failures.push(Failure::new(&table.config.name, Some(&plan.partition), &e));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Objects of a discovery that are neither data nor error output.
+pub fn strangers(discovery: &Discovery) -> Option<String> {
+    let first = discovery.unknown.first()?;
+    Some(format!(
+        "{} entries of the landing fit neither `prefix` nor `error_prefix` and were left alone, {first} for one; correct the expressions if they are data",
+        discovery.unknown_count
+    ))
+}

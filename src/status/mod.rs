@@ -1,0 +1,181 @@
+//! The state of a table's hours, worked out from what landed and what the ledgers say. No I/O.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::catalog::TableName;
+use crate::config::TableConfig;
+use crate::error::Result;
+use crate::hour::Hour;
+use crate::landing::LandedObject;
+use crate::layout::PartitionId;
+use crate::ledger::{Counts, LedgerVersion, Missing, Operation};
+use crate::merge::plan;
+
+/// The state of one table.
+#[derive(Debug, Serialize, PartialEq)]
+pub struct TableStatus {
+    /// The table.
+    pub table: TableName,
+    /// It is in the catalog.
+    pub in_catalog: bool,
+    /// The end of the newest hour that was merged, UTC: how fresh the table is.
+    pub fresh_until: Option<DateTime<Utc>>,
+    /// Rows in all live generations.
+    pub rows: u64,
+    /// Records in the quarantine.
+    pub quarantined: u64,
+    /// Its hours, oldest first; tables with more partition keys have several lines an hour.
+    pub hours: Vec<HourStatus>,
+    /// Hours between the first and the last one in which nothing landed.
+    pub gaps: Vec<Hour>,
+}
+
+/// The state of one partition.
+#[derive(Debug, Serialize, PartialEq)]
+pub struct HourStatus {
+    /// The arrival hour, UTC.
+    pub hour: Hour,
+    /// The partition, as a path.
+    pub partition: String,
+    /// `open`: still filling. `waiting`: closed, and the next run merges it. `closed`: merged. `amended(n)`: late objects came n times.
+    pub state: String,
+    /// Landed objects that are in no version yet. Only those of the look-back are known.
+    pub pending: u64,
+    /// Objects in the partition.
+    pub merged: u64,
+    /// Objects that came after the first merge.
+    pub late: u64,
+    /// What became of the records.
+    pub records: Counts,
+    /// Every landed object that is known is wholly in the table.
+    pub complete: bool,
+    /// What is not, and why.
+    pub missing: Vec<Missing>,
+}
+
+/// Works the state out.
+///
+/// # Errors
+/// `Data` if a landed object's path lacks a value that the partition needs.
+pub fn status(
+    config: &TableConfig,
+    in_catalog: bool,
+    heads: &[LedgerVersion],
+    landed: &[LandedObject],
+    at: DateTime<Utc>,
+) -> Result<TableStatus> {
+    let mut hours: BTreeMap<(Hour, PartitionId), HourStatus> = BTreeMap::new();
+    for head in heads {
+        let hour = head.sources.iter().map(|source| source.hour).min().unwrap_or_else(|| Hour::of(head.at));
+        hours.insert((hour, head.partition.clone()), of_head(hour, head));
+    }
+    let known: BTreeMap<_, _> = heads.iter().map(|head| (&head.partition, head)).collect();
+    for object in landed {
+        let partition = plan::partition_of(config, object)?;
+        if known.get(&partition).is_some_and(|head| head.source(&object.key).is_some()) {
+            continue;
+        }
+        let closed = object.hour.is_closed(at, config.close_after);
+        let entry = hours.entry((object.hour, partition.clone())).or_insert_with(|| unmerged(object.hour, &partition, closed));
+        entry.pending += 1;
+        entry.complete = false;
+    }
+    let hours: Vec<HourStatus> = hours.into_values().collect();
+    Ok(TableStatus {
+        table: config.name.clone(),
+        in_catalog,
+        fresh_until: hours.iter().filter(|hour| hour.merged > 0).map(|hour| hour.hour.end()).max(),
+        rows: heads.iter().map(|head| head.counts.merged).sum(),
+        quarantined: heads.iter().map(|head| head.counts.quarantined).sum(),
+        gaps: gaps(&hours),
+        hours,
+    })
+}
+
+fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
+    HourStatus {
+        hour,
+        partition: head.partition.to_string(),
+        state: head.state(),
+        pending: 0,
+        merged: head.sources.len() as u64,
+        late: head.sources.iter().filter(|source| source.late).count() as u64,
+        records: head.counts,
+        complete: head.complete(),
+        missing: head.missing.clone(),
+    }
+}
+
+fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
+    let state = if closed { "waiting" } else { "open" };
+    HourStatus {
+        hour,
+        partition: partition.to_string(),
+        state: state.to_string(),
+        pending: 0,
+        merged: 0,
+        late: 0,
+        records: Counts::default(),
+        complete: false,
+        missing: Vec::new(),
+    }
+}
+
+fn gaps(hours: &[HourStatus]) -> Vec<Hour> {
+    let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Vec::new() };
+    let there: std::collections::BTreeSet<Hour> = hours.iter().map(|hour| hour.hour).collect();
+    let all = std::iter::successors(Some(first.hour), |hour| Some(hour.next())).take_while(|hour| *hour <= last.hour);
+    all.filter(|hour| !there.contains(hour)).collect()
+}
+
+impl LedgerVersion {
+    /// `closed` after the first merge, `amended(n)` after n more.
+    pub fn state(&self) -> String {
+        match (self.operation, self.version) {
+            (Operation::Create, _) => "closed".to_string(),
+            (Operation::Amend, version) => format!("amended({})", version - 1),
+        }
+    }
+}
+
+impl TableStatus {
+    /// The state for people.
+    pub fn to_text(&self) -> String {
+        let fresh = self
+            .fresh_until
+            .map_or_else(|| "nothing merged yet".to_string(), |until| format!("fresh until {}", until.format("%Y-%m-%dT%H:%MZ")));
+        let absent = if self.in_catalog { "" } else { "; not in the catalog yet, the first run creates it" };
+        let mut text = format!("{}: {fresh}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
+        if !self.hours.is_empty() {
+            text.push_str(&format!(
+                "{:<14} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  complete\n",
+                "hour", "state", "objects", "late", "pending", "rows", "quarantined", "duplicates"
+            ));
+        }
+        for hour in &self.hours {
+            text.push_str(&format!(
+                "{:<14} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  {}\n",
+                hour.hour.to_string(),
+                hour.state,
+                hour.merged,
+                hour.late,
+                hour.pending,
+                hour.records.merged,
+                hour.records.quarantined,
+                hour.records.duplicates,
+                if hour.complete { "yes" } else { "no" }
+            ));
+            for missing in &hour.missing {
+                text.push_str(&format!("  {}: {}\n", missing.key, missing.reason));
+            }
+        }
+        if !self.gaps.is_empty() {
+            let named: Vec<String> = self.gaps.iter().take(10).map(ToString::to_string).collect();
+            text.push_str(&format!("nothing landed in {} hours: {}\n", self.gaps.len(), named.join(", ")));
+        }
+        text
+    }
+}

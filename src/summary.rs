@@ -1,0 +1,277 @@
+//! What a run did, as a value: the JSON document of `run --output json`, and the lines that people read.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use crate::catalog::TableName;
+use crate::error::{Error, Kind};
+use crate::landing::discover::Discovery;
+use crate::layout::PartitionId;
+use crate::ledger::{Counts, LedgerVersion, Operation};
+use crate::merge::plan::{Action, PartitionPlan};
+use crate::migrate::MigrationPlan;
+use crate::pipeline::{Request, strangers};
+
+/// A whole run.
+#[derive(Debug, Serialize)]
+pub struct RunSummary {
+    /// ULID of the run.
+    pub run: String,
+    /// The time the run was made for, UTC.
+    pub at: String,
+    /// Nothing was done, only planned.
+    pub dry_run: bool,
+    /// The tables, in the configuration's order; those that failed as a whole are missing.
+    pub tables: Vec<TableDone>,
+    /// What failed.
+    pub failures: Vec<Failure>,
+}
+
+/// What happened to one table.
+#[derive(Debug, Serialize)]
+pub struct TableDone {
+    /// The table.
+    pub table: TableName,
+    /// The run created it.
+    pub created: bool,
+    /// The catalog had to be brought in step with the ledgers.
+    pub registered: bool,
+    /// Landed objects of the hours looked at.
+    pub objects: Objects,
+    /// Records of the objects that this run merged.
+    pub records: Counts,
+    /// Partitions that changed, or would.
+    pub partitions: Vec<PartitionDone>,
+    /// What people should know although nothing failed.
+    pub warnings: Vec<String>,
+    /// Partitions that are as they should be after the run.
+    #[serde(skip)]
+    hours_done: usize,
+}
+
+/// Landed objects by what became of them.
+#[derive(Debug, Default, Serialize)]
+pub struct Objects {
+    /// Found in the hours looked at.
+    pub landed: u64,
+    /// In a partition, by this run or an earlier one.
+    pub merged: u64,
+    /// In a partition's ledger as set aside: all their records are in the quarantine.
+    pub rejected: u64,
+    /// Not in a partition yet: their hour is open, or they could not be read.
+    pub pending: u64,
+}
+
+/// What happened to one partition.
+#[derive(Debug, Serialize)]
+pub struct PartitionDone {
+    /// Keys and values, in path order.
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// Keys and values as a path.
+    #[serde(skip)]
+    partition: String,
+    /// `created`, `amended`, `merged by another run`; of a dry run `would create`, `would amend`.
+    pub action: &'static str,
+    /// The live generation.
+    pub generation: Option<String>,
+    /// The ledger version.
+    pub ledger_version: Option<u64>,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Every landed object that is known is wholly in it.
+    pub complete: bool,
+    /// Landed objects that this run merged, or would.
+    pub objects: usize,
+}
+
+/// Something that failed.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// The table.
+    pub table: TableName,
+    /// The partition, if it is about one.
+    pub partition: Option<String>,
+    /// What happened and what to do.
+    pub error: String,
+    #[serde(skip)]
+    kind: Kind,
+}
+
+impl Failure {
+    /// A failure of a table or of one of its partitions.
+    pub fn new(table: &TableName, partition: Option<&PartitionId>, error: &Error) -> Self {
+        Self { table: table.clone(), partition: partition.map(ToString::to_string), error: error.to_string(), kind: error.kind() }
+    }
+}
+
+impl RunSummary {
+    /// A run that has done nothing yet.
+    pub fn new(run: String, request: &Request) -> Self {
+        Self { run, at: rfc3339(request.at), dry_run: request.dry_run, tables: Vec::new(), failures: Vec::new() }
+    }
+
+    /// The exit code (DESIGN §5): 0 done, 1 failed, 2 wrong configuration, 3 some hours done and some not.
+    pub fn exit_code(&self) -> u8 {
+        if self.failures.is_empty() {
+            0
+        } else if self.tables.iter().any(|table| table.hours_done > 0) {
+            3
+        } else if self.failures.iter().all(|failure| failure.kind == Kind::Config) {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// The summary for people.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for table in &self.tables {
+            table.write(self.dry_run, &mut text);
+        }
+        text
+    }
+
+    /// What failed, a line each.
+    pub fn failure_lines(&self) -> impl Iterator<Item = String> + '_ {
+        let place = |failure: &Failure| failure.partition.as_ref().map_or_else(String::new, |partition| format!(" {partition}"));
+        self.failures.iter().map(move |failure| match failure.partition {
+            // What concerns a whole table begins with its name already where that matters.
+            None if failure.error.starts_with(&failure.table.to_string()) => failure.error.clone(),
+            _ => format!("{}{}: {}", failure.table, place(failure), failure.error),
+        })
+    }
+}
+
+fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+impl TableDone {
+    /// A table of which only the landed objects are known.
+    pub fn new(table: &TableName, discovery: &Discovery) -> Self {
+        Self {
+            table: table.clone(),
+            created: false,
+            registered: false,
+            objects: Objects { landed: discovery.objects.len() as u64, ..Objects::default() },
+            records: Counts::default(),
+            partitions: Vec::new(),
+            warnings: strangers(discovery).into_iter().collect(),
+            hours_done: 0,
+        }
+    }
+
+    /// Enters what earlier runs did with the landed objects.
+    pub fn count_known(&mut self, plans: &[PartitionPlan]) {
+        for plan in plans {
+            self.objects.merged += plan.merged;
+            self.objects.rejected += plan.rejected;
+            self.hours_done += usize::from(plan.action == Action::UpToDate);
+            for key in &plan.changed {
+                self.warnings.push(format!(
+                    "object {key} changed since it was merged; its new content is not in the table: repair the hour to take it in"
+                ));
+            }
+        }
+    }
+
+    /// Enters what would be done.
+    pub fn tell_plans(&mut self, migration: &MigrationPlan, plans: &[PartitionPlan]) {
+        if matches!(migration, MigrationPlan::Create(_)) {
+            self.warnings.push("the table does not exist yet and would be created".to_string());
+        }
+        for plan in plans {
+            let Action::Merge { previous, objects } = &plan.action else { continue };
+            let action = if previous.is_some() { "would amend" } else { "would create" };
+            self.objects.pending += objects.len() as u64;
+            self.partitions.push(PartitionDone::of(&plan.partition, previous.as_deref(), action, objects.len()));
+        }
+    }
+
+    /// Enters a committed partition.
+    pub fn enter(&mut self, plan: &PartitionPlan, version: &LedgerVersion, warned: u64, failures: &mut Vec<Failure>) {
+        let Action::Merge { objects, .. } = &plan.action else { return };
+        let sources: Vec<_> = objects.iter().filter_map(|object| version.source(&object.key)).collect();
+        let rejected = sources.iter().filter(|source| source.rejected.is_some()).count() as u64;
+        self.records = [self.records, sources.iter().map(|source| source.counts).sum()].into_iter().sum();
+        self.objects.merged += sources.len() as u64 - rejected;
+        self.objects.rejected += rejected;
+        self.objects.pending += (objects.len() - sources.len()) as u64;
+        self.hours_done += 1;
+        if warned > 0 {
+            self.warnings.push(format!("{}: {warned} values break a rule whose on_fail is warn or null", version.partition));
+        }
+        for missing in version.missing.iter().filter(|missing| objects.iter().any(|object| object.key == missing.key)) {
+            let error = Error::data(format!("object {} is not wholly in the table: {}", missing.key, missing.reason));
+            failures.push(Failure::new(&version.table, Some(&version.partition), &error));
+        }
+        let action = if version.operation == Operation::Create { "created" } else { "amended" };
+        self.partitions.push(PartitionDone::of(&version.partition, Some(version), action, sources.len()));
+    }
+
+    /// Enters a partition that another run merged first.
+    pub fn enter_other(&mut self, version: &LedgerVersion) {
+        self.hours_done += 1;
+        self.partitions.push(PartitionDone::of(&version.partition, Some(version), "merged by another run", 0));
+    }
+
+    fn write(&self, dry_run: bool, text: &mut String) {
+        let Self { table, objects, records, .. } = self;
+        if self.created {
+            text.push_str(&format!("{table}: created the table\n"));
+        }
+        for done in &self.partitions {
+            done.write(table, dry_run, text);
+        }
+        if self.partitions.is_empty() && !self.registered {
+            let open = if objects.pending > 0 { format!("; {} in hours that are still open", objects.pending) } else { String::new() };
+            text.push_str(&format!("{table}: nothing to do, {} landed objects are all merged{open}\n", objects.landed - objects.pending));
+        } else if !dry_run {
+            text.push_str(&format!(
+                "{table}: {} records read, {} merged, {} quarantined, {} duplicates, {} dropped; of {} landed objects {} merged, {} set aside, {} pending\n",
+                records.read, records.merged, records.quarantined, records.duplicates, records.dropped, objects.landed, objects.merged, objects.rejected, objects.pending
+            ));
+        }
+        if self.partitions.is_empty() && self.registered {
+            text.push_str(&format!("{table}: brought the catalog in step with the ledgers\n"));
+        }
+        for warning in &self.warnings {
+            text.push_str(&format!("{table}: {warning}\n"));
+        }
+    }
+}
+
+impl PartitionDone {
+    fn of(partition: &PartitionId, version: Option<&LedgerVersion>, action: &'static str, objects: usize) -> Self {
+        Self {
+            values: partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect(),
+            partition: partition.to_string(),
+            action,
+            generation: version.map(|version| version.generation.id.to_string()),
+            ledger_version: version.map(|version| version.version),
+            rows: version.map_or(0, |version| version.generation.rows()),
+            files: version.map_or(0, |version| version.generation.files.len()),
+            bytes: version.map_or(0, |version| version.generation.bytes()),
+            complete: version.is_some_and(LedgerVersion::complete),
+            objects,
+        }
+    }
+
+    fn write(&self, table: &TableName, dry_run: bool, text: &mut String) {
+        let Self { partition, action, rows, files, bytes, objects, .. } = self;
+        if dry_run {
+            text.push_str(&format!("{table}: {action} {partition} from {objects} objects\n"));
+            return;
+        }
+        let incomplete = if self.complete { "" } else { ", incomplete" };
+        text.push_str(&format!(
+            "{table}: {action} {partition}: {rows} rows in {files} file{}, {bytes} bytes{incomplete}\n",
+            if *files == 1 { "" } else { "s" }
+        ));
+    }
+}
