@@ -1,0 +1,3 @@
+//! What every adapter of a port must do, port by port.
+
+pub mod catalog;
