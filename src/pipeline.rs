@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
@@ -13,8 +13,8 @@ use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Kind, Result};
 use crate::hour::Hour;
-use crate::landing::LandedObject;
 use crate::landing::discover::{Discovery, discover};
+use crate::landing::{LandedObject, cadence};
 use crate::layout::{self, PartitionId};
 use crate::ledger::LedgerVersion;
 use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
@@ -108,6 +108,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (from, to) = window(config, request);
     let discovery = discover(&landing, config, from, to).await?;
     let mut done = TableDone::new(&config.name, &discovery);
+    done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.objects.pending = grouped.open;
     let plans = plan_partitions(app, config, grouped).await?;
@@ -210,6 +211,16 @@ async fn merge_all(
         }
     }
     Ok(())
+}
+
+/// Spans in which nothing landed although Firehose should have.
+fn missing_beats(discovery: &Discovery, every: TimeDelta) -> Option<String> {
+    let gaps = cadence::gaps(&discovery.objects, every);
+    let (from, to) = gaps.first()?;
+    Some(format!(
+        "nothing landed for longer than `expect_every` {} times, first between {from} and {to}; look at the stream's delivery",
+        gaps.len()
+    ))
 }
 
 /// Objects of a discovery that are neither data nor error output.

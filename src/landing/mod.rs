@@ -1,6 +1,7 @@
 //! What Firehose landed: prefix expressions, arrival hours, and the discovery of objects.
 
 pub mod arrival;
+pub mod cadence;
 pub mod discover;
 mod matching;
 mod path_time;

@@ -9,6 +9,7 @@ pub mod reject;
 pub mod rules;
 pub mod scalar;
 pub mod scan;
+pub mod unwrap;
 
 use std::ops::Range;
 
@@ -70,7 +71,6 @@ pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardize
     Ok(done)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a ratio")]
 fn exceeds(done: &Standardized, max_ratio: f64) -> bool {
     done.read > 0 && done.rejects.len() as f64 / done.read as f64 > max_ratio
 }
@@ -132,8 +132,10 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn read_all(&mut self) -> Result<()> {
         let mut pos = frame::skip_between(self.bytes, 0);
         while pos < self.bytes.len() {
-            let end = self.record(pos);
-            self.done.read += 1;
+            let end = match &self.plan.unwrap {
+                Some(field) => self.wrapped(pos, field),
+                None => self.record(pos),
+            };
             if self.decoder.rows >= BATCH_ROWS || end - self.batch_start >= BATCH_BYTES {
                 self.close_batch(end)?;
             }
@@ -144,8 +146,30 @@ impl<'p, 'b> Reader<'p, 'b> {
         Ok(())
     }
 
+    /// Reads the records in the array `field` of the document that begins at `start`, and says where the document ends.
+    fn wrapped(&mut self, start: usize, field: &str) -> usize {
+        match unwrap::elements(self.bytes, start, field, &mut self.open) {
+            Ok((Ok(elements), end)) => {
+                for element in elements {
+                    self.record(element.start);
+                }
+                end
+            }
+            Ok((Err(reason), end)) => {
+                self.done.read += 1;
+                self.reject(start..end, reason);
+                end
+            }
+            Err(syntax) => {
+                self.done.read += 1;
+                self.malformed(start, &syntax)
+            }
+        }
+    }
+
     /// Reads the record that begins at `start` into a row or a reject, and says where it ends.
     fn record(&mut self, start: usize) -> usize {
+        self.done.read += 1;
         if self.bytes[start] != b'{' {
             return self.no_object(start);
         }

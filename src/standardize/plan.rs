@@ -27,6 +27,8 @@ pub struct Plan {
     pub rules: Vec<Rule>,
     /// Share of an object's records that may be quarantined.
     pub max_ratio: f64,
+    /// The records are in this array of each document.
+    pub unwrap: Option<String>,
 }
 
 /// What to do with the keys of one kind of object.
@@ -78,7 +80,7 @@ impl Plan {
             }
         }
         let compiled = rules.iter().map(|(name, rule)| Rule::compile(name, rule, schema)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { schema: arrow_schema(&schema.columns), root, rescued, new_columns, rules: compiled, max_ratio })
+        Ok(Self { schema: arrow_schema(&schema.columns), root, rescued, new_columns, rules: compiled, max_ratio, unwrap: None })
     }
 }
 

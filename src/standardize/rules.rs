@@ -79,7 +79,6 @@ impl Rule {
             Values::I64(v) => v.last().and_then(|&value| self.broken_by_integer(value)),
             Values::F32(v) => v.last().and_then(|&value| self.broken_by_number(value.into())),
             Values::F64(v) => v.last().and_then(|&value| self.broken_by_number(value)),
-            #[expect(clippy::cast_precision_loss, reason = "a bound is a double itself")]
             Values::I128(v) => v.last().and_then(|&value| self.broken_by_number(value as f64 / 10f64.powi(self.scale.into()))),
             _ => None,
         }
@@ -102,7 +101,6 @@ impl Rule {
             return Some("allowed");
         }
         // A whole number is compared with the bounds' whole parts, so that no digit of it is lost in a double.
-        #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates, which is the wanted bound")]
         let (low, high) = (self.min.map(|min| min.ceil() as i64), self.max.map(|max| max.floor() as i64));
         if low.is_some_and(|low| value < low) {
             return Some("min");

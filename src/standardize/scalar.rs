@@ -95,9 +95,9 @@ pub fn epoch(text: &str, is_integer: bool) -> Option<i64> {
     }
     let value: i64 = text.parse().ok()?;
     match value.unsigned_abs() {
-        0..100_000_000_000 => value.checked_mul(MICROS),
-        0..100_000_000_000_000 => value.checked_mul(1000),
-        0..100_000_000_000_000_000 => Some(value),
+        ..100_000_000_000 => value.checked_mul(MICROS),
+        100_000_000_000..100_000_000_000_000 => value.checked_mul(1000),
+        100_000_000_000_000..100_000_000_000_000_000 => Some(value),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! The one integration binary: contracts of the ports, and what the whole promises.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test says what went wrong by failing")]
+
 mod contracts;
 mod query;
 mod support;
