@@ -397,8 +397,9 @@ mod tests {
             let at = cut.index(text.len());
             if text.is_char_boundary(at) {
                 text.insert(at, junk);
-                let valid = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-                prop_assert_eq!(skip(&text).map(|(end, _)| end) == Ok(text.len()), valid, "{}", text);
+                let text = text.trim_matches([' ', '\t', '\r', '\n']);
+                let valid = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+                prop_assert_eq!(skip(text).map(|(end, _)| end) == Ok(text.len()), valid, "{}", text);
             }
         }
     }

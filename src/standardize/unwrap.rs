@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_elements_of_the_named_array_are_the_records() {
-        assert_eq!(check(r#"{"v":[0], "Records": [ {"a":1} ,2,[]] }{"#), (Ok(vec![r#"{"a":1}"#, "2", "[]"]), 38));
+        assert_eq!(check(r#"{"v":[0], "Records": [ {"a":1} ,2,[]] }{"#), (Ok(vec![r#"{"a":1}"#, "2", "[]"]), 39));
         assert_eq!(check(r#"{"Records":[]}"#), (Ok(vec![]), 14));
     }
 
