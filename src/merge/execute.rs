@@ -69,7 +69,7 @@ enum Read {
 struct Account {
     sources: BTreeMap<String, Source>,
     missing: Vec<Missing>,
-    rejects: Vec<(String, Vec<reject::Reject>)>,
+    quarantine: Option<GenerationWriter>,
     warned: u64,
 }
 
@@ -87,7 +87,10 @@ impl Attempt<'_> {
         // A failed writer closes the channel, so its error is the cause of the reader's.
         let generation = written?;
         let account = read?;
-        let quarantine = self.write_quarantine(&account.rejects).await?;
+        let quarantine = match account.quarantine {
+            Some(writer) => Some(writer.finish().await?),
+            None => self.previous.and_then(|version| version.quarantine.clone()),
+        };
         let (sources, missing) = (account.sources.into_values().collect(), account.missing);
         Ok(Written { generation, quarantine, sources, missing, warned: account.warned })
     }
@@ -166,6 +169,7 @@ impl Attempt<'_> {
                 Read::Failed(missing) => account.missing.push(missing),
                 Read::Done(source, standardized) => {
                     merged += 1;
+                    self.quarantine(&mut account.quarantine, &source.key, &standardized.rejects).await?;
                     account.take(source, standardized, &mut dedupe, rows).await?;
                 }
             }
@@ -213,28 +217,33 @@ impl Attempt<'_> {
         futures::stream::iter(self.objects.iter().map(read)).buffered(self.limits.threads)
     }
 
-    /// Writes the quarantine's next generation: the previous one's rows and the new ones.
-    async fn write_quarantine(&self, rejects: &[(String, Vec<reject::Reject>)]) -> Result<Option<Generation>> {
-        let previous = self.previous.and_then(|version| version.quarantine.as_ref());
+    /// Appends rejected records to the quarantine's next generation, which begins with the previous one's rows.
+    async fn quarantine(&self, writer: &mut Option<GenerationWriter>, object: &str, rejects: &[reject::Reject]) -> Result<()> {
         if rejects.is_empty() {
-            return Ok(previous.cloned());
+            return Ok(());
         }
+        let open = match writer {
+            Some(open) => open,
+            None => writer.insert(self.open_quarantine().await?),
+        };
+        for some in rejects.chunks(REJECTS_AT_ONCE) {
+            let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
+            open.write(&batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_quarantine(&self) -> Result<GenerationWriter> {
         let schema = arrow_schema(&reject::columns());
         let folder = layout::quarantine_folder(&self.table.config.name, self.partition, &self.id);
         let mut writer = GenerationWriter::new(self.state, &self.table.config.name, self.id.clone(), folder, schema.clone(), &self.shape());
-        if let Some(previous) = previous {
+        if let Some(previous) = self.previous.and_then(|version| version.quarantine.as_ref()) {
             let mut rows = Box::pin(read_generation(self.state, previous, &schema));
             while let Some(batch) = rows.try_next().await? {
                 writer.write(&batch).await?;
             }
         }
-        for (object, rejects) in rejects {
-            for some in rejects.chunks(REJECTS_AT_ONCE) {
-                let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
-                writer.write(&batch).await?;
-            }
-        }
-        writer.finish().await.map(Some)
+        Ok(writer)
     }
 }
 
@@ -270,9 +279,6 @@ impl Account {
         }
         source.counts = counts;
         self.warned += done.warned;
-        if !done.rejects.is_empty() {
-            self.rejects.push((source.key.clone(), done.rejects));
-        }
         self.sources.insert(source.key.clone(), source);
         Ok(())
     }
