@@ -1,4 +1,4 @@
-//! Hive column types and their Arrow form; their text is in [`text`].
+//! Hive column types and their Arrow form; their text is in the module `text`.
 
 mod text;
 

@@ -36,7 +36,7 @@ pub struct Resync {
 impl Resync {
     /// The offset of the next record after the broken one that begins at `start`; the end of the object if there is none.
     ///
-    /// Searching is bounded: once the object's bytes have been scanned [`PATIENCE`] times over, the rest of it is one broken record.
+    /// Searching is bounded: once the object's bytes have been scanned 16 times over (`PATIENCE`), the rest of it is one broken record.
     pub fn next(&mut self, bytes: &[u8], start: usize) -> usize {
         let mut from = start + 1;
         while let Some(found) = memchr::memchr(b'{', bytes.get(from..).unwrap_or_default()) {
