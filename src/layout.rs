@@ -155,9 +155,10 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
     Some((partition.parse().ok()?, digits.parse().ok()?))
 }
 
-/// The folder that a merge of one attempt may spill to, below a local state location.
+/// The folder that a merge of one attempt may spill to, in a local state location. It has no folder around it that would stay
+/// behind, or that one run could remove while another makes its own in it.
 pub fn spill_folder(attempt: &str) -> String {
-    format!("spill/{attempt}/")
+    format!("spill-{attempt}/")
 }
 
 /// True for the characters that Hive's `FileUtils.makePartName` escapes (reference: Trino's `Partitions`, the same list).

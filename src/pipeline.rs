@@ -44,8 +44,23 @@ impl Limits {
     /// # Errors
     /// As [`engine::local::session`].
     pub fn sorting(&self, attempt: &str) -> Result<Arc<TaskContext>> {
-        let spill = self.spill.join(layout::spill_folder(attempt));
+        let spill = self.spill_folder(attempt);
         Ok(engine::local::session(&engine::Limits { memory: self.memory / 2, threads: 1, spill })?.task_ctx())
+    }
+
+    /// Removes the folder that [`Self::sorting`] made, once the rows are ordered or given up.
+    pub fn sorted(&self, attempt: &str) {
+        let folder = self.spill_folder(attempt);
+        match std::fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!("cannot remove spill folder `{}`: {e}; remove it by hand", folder.display());
+            }
+            _ => {}
+        }
+    }
+
+    fn spill_folder(&self, attempt: &str) -> PathBuf {
+        self.spill.join(layout::spill_folder(attempt))
     }
 }
 

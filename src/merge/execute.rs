@@ -79,6 +79,15 @@ impl Attempt<'_> {
     /// # Errors
     /// `Unavailable` if none of the objects can be read or the store cannot be written; see also [`Dedupe`] and [`order::ordered`].
     pub async fn write(&self) -> Result<Written> {
+        let written = self.write_files().await;
+        // Before the commit: what is left in a spill folder is never that of a committed attempt.
+        if !self.table.config.merge.sort_by.is_empty() {
+            self.limits.sorted(&self.id.attempt);
+        }
+        written
+    }
+
+    async fn write_files(&self) -> Result<Written> {
         let schema = self.table.plan.schema.clone();
         let (sender, receiver) = mpsc::channel(WAITING);
         let writer = tokio::spawn(write_rows(self.writer(schema.clone()), self.arranged(&schema, receiver)?));
