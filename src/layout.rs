@@ -155,6 +155,11 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
     Some((partition.parse().ok()?, digits.parse().ok()?))
 }
 
+/// The key of the object that shows, under one attempt's name, whether a state location refuses to create a key twice.
+pub fn probe_key(attempt: &str) -> String {
+    format!("probe-{attempt}")
+}
+
 /// The folder that a merge of one attempt may spill to, in a local state location. It has no folder around it that would stay
 /// behind, or that one run could remove while another makes its own in it.
 pub fn spill_folder(attempt: &str) -> String {
