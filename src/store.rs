@@ -54,7 +54,12 @@ impl Root {
 
     /// A store in memory, for tests.
     pub fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), url: Url::parse("memory:///").expect("a constant URL") }
+        Self::of_store(Arc::new(InMemory::new()), Url::parse("memory:///").expect("a constant URL"))
+    }
+
+    /// A location whose store is open already; `url` is that of the store's root, with a trailing slash.
+    pub fn of_store(store: Arc<dyn ObjectStore>, url: Url) -> Self {
+        Self { store, url }
     }
 
     fn local(location: &Location, folder: &std::path::Path) -> Result<Self> {
@@ -94,7 +99,10 @@ impl Root {
         self.store.put(&own, PutPayload::from(bytes)).await.map_err(failed)?;
         self.persist(&format!("{path}.{attempt}"))?;
         let linked = self.store.copy_opts(&own, &target, CopyOptions::new().with_mode(CopyMode::Create)).await;
-        self.store.delete(&own).await.map_err(failed)?;
+        // The answer is about the target; what is left of the way there says by its name whose it is.
+        if let Err(e) = self.store.delete(&own).await {
+            tracing::warn!("cannot remove {}.{attempt}: {e}", self.url_of(path));
+        }
         match linked {
             Ok(()) => Ok(Created::Yes),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),

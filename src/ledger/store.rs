@@ -87,22 +87,24 @@ impl LedgerStore {
 
     /// Commits `next`, which must follow `previous`. This is the one moment in which data comes to exist (promise P5).
     ///
-    /// A reply may be lost on the way, so "already there" is a question: the version is read back, and it is ours if it carries
-    /// our attempt's id.
+    /// A reply may be lost on the way, so "already there" is a question, and so is a failure: the version is read back, and it is
+    /// ours if it carries our attempt's id.
     ///
     /// # Errors
-    /// `Internal` if `next` breaks an invariant; nothing is written then. `Unavailable` if the store cannot be written.
+    /// `Internal` if `next` breaks an invariant; nothing is written then. `Unavailable` if the store cannot be written, or if it does
+    /// not tell whether it was: then the version may be there, so its files must stay.
     pub async fn commit(&self, next: &LedgerVersion, previous: Option<&LedgerVersion>) -> Result<Committed> {
         next.check(previous)?;
         let key = layout::ledger_key(&next.table, &next.partition, next.version);
-        if self.root.create(&key, next.to_json(), &next.attempt).await? == Created::Yes {
+        let created = self.root.create(&key, next.to_json(), &next.attempt).await;
+        if matches!(created, Ok(Created::Yes)) {
             return Ok(Committed::Done);
         }
-        let there = self.version(&next.table, &next.partition, next.version).await?;
-        match there {
-            Some(there) if there.attempt == next.attempt => Ok(Committed::Done),
-            Some(there) => Ok(Committed::Lost(Box::new(there))),
-            None => Err(Error::unavailable(format!("ledger version {key} is there and cannot be read; run again"))),
+        match (self.version(&next.table, &next.partition, next.version).await, created) {
+            (Ok(Some(there)), _) if there.attempt == next.attempt => Ok(Committed::Done),
+            (Ok(Some(there)), _) => Ok(Committed::Lost(Box::new(there))),
+            (_, Err(e)) | (Err(e), _) => Err(e),
+            (Ok(None), _) => Err(Error::unavailable(format!("ledger version {key} is there and cannot be read; run again"))),
         }
     }
 
