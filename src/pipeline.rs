@@ -134,7 +134,11 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     merge_all(app, &managed, request, &plans, &mut done, summary).await?;
-    let partitions: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+    // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
+    let partitions: Vec<PartitionId> = match done.created {
+        true => app.ledgers.partitions(&config.name).await?,
+        false => plans.iter().map(|plan| plan.partition.clone()).collect(),
+    };
     let quarantine = app.quarantine_url(config);
     done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
     Ok(done)

@@ -85,6 +85,15 @@ impl LedgerStore {
         Ok(found.into_iter().flatten().collect())
     }
 
+    /// Every partition of the table that has a ledger, in order.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be read.
+    pub async fn partitions(&self, table: &TableName) -> Result<Vec<PartitionId>> {
+        let newest = self.newest(table, layout::ledger_root(table).trim_end_matches('/')).await?;
+        Ok(newest.into_iter().map(|(partition, _)| partition).collect())
+    }
+
     /// Commits `next`, which must follow `previous`. This is the one moment in which data comes to exist (promise P5).
     ///
     /// A reply may be lost on the way, so "already there" is a question, and so is a failure: the version is read back, and it is
