@@ -115,7 +115,7 @@ impl Root {
     /// # Errors
     /// `Unavailable` if the disk cannot be written.
     pub fn persist(&self, path: &str) -> Result<()> {
-        let Ok(folder) = self.url.to_file_path() else { return Ok(()) };
+        let Some(folder) = self.folder() else { return Ok(()) };
         let flushed = std::fs::File::open(folder.join(path)).and_then(|file| file.sync_all());
         flushed.map_err(|e| Error::unavailable(format!("cannot flush {} to disk: {e}; run again", self.url_of(path))))
     }
@@ -142,7 +142,7 @@ impl Root {
         for object in objects {
             self.store.delete(&object.location).await.map_err(failed)?;
         }
-        if let Ok(local) = self.url.to_file_path() {
+        if let Some(local) = self.folder() {
             // An upload that was cut off leaves a file that listings do not show.
             match std::fs::remove_dir_all(local.join(folder)) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -152,6 +152,11 @@ impl Root {
             }
         }
         Ok(())
+    }
+
+    /// The folder on the local disk, if the location is one. `to_file_path` alone takes any URL without a host for one.
+    fn folder(&self) -> Option<std::path::PathBuf> {
+        (self.url.scheme() == "file").then(|| self.url.to_file_path().ok())?
     }
 
     /// The whole object, or `None` if there is none.
