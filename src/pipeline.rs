@@ -219,8 +219,10 @@ async fn merge_all(
     let context = Context { state: &app.state, ledgers: &app.ledgers, clock: &*app.clock, limits: &app.limits, run: &run, at: request.at };
     for plan in work {
         match merge::merge(&context, table, plan).await {
-            Ok(Merged::Committed { version, warned }) => done.enter(plan, &version, warned, &mut summary.failures),
-            Ok(Merged::ByAnother(version)) => done.enter_other(&version),
+            Ok(Merged::Committed { version, objects, warned }) => {
+                done.enter(plan, &objects, &version, warned, &mut summary.failures);
+            }
+            Ok(Merged::ByAnother(version)) => done.enter_other(plan, &version),
             // A mistake in the configuration is the same for every hour.
             Err(e) if e.kind() == Kind::Config => return Err(e),
             Err(e) => {

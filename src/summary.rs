@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::catalog::TableName;
 use crate::error::{Error, Kind};
+use crate::landing::LandedObject;
 use crate::landing::discover::Discovery;
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Operation};
@@ -193,20 +194,22 @@ impl TableDone {
         }
     }
 
-    /// Enters a committed partition.
-    pub fn enter(&mut self, plan: &PartitionPlan, version: &LedgerVersion, warned: u64, failures: &mut Vec<Failure>) {
-        let Action::Merge { objects, .. } = &plan.action else { return };
-        let sources: Vec<_> = objects.iter().filter_map(|object| version.source(&object.key)).collect();
-        let rejected = sources.iter().filter(|source| source.rejected.is_some()).count() as u64;
+    /// Enters a committed partition: `merged` are those of the planned objects that this run merged itself.
+    pub fn enter(
+        &mut self,
+        plan: &PartitionPlan,
+        merged: &[LandedObject],
+        version: &LedgerVersion,
+        warned: u64,
+        failures: &mut Vec<Failure>,
+    ) {
+        self.count_planned(plan, version);
+        let sources: Vec<_> = merged.iter().filter_map(|object| version.source(&object.key)).collect();
         self.records = [self.records, sources.iter().map(|source| source.counts).sum()].into_iter().sum();
-        self.objects.merged += sources.len() as u64 - rejected;
-        self.objects.rejected += rejected;
-        self.objects.pending += (objects.len() - sources.len()) as u64;
-        self.hours_done += 1;
         if warned > 0 {
             self.warnings.push(format!("{}: {warned} values break a rule whose on_fail is warn or null", version.partition));
         }
-        for missing in version.missing.iter().filter(|missing| objects.iter().any(|object| object.key == missing.key)) {
+        for missing in version.missing.iter().filter(|missing| merged.iter().any(|object| object.key == missing.key)) {
             let error = Error::data(format!("object {} is not wholly in the table: {}", missing.key, missing.reason));
             failures.push(Failure::new(&version.table, Some(&version.partition), &error));
         }
@@ -215,9 +218,20 @@ impl TableDone {
     }
 
     /// Enters a partition that another run merged first.
-    pub fn enter_other(&mut self, version: &LedgerVersion) {
-        self.hours_done += 1;
+    pub fn enter_other(&mut self, plan: &PartitionPlan, version: &LedgerVersion) {
+        self.count_planned(plan, version);
         self.partitions.push(PartitionDone::of(&version.partition, Some(version), "merged by another run", 0));
+    }
+
+    /// Counts the planned objects by what became of them, whichever run did it.
+    fn count_planned(&mut self, plan: &PartitionPlan, version: &LedgerVersion) {
+        let Action::Merge { objects, .. } = &plan.action else { return };
+        let sources: Vec<_> = objects.iter().filter_map(|object| version.source(&object.key)).collect();
+        let rejected = sources.iter().filter(|source| source.rejected.is_some()).count() as u64;
+        self.objects.merged += sources.len() as u64 - rejected;
+        self.objects.rejected += rejected;
+        self.objects.pending += (objects.len() - sources.len()) as u64;
+        self.hours_done += 1;
     }
 
     fn write(&self, dry_run: bool, text: &mut String) {

@@ -49,6 +49,8 @@ pub enum Merged {
     Committed {
         /// The version.
         version: Box<LedgerVersion>,
+        /// The objects that it was made for: those planned, less what another run merged meanwhile.
+        objects: Vec<LandedObject>,
         /// Values that broke a rule whose `on_fail` is `warn` or `null`.
         warned: u64,
     },
@@ -71,7 +73,7 @@ pub async fn merge(context: &Context<'_>, table: &ManagedTable, plan: &Partition
                 .ok_or_else(|| Error::internal("a partition without a ledger is up to date"));
         };
         match attempt(context, table, &current, previous.as_deref(), objects).await? {
-            Tried::Committed(merged) => return Ok(merged),
+            Tried::Committed { version, warned } => return Ok(Merged::Committed { version, objects: objects.clone(), warned }),
             Tried::Lost(winner) => current = Cow::Owned(plan::plan(plan.partition.clone(), Some(*winner), objects.clone())),
         }
     }
@@ -79,7 +81,7 @@ pub async fn merge(context: &Context<'_>, table: &ManagedTable, plan: &Partition
 }
 
 enum Tried {
-    Committed(Merged),
+    Committed { version: Box<LedgerVersion>, warned: u64 },
     Lost(Box<LedgerVersion>),
 }
 
@@ -104,7 +106,7 @@ async fn attempt(
     let operation = plan.action.operation().unwrap_or(Operation::Amend);
     let version = next_version(context, table, &attempt, operation, written);
     match context.ledgers.commit(&version, previous).await? {
-        Committed::Done => Ok(Tried::Committed(Merged::Committed { version: Box::new(version), warned })),
+        Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
         Committed::Lost(winner) => {
             attempt.clean_up().await;
             Ok(Tried::Lost(winner))
