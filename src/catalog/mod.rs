@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use crate::error::Result;
-use crate::schema::Column;
+use crate::schema::{Column, is_name};
 
 /// Free-form text properties of a table or partition.
 pub type Parameters = BTreeMap<String, String>;
@@ -96,16 +96,15 @@ pub trait Catalog: Send + Sync {
 }
 
 impl TableName {
-    /// Reads `database.name`.
+    /// Reads `database.table`.
     ///
     /// # Errors
-    /// `Config` if the text is not two names of lower-case letters, digits and `_`.
+    /// `Config` unless both parts are lower-case letters, digits and `_`, at most 255 of them (Glue's limit).
     pub fn parse(text: &str) -> Result<Self> {
-        let valid = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         match text.split_once('.') {
-            Some((database, name)) if valid(database) && valid(name) => Ok(Self { database: database.into(), name: name.into() }),
+            Some((database, name)) if is_name(database) && is_name(name) => Ok(Self { database: database.into(), name: name.into() }),
             _ => Err(crate::error::Error::config(format!(
-                "`{text}` is not a table name; write database.table in lower-case letters, digits and _"
+                "`{text}` is not a table's name; write database.table in lower-case letters, digits and `_`, such as shop.clicks"
             ))),
         }
     }

@@ -22,7 +22,6 @@ use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
 pub use location::Location;
-pub use table::table_name;
 
 /// Reads the configuration file; relative paths in it start at its folder. The only I/O of this module.
 ///

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::choices::later;
-use super::table::is_name;
 use crate::error::{Error, Result};
 use crate::landing::prefix::{Prefix, TimeField};
+use crate::schema::is_name;
 
 /// Year, month, day and hour, as Firehose's users have them.
 const DEFAULT: &str = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}";

@@ -6,9 +6,9 @@ use regex::Regex;
 
 use super::choices::{ON_FAIL, later};
 use super::raw::RawColumn;
-use super::table::is_name;
 use super::{ColumnRules, OnFail};
 use crate::error::{Error, Result};
+use crate::schema::is_name;
 
 /// Resolves the rules of all columns.
 pub(super) fn resolve(raw: &BTreeMap<String, RawColumn>) -> Result<BTreeMap<String, ColumnRules>> {

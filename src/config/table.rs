@@ -14,6 +14,7 @@ use super::{Compression, Consumer, Location, Merge, TableConfig, partition_by, r
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
+use crate::schema::is_name;
 
 /// Firehose's own, and the only one that a stream has without an error prefix.
 const PREFIX: &str = "!{timestamp:yyyy/MM/dd/HH}/";
@@ -21,7 +22,7 @@ const TARGET_FILE_SIZE: u64 = 512 << 20;
 const ROW_GROUP_SIZE: u64 = 128 << 20;
 
 pub(super) fn resolve(raw: &RawTable, base: &Path) -> Result<TableConfig> {
-    let name = table_name(&raw.name)?;
+    let name = TableName::parse(&raw.name)?;
     let prefix = prefix(raw.prefix.as_deref().unwrap_or(PREFIX))?;
     let consumers = consumers(raw.consumers.as_deref())?;
     refuse_later(raw)?;
@@ -45,26 +46,6 @@ pub(super) fn resolve(raw: &RawTable, base: &Path) -> Result<TableConfig> {
         prefix,
         consumers,
     })
-}
-
-/// A table's name from `database.table`.
-///
-/// # Errors
-/// `Config` unless both parts are lower-case letters, digits and `_`, at most 255 of them (Glue's limit).
-pub fn table_name(text: &str) -> Result<TableName> {
-    match text.split_once('.') {
-        Some((database, name)) if is_name(database) && is_name(name) => {
-            Ok(TableName { database: database.to_string(), name: name.to_string() })
-        }
-        _ => Err(Error::config(format!(
-            "`{text}` is not a table's name; write database.table in lower-case letters, digits and `_`, such as shop.clicks"
-        ))),
-    }
-}
-
-/// True for the names that Glue, Athena and Hive all take without quoting or folding.
-pub(super) fn is_name(text: &str) -> bool {
-    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn refuse_later(raw: &RawTable) -> Result<()> {

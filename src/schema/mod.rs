@@ -63,8 +63,8 @@ pub fn fingerprint(columns: &[Column]) -> String {
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// True for what Athena takes as the name of a column or struct field: 1 to 255 of `[a-z0-9_]`.
-fn is_name(name: &str) -> bool {
+/// True for names that Glue, Athena and Hive all take without quoting or folding: 1 to 255 of `[a-z0-9_]`.
+pub fn is_name(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
