@@ -8,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::catalog::local::LocalCatalog;
 use crate::clock::Clock;
 use crate::config::{CatalogKind, Config, TableConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::{self, CATALOG_FILE};
 use crate::ledger::store::LedgerStore;
 use crate::pipeline::Limits;
@@ -46,8 +46,13 @@ impl App {
     /// As those who open the state location and the catalog.
     pub fn new(config: Config, access: Access, clock: Arc<dyn Clock>, progress: ProgressBar) -> Result<Self> {
         let folder = config.lake.state.folder();
-        let new_lake = access == Access::Read && folder.as_ref().is_some_and(|folder| !folder.exists());
-        let state = if new_lake { Root::in_memory() } else { Root::created(&config.lake.state, "the state location")? };
+        // Only "there is none" makes an empty lake; a file in its place, say, is an error.
+        let absent = folder.as_ref().is_some_and(|folder| matches!(folder.try_exists(), Ok(false)));
+        let state = match access {
+            Access::Read if absent => Root::in_memory(),
+            Access::Read => Root::existing(&config.lake.state, "the state location")?,
+            Access::Write => Root::created(&config.lake.state, "the state location")?,
+        };
         let catalog: Arc<dyn Catalog> = match (config.lake.catalog, folder.as_ref().map(|folder| folder.join(CATALOG_FILE))) {
             (CatalogKind::Local, Some(file)) if access == Access::Write || file.exists() => Arc::new(LocalCatalog::open(&file)?),
             (CatalogKind::Local, _) => Arc::new(LocalCatalog::in_memory()?),
@@ -62,14 +67,7 @@ impl App {
     /// # Errors
     /// `Config` if the configuration has no table of that name.
     pub fn tables(&self, name: Option<&str>) -> Result<Vec<&TableConfig>> {
-        let Some(name) = name else { return Ok(self.config.tables.iter().collect()) };
-        match self.config.tables.iter().find(|table| table.name.to_string() == name) {
-            Some(table) => Ok(vec![table]),
-            None => {
-                let known: Vec<_> = self.config.tables.iter().map(|table| table.name.to_string()).collect();
-                Err(Error::config(format!("there is no table `{name}` in the configuration; it has {}", known.join(", "))))
-            }
-        }
+        self.config.tables(name)
     }
 
     /// The URL of a table's quarantine.

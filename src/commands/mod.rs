@@ -32,6 +32,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         Command::Infer(args) => runtime(1)?.block_on(infer::run(args, cli.output)),
         command => {
             let config = config::read(&cli.config)?;
+            // A table that does not exist is told before anything is made for it.
+            config.tables(named_table(command))?;
             let threads = config.lake.threads;
             let access = match command {
                 Command::Run(args) if !args.dry_run => Access::Write,
@@ -50,6 +52,15 @@ async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
         Command::Partitions(args) => partitions::run(app, args, output).await,
         Command::Query(args) => query::run(app, args, output).await,
         Command::Infer(_) | Command::Generate(_) => Err(Error::internal("a command that needs no configuration got one")),
+    }
+}
+
+fn named_table(command: &Command) -> Option<&str> {
+    match command {
+        Command::Run(args) => args.table.as_deref(),
+        Command::Status(args) => args.table.as_deref(),
+        Command::Partitions(args) => Some(&args.table),
+        Command::Query(_) | Command::Infer(_) | Command::Generate(_) => None,
     }
 }
 

@@ -21,6 +21,7 @@ use regex::Regex;
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
+use keys::nearest;
 pub use location::Location;
 
 /// Reads the configuration file; relative paths in it start at its folder. The only I/O of this module.
@@ -54,6 +55,22 @@ pub struct Config {
     pub lake: Lake,
     /// The managed tables, in the file's order.
     pub tables: Vec<TableConfig>,
+}
+
+impl Config {
+    /// The tables that a command is about: the one named, or all.
+    ///
+    /// # Errors
+    /// `Config` if there is no table of that name.
+    pub fn tables(&self, name: Option<&str>) -> Result<Vec<&TableConfig>> {
+        let Some(name) = name else { return Ok(self.tables.iter().collect()) };
+        if let Some(table) = self.tables.iter().find(|table| table.name.to_string() == name) {
+            return Ok(vec![table]);
+        }
+        let known: Vec<_> = self.tables.iter().map(|table| table.name.to_string()).collect();
+        let meant = nearest(name, known.iter().map(String::as_str)).map_or(String::new(), |meant| format!("did you mean `{meant}`? "));
+        Err(Error::config(format!("there is no table `{name}` in the configuration; {meant}it has {}", known.join(", "))))
+    }
 }
 
 /// `[lake]`.
