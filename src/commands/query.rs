@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use super::done_or_closed;
 use crate::app::App;
 use crate::cli::{Output, QueryArgs, RowFormat};
 use crate::engine::{self, Limits};
@@ -23,8 +22,39 @@ pub async fn run(app: &App, args: &QueryArgs, output: Output) -> Result<u8> {
         (Some(RowFormat::Csv), _) => format::Format::Csv,
         (Some(RowFormat::Json), _) | (None, Output::Json) => format::Format::Json,
     };
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    format::write(result, form, &mut out).await?;
-    done_or_closed(out.flush())?;
+    let mut out = std::io::BufWriter::new(Out { to: std::io::stdout().lock(), closed: false });
+    let written = format::write(result, form, &mut out).await;
+    match written {
+        // Whoever read has seen enough (`| head`).
+        Err(_) if out.get_ref().closed => {}
+        other => other?,
+    }
+    // A buffer that is dropped is written once more, in vain if the reader has gone.
+    let _ = out.into_parts();
     Ok(0)
+}
+
+/// A writer that remembers whether its reader has gone.
+struct Out<W> {
+    to: W,
+    closed: bool,
+}
+
+impl<W> Out<W> {
+    fn noted<T>(&mut self, done: std::io::Result<T>) -> std::io::Result<T> {
+        self.closed |= matches!(&done, Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe);
+        done
+    }
+}
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let done = self.to.write(bytes);
+        self.noted(done)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let done = self.to.flush();
+        self.noted(done)
+    }
 }

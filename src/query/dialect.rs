@@ -14,6 +14,18 @@ pub(super) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
     Ok(statement)
 }
 
+/// True for statements that change rows, which may be refused without planning them.
+pub(super) fn writes(statement: &Statement) -> bool {
+    use datafusion::sql::sqlparser::ast::Statement as Sql;
+    match statement {
+        Statement::Statement(statement) => {
+            matches!(**statement, Sql::Insert(_) | Sql::Update(_) | Sql::Delete(_) | Sql::Merge(_) | Sql::Truncate(_) | Sql::AlterTable(_))
+        }
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) => true,
+        Statement::Explain(_) | Statement::Reset(_) => false,
+    }
+}
+
 /// `items[1].sku` is `items[1]['sku']`, which the planner knows.
 fn name_fields(statement: &mut Statement) {
     match statement {

@@ -22,6 +22,11 @@ pub(super) async fn unplanned(ctx: &SessionContext, statement: &Statement, error
     }
 }
 
+/// The refusal of a statement that writes.
+pub(super) fn writing() -> Error {
+    Error::config("this statement would change something; a query may be SELECT, WITH, VALUES, EXPLAIN, SHOW or DESCRIBE")
+}
+
 /// The error of a query as one of this crate's.
 pub(super) fn failure(error: &DataFusionError) -> Error {
     let root = error.find_root();

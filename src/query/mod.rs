@@ -69,12 +69,12 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<QueryResult> {
     let statement = dialect::parse(&state, sql).map_err(|e| explain::failure(&e))?;
     let plan = match state.statement_to_plan(statement.clone()).await {
         Ok(plan) => plan,
+        // What must not run needs no advice on how to write it.
+        Err(_) if dialect::writes(&statement) => return Err(explain::writing()),
         Err(e) => return Err(explain::unplanned(ctx, &statement, &e).await),
     };
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    read_only.verify_plan(&plan).map_err(|_| {
-        Error::config("this statement would change something; a query may be SELECT, WITH, VALUES, EXPLAIN, SHOW or DESCRIBE")
-    })?;
+    read_only.verify_plan(&plan).map_err(|_| explain::writing())?;
     let rows = async { ctx.execute_logical_plan(plan).await?.execute_stream().await };
     Ok(QueryResult { stream: rows.await.map_err(|e| explain::failure(&e))? })
 }
