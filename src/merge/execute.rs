@@ -1,6 +1,6 @@
 //! Carries a merge out up to the commit: reads the sources in order, writes the new generation, accounts for every record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -158,6 +158,9 @@ impl Attempt<'_> {
     async fn feed(&self, rows: &mut mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
         let mut account = Account::default();
         let mut dedupe = self.dedupe()?;
+        if !self.replaced().is_empty() {
+            account.quarantine = Some(self.open_quarantine().await?);
+        }
         if let Some(previous) = self.previous {
             account.sources = previous.sources.iter().map(|source| (source.key.clone(), source.clone())).collect();
             let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
@@ -186,7 +189,7 @@ impl Attempt<'_> {
         account.missing.sort_by(|a, b| a.key.cmp(&b.key));
         match account.missing.first() {
             Some(first) if merged == 0 => {
-                Err(Error::unavailable(format!("cannot read {}: {}; run again once it can be read", first.key, first.reason)))
+                Err(Error::unavailable(format!("cannot read object {}: {}; then run again, or move it away", first.key, first.reason)))
             }
             _ => Ok(account),
         }
@@ -211,6 +214,10 @@ impl Attempt<'_> {
             let (landing, plan, limit) = (self.table.landing.clone(), Arc::clone(&self.table.plan), self.limits.memory / 4);
             let (object, late) = (object.clone(), self.previous.is_some());
             async move {
+                if object.size > limit {
+                    let reason = format!("it has {} bytes, more than {limit}, a quarter of [lake] memory: raise that", object.size);
+                    return Ok(Read::Failed(Missing { key: object.key, reason }));
+                }
                 let stored = match fetch(&landing, &object).await {
                     Ok(stored) => stored,
                     Err(reason) => return Ok(Read::Failed(Missing { key: object.key, reason })),
@@ -226,7 +233,13 @@ impl Attempt<'_> {
         futures::stream::iter(self.objects.iter().map(read)).buffered(self.limits.threads)
     }
 
-    /// Appends rejected records to the quarantine's next generation, which begins with the previous one's rows.
+    /// Keys of the objects that were set aside before and come again with another content.
+    fn replaced(&self) -> BTreeSet<&str> {
+        let set_aside = |key: &str| self.previous.is_some_and(|version| version.source(key).is_some());
+        self.objects.iter().map(|object| object.key.as_str()).filter(|key| set_aside(key)).collect()
+    }
+
+    /// Appends rejected records to the quarantine's next generation.
     async fn quarantine(&self, writer: &mut Option<GenerationWriter>, object: &str, rejects: &[reject::Reject]) -> Result<()> {
         if rejects.is_empty() {
             return Ok(());
@@ -242,14 +255,16 @@ impl Attempt<'_> {
         Ok(())
     }
 
+    /// Begins the quarantine's next generation with the previous one's rows, but those of replaced objects.
     async fn open_quarantine(&self) -> Result<GenerationWriter> {
+        let replaced = self.replaced();
         let schema = arrow_schema(&reject::columns());
         let folder = layout::quarantine_folder(&self.table.config.name, self.partition, &self.id);
         let mut writer = GenerationWriter::new(self.state, &self.table.config.name, self.id.clone(), folder, schema.clone(), &self.shape());
         if let Some(previous) = self.previous.and_then(|version| version.quarantine.as_ref()) {
             let mut rows = Box::pin(read_generation(self.state, previous, &schema));
             while let Some(batch) = rows.try_next().await? {
-                writer.write(&batch).await?;
+                writer.write(&reject::without(&batch, &replaced).map_err(|e| Error::internal(format!("quarantine: {e}")))?).await?;
             }
         }
         Ok(writer)
@@ -306,6 +321,7 @@ async fn write_rows(mut writer: GenerationWriter, mut rows: impl Stream<Item = R
 
 async fn fetch(landing: &Root, object: &LandedObject) -> std::result::Result<bytes::Bytes, String> {
     let path = parse(&object.key).map_err(|e| e.to_string())?;
-    let found = landing.store().get(&path).await.map_err(|e| e.to_string())?;
-    found.bytes().await.map_err(|e| e.to_string())
+    let unreadable = |e: object_store::Error| format!("{e}: make it readable");
+    let found = landing.store().get(&path).await.map_err(unreadable)?;
+    found.bytes().await.map_err(unreadable)
 }

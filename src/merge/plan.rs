@@ -8,7 +8,7 @@ use crate::config::TableConfig;
 use crate::error::Result;
 use crate::landing::LandedObject;
 use crate::layout::PartitionId;
-use crate::ledger::{LedgerVersion, Operation};
+use crate::ledger::{LedgerVersion, Operation, Source};
 
 /// Landed objects by what can be done with them now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -95,15 +95,23 @@ pub fn group(table: &TableConfig, objects: Vec<LandedObject>, at: DateTime<Utc>)
 /// |---|---|---|
 /// | any | no | merge it |
 /// | same etag | yes | leave it |
-/// | another etag or size | yes | report it as changed, leave it |
+/// | another etag or size | as set aside whole | merge it: none of it is in the table, so nothing can come twice |
+/// | another etag or size | otherwise | report it as changed, leave it |
 pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec<LandedObject>) -> PartitionPlan {
     let source = |object: &LandedObject| previous.as_ref().and_then(|version| version.source(&object.key));
-    let changed = landed.iter().filter(|o| source(o).is_some_and(|s| (&s.etag, s.size) != (&o.etag, o.size)));
-    let changed = changed.map(|object| object.key.clone()).collect();
-    let known: Vec<bool> = landed.iter().filter_map(|object| source(object).map(|s| s.rejected.is_some())).collect();
-    let rejected = known.iter().filter(|rejected| **rejected).count() as u64;
-    let merged = known.len() as u64 - rejected;
-    let objects: Vec<LandedObject> = landed.iter().filter(|object| source(object).is_none()).cloned().collect();
+    let differs = |s: &Source, o: &LandedObject| (&s.etag, s.size) != (&o.etag, o.size);
+    let (mut changed, mut objects, mut merged, mut rejected) = (Vec::new(), Vec::new(), 0, 0);
+    for object in &landed {
+        match source(object) {
+            None => objects.push(object.clone()),
+            Some(source) if source.rejected.is_some() && differs(source, object) => objects.push(object.clone()),
+            Some(source) if source.rejected.is_some() => rejected += 1,
+            Some(source) => {
+                merged += 1;
+                changed.extend(differs(source, object).then(|| object.key.clone()));
+            }
+        }
+    }
     let action = if objects.is_empty() { Action::UpToDate } else { Action::Merge { previous: previous.map(Box::new), objects } };
     PartitionPlan { partition, action, changed, merged, rejected }
 }

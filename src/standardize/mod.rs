@@ -64,7 +64,11 @@ pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardize
         done.read += 1;
         let reason = Reason::new(Code::DamagedObject, "", why.clone());
         done.rejects.push(Reject { offset: read.bytes.len() as u64, raw: stored.to_vec(), reason });
-        done.damage = Some(if done.batches.is_empty() { Damage::Rejected(why) } else { Damage::Partly(why) });
+        done.damage = Some(if done.batches.is_empty() {
+            Damage::Rejected(format!("{why}; land it again under the same name, and the next run takes it in"))
+        } else {
+            Damage::Partly(format!("{why}; the records before that are in the table"))
+        });
     } else if exceeds(&done, plan.max_ratio) {
         return set_aside(plan, &read.bytes, &done);
     }

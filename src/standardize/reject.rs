@@ -1,8 +1,10 @@
 //! Records that could not be standardized: the reason, the place, the bytes; and their form as a table.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 
 use crate::schema::{Column, HiveType, arrow_schema};
@@ -88,6 +90,20 @@ pub fn columns() -> Vec<Column> {
         column("detail", HiveType::String, "what is wrong, without any value of the record"),
         column("raw", HiveType::Binary, "the record as it landed"),
     ]
+}
+
+/// The rows of a quarantine that are of none of these objects.
+///
+/// # Errors
+/// If the batch is not of a quarantine.
+pub fn without(batch: &RecordBatch, objects: &BTreeSet<&str>) -> Result<RecordBatch, ArrowError> {
+    if objects.is_empty() {
+        return Ok(batch.clone());
+    }
+    let keys = batch.column(batch.schema().index_of("object")?).as_string_opt::<i32>();
+    let keys = keys.ok_or_else(|| ArrowError::SchemaError("the column object is no text".to_string()))?;
+    let keep: BooleanArray = keys.iter().map(|key| Some(key.is_none_or(|key| !objects.contains(key)))).collect();
+    filter_record_batch(batch, &keep)
 }
 
 /// Rejected records of one object as rows of the quarantine table.
