@@ -22,7 +22,7 @@ use crate::merge::{self, Context, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::schema::TableSchema;
 use crate::standardize::Plan;
-use crate::store::Root;
+use crate::store::{self, Root};
 use crate::summary::{Failure, RunSummary, TableDone};
 
 /// What a run may use.
@@ -99,7 +99,7 @@ pub struct Request {
 pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
     let mut summary = RunSummary::new(app.clock.new_id(), request);
     if let Some(since) = request.since.filter(|since| since.start() > request.at) {
-        return Err(Error::config(format!("--since {since} is after the time of the run, {}", request.at.to_rfc3339())));
+        return Err(Error::config(format!("--since {since} is after the time of the run, {}; give an earlier hour", summary.at)));
     }
     for table in app.tables(request.table.as_deref())? {
         match run_table(app, table, request, &mut summary).await {
@@ -119,13 +119,14 @@ fn window(config: &TableConfig, request: &Request) -> (Hour, Hour) {
 
 async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: &mut RunSummary) -> Result<TableDone> {
     let landing = Root::existing(&config.landing, &format!("the landing of {}", config.name))?;
+    refuse_links_into_landing(app, config)?;
     let migration = plan_migration(app, config).await?;
     let (from, to) = window(config, request);
     let discovery = discover(&landing, config, from, to).await?;
     let mut done = TableDone::new(&config.name, &discovery);
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     let grouped = plan::group(config, discovery.objects, request.at)?;
-    done.objects.pending = grouped.open;
+    done.set_open(grouped.open);
     let plans = plan_partitions(app, config, grouped).await?;
     done.count_known(&plans);
     if request.dry_run {
@@ -142,6 +143,19 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let quarantine = app.quarantine_url(config);
     done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
     Ok(done)
+}
+
+/// What the configuration keeps apart may still be one folder, by a link.
+fn refuse_links_into_landing(app: &App, config: &TableConfig) -> Result<()> {
+    for (what, place) in [("location", &config.location), ("state", &app.config.lake.state)] {
+        if store::same_place(place, &config.landing) {
+            return Err(Error::config(format!(
+                "{}: by a link, `{what}` {place} and the landing {} are in the same folder, and lakebed never writes into a landing; set `{what}` to a folder of its own",
+                config.name, config.landing
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn plan_migration(app: &App, config: &TableConfig) -> Result<MigrationPlan> {
@@ -248,7 +262,10 @@ fn missing_beats(discovery: &Discovery, every: TimeDelta) -> Option<String> {
 pub fn strangers(discovery: &Discovery) -> Option<String> {
     let first = discovery.unknown.first()?;
     Some(format!(
-        "{} entries of the landing fit neither `prefix` nor `error_prefix` and were left alone, {first} for one; correct the expressions if they are data",
-        discovery.unknown_count
+        "in the landing, {} neither `prefix` nor `error_prefix` and left alone, {first} for one; correct the expressions if it is data",
+        match discovery.unknown_count {
+            1 => "one entry fits".to_string(),
+            count => format!("{count} entries fit"),
+        }
     ))
 }

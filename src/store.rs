@@ -173,6 +173,24 @@ impl Root {
     }
 }
 
+/// True if, all links followed, one of two local folders lies in the other or both are the same.
+pub fn same_place(one: &Location, other: &Location) -> bool {
+    let real = |location: &Location| location.folder().map(|folder| real_folder(&folder));
+    match (real(one), real(other)) {
+        (Some(one), Some(other)) => one.starts_with(&other) || other.starts_with(&one),
+        _ => one.overlaps(other),
+    }
+}
+
+/// The folder with all links followed, as far as it exists.
+fn real_folder(folder: &std::path::Path) -> std::path::PathBuf {
+    match (folder.canonicalize(), folder.parent(), folder.file_name()) {
+        (Ok(real), _, _) => real,
+        (Err(_), Some(parent), Some(name)) => real_folder(parent).join(name),
+        _ => folder.to_path_buf(),
+    }
+}
+
 /// A path as object stores know it, from text that is already in that form (`Path::from` would escape it a second time).
 ///
 /// # Errors

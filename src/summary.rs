@@ -48,6 +48,9 @@ pub struct TableDone {
     /// Partitions that are as they should be after the run.
     #[serde(skip)]
     hours_done: usize,
+    /// Of the pending objects, those of open hours.
+    #[serde(skip)]
+    open: u64,
 }
 
 /// Landed objects by what became of them.
@@ -148,6 +151,11 @@ impl RunSummary {
     }
 }
 
+/// `1 row`, `2 rows`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -164,7 +172,14 @@ impl TableDone {
             partitions: Vec::new(),
             warnings: strangers(discovery).into_iter().collect(),
             hours_done: 0,
+            open: 0,
         }
+    }
+
+    /// Enters the objects of hours that are still open.
+    pub fn set_open(&mut self, objects: u64) {
+        self.open = objects;
+        self.objects.pending = objects;
     }
 
     /// Enters what earlier runs did with the landed objects.
@@ -207,7 +222,8 @@ impl TableDone {
         let sources: Vec<_> = merged.iter().filter_map(|object| version.source(&object.key)).collect();
         self.records = [self.records, sources.iter().map(|source| source.counts).sum()].into_iter().sum();
         if warned > 0 {
-            self.warnings.push(format!("{}: {warned} values break a rule whose on_fail is warn or null", version.partition));
+            let broken = if warned == 1 { "1 value breaks".to_string() } else { format!("{warned} values break") };
+            self.warnings.push(format!("{}: {broken} a rule whose on_fail is warn or null", version.partition));
         }
         for missing in version.missing.iter().filter(|missing| merged.iter().any(|object| object.key == missing.key)) {
             let error = Error::data(format!("object {} is not wholly in the table: {}", missing.key, missing.reason));
@@ -243,12 +259,19 @@ impl TableDone {
             done.write(table, dry_run, text);
         }
         if self.partitions.is_empty() && !self.registered {
-            let open = if objects.pending > 0 { format!("; {} in hours that are still open", objects.pending) } else { String::new() };
-            text.push_str(&format!("{table}: nothing to do, {} landed objects are all merged{open}\n", objects.landed - objects.pending));
+            text.push_str(&format!("{table}: {}\n", self.nothing()));
         } else if !dry_run {
             text.push_str(&format!(
-                "{table}: {} records read, {} merged, {} quarantined, {} duplicates, {} dropped; of {} landed objects {} merged, {} set aside, {} pending\n",
-                records.read, records.merged, records.quarantined, records.duplicates, records.dropped, objects.landed, objects.merged, objects.rejected, objects.pending
+                "{table}: {} read, {} merged, {} quarantined, {} duplicates, {} dropped; of {} {} merged, {} set aside, {} pending\n",
+                counted(records.read, "record"),
+                records.merged,
+                records.quarantined,
+                records.duplicates,
+                records.dropped,
+                counted(objects.landed, "landed object"),
+                objects.merged,
+                objects.rejected,
+                objects.pending
             ));
         }
         if self.partitions.is_empty() && self.registered {
@@ -257,6 +280,19 @@ impl TableDone {
         for warning in &self.warnings {
             text.push_str(&format!("{table}: {warning}\n"));
         }
+    }
+
+    /// Why no partition changed.
+    fn nothing(&self) -> String {
+        let Objects { landed, merged, rejected, pending } = self.objects;
+        if landed == 0 {
+            return "nothing to do, no object landed in the hours looked at".to_string();
+        }
+        let failed = pending - self.open.min(pending);
+        let head = if failed > 0 { "nothing was merged" } else { "nothing to do" };
+        let states = [(merged, "merged"), (rejected, "set aside"), (self.open, "in hours that are still open"), (failed, "failed")];
+        let told = states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}"));
+        format!("{head}, of {}: {}", counted(landed, "landed object"), told.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -279,13 +315,14 @@ impl PartitionDone {
     fn write(&self, table: &TableName, dry_run: bool, text: &mut String) {
         let Self { partition, action, rows, files, bytes, objects, .. } = self;
         if dry_run {
-            text.push_str(&format!("{table}: {action} {partition} from {objects} objects\n"));
+            text.push_str(&format!("{table}: {action} {partition} from {}\n", counted(*objects as u64, "object")));
             return;
         }
         let incomplete = if self.complete { "" } else { ", incomplete" };
         text.push_str(&format!(
-            "{table}: {action} {partition}: {rows} rows in {files} file{}, {bytes} bytes{incomplete}\n",
-            if *files == 1 { "" } else { "s" }
+            "{table}: {action} {partition}: {} in {}, {bytes} bytes{incomplete}\n",
+            counted(*rows, "row"),
+            counted(*files as u64, "file")
         ));
     }
 }
