@@ -55,6 +55,14 @@ fn lines(table: &Table, heads: &[LedgerVersion], registered: &[Partition]) -> Ve
     lines
 }
 
+impl Line {
+    /// Keys and values as people write them.
+    fn path(&self) -> String {
+        let entries = self.values.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+        entries.collect::<Vec<_>>().join("/")
+    }
+}
+
 fn named(partition: &PartitionId) -> Map<String, Value> {
     partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect()
 }
@@ -95,14 +103,14 @@ fn text(lines: &[Line]) -> String {
         return "no partitions yet\n".to_string();
     }
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_string(), |value| value.to_string());
-    let mut text = format!("{:<44} {:<12} {:>7} {:>12} {:>6} {:>14}  catalog\n", "partition", "state", "version", "rows", "files", "bytes");
+    let width = lines.iter().map(|line| line.path().chars().count()).max().unwrap_or(0);
+    let mut text =
+        format!("{:<width$} {:<12} {:>7} {:>12} {:>6} {:>14}  catalog\n", "partition", "state", "version", "rows", "files", "bytes");
     for line in lines {
-        let partition: Vec<String> =
-            line.values.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
         let catalog = if line.in_catalog { "in step" } else { "behind: the next run registers it" };
         text.push_str(&format!(
-            "{:<44} {:<12} {:>7} {:>12} {:>6} {:>14}  {catalog}\n",
-            partition.join("/"),
+            "{:<width$} {:<12} {:>7} {:>12} {:>6} {:>14}  {catalog}\n",
+            line.path(),
             line.state,
             number(line.ledger_version),
             number(line.rows),

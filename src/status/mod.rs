@@ -40,6 +40,9 @@ pub struct HourStatus {
     pub hour: Hour,
     /// The partition, as a path.
     pub partition: String,
+    /// The values that tell it from the hour's other partitions, as a path: `page=books`. Empty where there are none.
+    #[serde(skip)]
+    pub beside: String,
     /// `open`: still filling. `waiting`: closed, and the next run merges it. `closed`: merged. `amended(n)`: late objects came n times.
     pub state: String,
     /// Landed objects that are in no version yet. Only those of the look-back are known.
@@ -83,6 +86,9 @@ pub fn status(
         entry.pending += 1;
         entry.complete = false;
     }
+    for ((_, partition), hour) in &mut hours {
+        hour.beside = beside_hour(config, partition);
+    }
     let hours: Vec<HourStatus> = hours.into_values().collect();
     Ok(TableStatus {
         table: config.name.clone(),
@@ -95,10 +101,18 @@ pub fn status(
     })
 }
 
+/// The entries of a partition that are of keys in the path.
+fn beside_hour(config: &TableConfig, partition: &PartitionId) -> String {
+    let entries = partition.entries().iter().zip(&config.partition_by);
+    let of_path = entries.filter(|(_, (_, expression))| !expression.path_keys().is_empty());
+    of_path.map(|(entry, _)| format!("{}={}", entry.key, entry.value)).collect::<Vec<_>>().join("/")
+}
+
 fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
     HourStatus {
         hour,
         partition: head.partition.to_string(),
+        beside: String::new(),
         state: head.state(),
         pending: 0,
         merged: head.sources.len() as u64,
@@ -114,6 +128,7 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
     HourStatus {
         hour,
         partition: partition.to_string(),
+        beside: String::new(),
         state: state.to_string(),
         pending: 0,
         merged: 0,
@@ -141,6 +156,13 @@ impl LedgerVersion {
     }
 }
 
+impl HourStatus {
+    /// `2026-11-19T14`, and for tables with more partition keys `2026-11-19T14/page=books`.
+    fn name(&self) -> String {
+        if self.beside.is_empty() { self.hour.to_string() } else { format!("{}/{}", self.hour, self.beside) }
+    }
+}
+
 impl TableStatus {
     /// The state for people.
     pub fn to_text(&self) -> String {
@@ -149,16 +171,17 @@ impl TableStatus {
             .map_or_else(|| "nothing merged yet".to_string(), |until| format!("fresh until {}", until.format("%Y-%m-%dT%H:%MZ")));
         let absent = if self.in_catalog { "" } else { "; not in the catalog yet, the first run creates it" };
         let mut text = format!("{}: {fresh}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
+        let width = self.hours.iter().map(|hour| hour.name().chars().count()).max().unwrap_or(0).max(14);
         if !self.hours.is_empty() {
             text.push_str(&format!(
-                "{:<14} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  complete\n",
+                "{:<width$} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  complete\n",
                 "hour", "state", "objects", "late", "pending", "rows", "quarantined", "duplicates"
             ));
         }
         for hour in &self.hours {
             text.push_str(&format!(
-                "{:<14} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  {}\n",
-                hour.hour.to_string(),
+                "{:<width$} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  {}\n",
+                hour.name(),
                 hour.state,
                 hour.merged,
                 hour.late,
