@@ -56,7 +56,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub table: Option<String>,
     /// Run as if it were this time, such as 2026-11-19T15:20:00Z [default: now].
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub at: Option<DateTime<Utc>>,
     /// Look at all hours from this one on, such as 2026-11-01T00, instead of the look-back (backfill).
     #[arg(long, value_name = "HOUR")]
@@ -64,6 +64,11 @@ pub struct RunArgs {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Reads `--at`.
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "write it in UTC like 2026-11-19T15:20:00Z".to_string())
 }
 
 /// A table, or all.

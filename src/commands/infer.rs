@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{print, print_json};
 use crate::cli::{InferArgs, Output};
-use crate::config::Location;
+use crate::config::{Location, table_name};
 use crate::error::{Error, Result};
 use crate::schema::ddl::render_create;
 use crate::schema::infer::{Inference, Inferred};
@@ -28,6 +28,8 @@ struct Seen {
     objects: u64,
     records: u64,
     skipped: u64,
+    /// Objects that are damaged or too large: what could be read of them is in the records.
+    unread: u64,
 }
 
 /// Reads all objects of a landing and prints the table they would make.
@@ -35,6 +37,7 @@ struct Seen {
 /// # Errors
 /// `Config` if there is no such folder or no record in it, `Unavailable` if it cannot be read.
 pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
+    args.name.as_deref().map(table_name).transpose()?;
     let landing = Root::existing(&Location::parse(&args.landing, Path::new("."))?, "the landing")?;
     let mut inference = Inference::default();
     let mut seen = Seen::default();
@@ -43,15 +46,22 @@ pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
     objects.retain(|object| !object.location.parts().any(|part| part.as_ref().starts_with(['.', '_'])));
     objects.sort_by(|a, b| a.location.cmp(&b.location));
     for object in objects {
+        if object.size > OBJECT_LIMIT {
+            seen.unread += 1;
+            continue;
+        }
         let stored = landing.store().get(&object.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
         let read = decompress(stored, OBJECT_LIMIT);
         seen.objects += 1;
+        seen.unread += u64::from(read.damage.is_some());
         documents(&read.bytes, |text| add(&mut inference, text, args.unwrap.as_deref(), &mut seen));
     }
     if seen.records == 0 {
         return Err(Error::config(format!(
-            "{} has no JSON records in {} objects; name the folder that Firehose writes to",
-            args.landing, seen.objects
+            "{} has no JSON records in {} object{}; name the folder that Firehose writes to",
+            args.landing,
+            seen.objects,
+            if seen.objects == 1 { "" } else { "s" }
         )));
     }
     let mut inferred = inference.finish();
@@ -103,7 +113,8 @@ fn set_keys_apart(inferred: &mut Inferred) {
 fn notes(inferred: &Inferred, seen: &Seen) -> Vec<String> {
     let skipped =
         if seen.skipped > 0 { format!("; {} documents were no records and were passed over", seen.skipped) } else { String::new() };
-    let mut notes = vec![format!("from {} records in {} objects{skipped}", seen.records, seen.objects)];
+    let unread = if seen.unread > 0 { format!("; {} objects could not be read to their end", seen.unread) } else { String::new() };
+    let mut notes = vec![format!("from {} records in {} objects{skipped}{unread}", seen.records, seen.objects)];
     notes.extend(inferred.notes.iter().cloned());
     notes
 }

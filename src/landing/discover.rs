@@ -45,7 +45,7 @@ pub async fn discover(root: &Root, table: &TableConfig, from: Hour, to: Hour) ->
     let window = Window::new(table, from, to);
     let found = walk(root.store().as_ref(), &window).await.map_err(|e| {
         Error::unavailable(format!(
-            "cannot list {}, the landing of table `{}`: {e}; run again once it can be read",
+            "cannot list {}, the landing of table `{}`: {e}; make what is named there readable or move it away, then run again",
             table.landing, table.name
         ))
     })?;
