@@ -1,0 +1,176 @@
+//! What can fail outside of lakebed: objects, folders, disks. The rest goes on, nothing is half-made, and the next run heals it.
+
+use std::fs::File;
+use std::process::Command;
+
+use lakebed::generate::Settings;
+
+use super::super::support::{AT, Answer, LAKEBED, Lake, files};
+use super::{RUN, gzip, hex, ids, one_message, refused, snapshot};
+
+/// An object that is not read: more than a quarter of the default memory, though it takes no room on the disk.
+fn land_oversized(lake: &Lake, name: &str) {
+    let path = lake.land("10", name, b"");
+    File::options().write(true).open(path).unwrap().set_len(600 << 20).unwrap();
+}
+
+#[test]
+fn an_object_that_cannot_be_read_costs_only_itself() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    land_oversized(&lake, "b");
+    let answer = lake.lakebed(&RUN);
+    assert_eq!(answer.code, 3, "{}", answer.stderr);
+    one_message(&answer.stderr, &["hour=10", "object 2026/11/19/10/b", "more than", "[lake] memory: raise that"]);
+    assert!(answer.stdout.contains("1 row in 1 file") && answer.stdout.contains("incomplete"), "{}", answer.stdout);
+    assert_eq!(ids(&lake), ["a"]);
+
+    lake.land("10", "b", b"{\"id\":\"b\"}");
+    let run = lake.run(0);
+    assert_eq!(
+        (&run["tables"][0]["partitions"][0]["action"], &run["tables"][0]["partitions"][0]["complete"]),
+        (&"amended".into(), &true.into())
+    );
+    assert_eq!(ids(&lake), ["a", "b"]);
+    assert_eq!(lake.partitions()[0]["state"], "amended(1)");
+}
+
+#[test]
+fn damaged_gzip_is_quarantined_and_taken_in_once_it_is_whole() {
+    let lake = Lake::small("");
+    lake.land("10", "a.gz", &gzip(b"{\"id\":\"a\"}"));
+    let whole = gzip(b"{\"id\":\"b\",\"n\":2}{\"id\":\"c\",\"n\":3}");
+    lake.land("10", "b.gz", &whole[..12]);
+    let run = lake.run(3);
+    assert_eq!(run["tables"][0]["objects"], serde_json::json!({"landed": 2, "merged": 1, "rejected": 1, "pending": 0}));
+    assert_eq!(run["tables"][0]["partitions"][0]["complete"], false);
+    let error = run["failures"][0]["error"].as_str().unwrap();
+    assert!(error.contains("2026/11/19/10/b.gz") && error.contains("gzip") && error.contains("land it again"), "{error}");
+    let kept = lake.query("SELECT object, raw FROM shop.clicks_quarantine WHERE reason = 'damaged_object'");
+    assert_eq!(kept, [serde_json::json!({"object": "2026/11/19/10/b.gz", "raw": hex(&whole[..12])})]);
+    let text = lake.lakebed(&RUN);
+    assert!(text.code == 0 && text.stdout.contains("nothing to do, of 2 landed objects: 1 merged, 1 set aside"), "{}", text.stdout);
+
+    lake.land("10", "b.gz", &whole);
+    let run = lake.run(0);
+    assert_eq!(run["tables"][0]["partitions"][0]["action"], "amended");
+    assert_eq!(run["tables"][0]["partitions"][0]["complete"], true);
+    assert_eq!(ids(&lake), ["a", "b", "c"]);
+    assert!(lake.query("SELECT * FROM shop.clicks_quarantine").is_empty(), "what came in must not stay in the quarantine");
+}
+
+#[test]
+fn an_object_that_was_read_in_part_is_not_taken_in_twice() {
+    let lake = Lake::small("[table.quarantine]\nmax_ratio = 1");
+    let records = (0..20_000).map(|n| format!("{{\"id\":\"{n}\",\"n\":{}}}", n * 7919 % 20_011)).collect::<Vec<_>>().concat();
+    let whole = gzip(records.as_bytes());
+    lake.land("10", "a.gz", &whole[..whole.len() / 2]);
+    lake.run(3);
+    let rows = ids(&lake).len();
+    assert!(rows > 1_000 && rows < 20_000, "{rows}");
+    lake.land("10", "a.gz", &whole);
+    let answer = lake.lakebed(&RUN);
+    assert!(answer.code == 0 && answer.stdout.contains("object 2026/11/19/10/a.gz changed since it was merged"), "{}", answer.stdout);
+    assert_eq!(ids(&lake).len(), rows);
+}
+
+#[test]
+fn an_hour_of_which_nothing_can_be_read_is_not_committed() {
+    let lake = Lake::small("");
+    land_oversized(&lake, "a");
+    land_oversized(&lake, "b");
+    let answer = lake.lakebed(&RUN);
+    assert_eq!(answer.code, 1, "{}", answer.stderr);
+    one_message(&answer.stderr, &["hour=10", "cannot read object 2026/11/19/10/a", "then run again"]);
+    assert!(answer.stdout.contains("nothing was merged, of 2 landed objects: 2 failed"), "{}", answer.stdout);
+    assert!(lake.partitions().is_empty());
+    assert!(files(&lake.path("lake")).is_empty() && !lake.path(".lakebed/ledger").exists());
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.land("10", "b", b"{\"id\":\"b\"}");
+    lake.run(0);
+    assert_eq!(ids(&lake), ["a", "b"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_landing_that_cannot_be_listed_names_the_file_at_fault() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    let link = lake.path("landing/2026/11/19/10/loop");
+    std::os::unix::fs::symlink("loop", &link).unwrap();
+    refused(&lake.lakebed(&RUN), 1, &["cannot list", "landing", "10/loop", "move it away, then run again"]);
+    std::fs::remove_file(link).unwrap();
+    lake.run(0);
+    assert_eq!(ids(&lake), ["a"]);
+}
+
+#[test]
+fn a_file_where_a_folder_should_be() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    std::fs::write(lake.path(".lakebed"), "").unwrap();
+    refused(&lake.lakebed(&RUN), 1, &["cannot create the state location", ".lakebed", "check its path and permissions"]);
+    for command in [&["status"][..], &["partitions", "shop.clicks"], &["query", "SELECT 1"], &["run", "--dry-run"]] {
+        refused(&lake.lakebed(command), 2, &["the state location", ".lakebed", "is not a folder"]);
+    }
+    std::fs::remove_file(lake.path(".lakebed")).unwrap();
+    std::fs::write(lake.path("lake"), "").unwrap();
+    refused(&lake.lakebed(&RUN), 1, &["cannot create the location of shop.clicks", "check its path and permissions"]);
+    std::fs::remove_file(lake.path("lake")).unwrap();
+    lake.run(0);
+    assert_eq!(ids(&lake), ["a"]);
+}
+
+#[test]
+fn a_catalog_that_is_something_else_is_left_alone() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    std::fs::create_dir_all(lake.path(".lakebed")).unwrap();
+    std::fs::write(lake.path(".lakebed/catalog.db"), "what somebody else wrote, and wants to keep").unwrap();
+    let before = snapshot(lake.folder.path());
+    refused(&lake.lakebed(&RUN), 2, &["catalog.db` is not a lakebed catalog", "move the file away"]);
+    assert_eq!(snapshot(lake.folder.path()), before);
+}
+
+/// A run that can write no file of more than `bytes`, as on a disk that is full.
+fn run_limited(lake: &Lake, bytes: u64) -> Answer {
+    let script = "import os, resource, signal, sys\n\
+                  signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n\
+                  limit = int(sys.argv[1])\n\
+                  resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n\
+                  os.execv(sys.argv[2], sys.argv[2:])";
+    let mut python = Command::new("python3");
+    python.args(["-c", script, &bytes.to_string(), LAKEBED]).args(RUN).arg("--config").arg(lake.path("lakebed.toml"));
+    Answer::of(python.output().unwrap())
+}
+
+#[test]
+fn a_full_disk_commits_nothing_and_the_next_run_has_all() {
+    let lake = Lake::new("");
+    lake.generate(&Settings { records: 4_000, objects_per_hour: 4, ..Settings::default() });
+    let answer = run_limited(&lake, 1_000);
+    refused(&answer, 1, &["catalog", "catalog.db` could not be read or written", "check its disk, then run again"]);
+    let answer = run_limited(&lake, 100_000);
+    assert_eq!(answer.code, 1, "{}\n{}", answer.stdout, answer.stderr);
+    one_message(&answer.stderr, &["hour=10", "cannot write to file://", "File too large", "nothing was committed: free space"]);
+    assert!(files(&lake.path("lake")).is_empty(), "a partial generation is left");
+    assert!(files(&lake.path(".lakebed")).into_keys().all(|file| file.ends_with("catalog.db")), "more than the catalog is left");
+    assert_eq!(lake.rows().len(), 0);
+    lake.run(0);
+    assert_eq!(lake.rows().len(), 4_000);
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_the_hour_as_it_was() {
+    let lake = Lake::new("");
+    let all = Settings { records: 4_000, objects_per_hour: 4, late: 0.5, ..Settings::default() };
+    lake.generate(&Settings { part: lakebed::generate::Part::OnTime, ..all.clone() });
+    lake.run(0);
+    let (rows, live) = (lake.rows(), lake.partitions());
+    lake.generate(&Settings { part: lakebed::generate::Part::Late, ..all });
+    let answer = run_limited(&lake, 100_000);
+    assert_eq!(answer.code, 1, "{}\n{}", answer.stdout, answer.stderr);
+    assert_eq!((lake.rows(), lake.partitions()), (rows, live));
+    assert_eq!(lake.lakebed(&["run", "--at", AT]).code, 0);
+    assert_eq!(lake.rows().len(), 4_000);
+}
