@@ -7,8 +7,9 @@ use object_store::ObjectStoreExt;
 use serde_json::Value;
 
 use super::{print, print_json};
+use crate::catalog::TableName;
 use crate::cli::{InferArgs, Output};
-use crate::config::{Location, table_name};
+use crate::config::Location;
 use crate::error::{Error, Result};
 use crate::schema::ddl::render_create;
 use crate::schema::infer::{Inference, Inferred};
@@ -37,7 +38,7 @@ struct Seen {
 /// # Errors
 /// `Config` if there is no such folder or no record in it, `Unavailable` if it cannot be read.
 pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
-    args.name.as_deref().map(table_name).transpose()?;
+    args.name.as_deref().map(TableName::parse).transpose()?;
     let landing = Root::existing(&Location::parse(&args.landing, Path::new("."))?, "the landing")?;
     let mut inference = Inference::default();
     let mut seen = Seen::default();
