@@ -25,7 +25,7 @@ pub fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let mut shift = i32::from(scale) + exponent - i32::try_from(fraction.len()).ok()?;
+    let mut shift = i32::from(scale).checked_add(exponent)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let mut unscaled = 0i128;
     let kept: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
     let mut kept = kept.as_slice();
@@ -247,6 +247,8 @@ mod tests {
             ("abc", None),
             ("1e-400", None),
             ("1e999999999", None),
+            ("1e2147483647", None),
+            ("1.5e-2147483648", None),
         ];
         for (text, expected) in cases {
             assert_eq!(decimal(text, 8, 2), expected, "{text}");
