@@ -23,12 +23,18 @@ const MEMBER_OVERHEAD: usize = 18;
 /// Decompresses an object: gzip with one or several members, or no compression at all. At most `limit` bytes come out.
 pub fn decompress(stored: Bytes, limit: u64) -> Decompressed {
     if !stored.starts_with(&MEMBER[..2]) {
-        return Decompressed { bytes: stored, damage: None };
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let damage = (stored.len() > most).then(|| too_large(limit));
+        return Decompressed { bytes: stored.slice(..stored.len().min(most)), damage };
     }
     match at_once(&stored, limit) {
         Some(bytes) => Decompressed { bytes: bytes.into(), damage: None },
         None => in_stream(&stored, limit),
     }
+}
+
+fn too_large(limit: u64) -> String {
+    format!("the object has more than {limit} bytes when decompressed, more than a quarter of [lake] memory")
 }
 
 /// All bytes of a whole object of one member, which is what Firehose writes; `None` for everything else.
@@ -58,7 +64,7 @@ fn in_stream(stored: &[u8], limit: u64) -> Decompressed {
     let damage = match decoder.read_to_end(&mut out) {
         Ok(_) if out.len() as u64 > limit => {
             out.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            Some(format!("the object has more than {limit} bytes when decompressed, more than a quarter of [lake] memory"))
+            Some(too_large(limit))
         }
         Ok(_) => None,
         Err(e) => Some(format!("gzip: {e}")),
@@ -109,9 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_stops_at_the_limit() {
-        let read = decompress(gzip(&vec![b' '; 1 << 20]).into(), 1000);
-        assert_eq!(read.bytes.len(), 1000);
-        assert!(read.damage.unwrap().contains("more than 1000 bytes"));
+    fn a_bomb_stops_at_the_limit_compressed_or_not() {
+        for stored in [gzip(&vec![b' '; 1 << 20]), vec![b' '; 1 << 20]] {
+            let read = decompress(stored.into(), 1000);
+            assert_eq!(read.bytes.len(), 1000);
+            assert!(read.damage.unwrap().contains("more than 1000 bytes"));
+        }
+        assert_eq!(decompress(vec![b' '; 1000].into(), 1000).damage, None);
+        assert_eq!(decompress(gzip(&[b' '; 1000]).into(), 1000).damage, None);
     }
 }
