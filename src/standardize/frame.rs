@@ -21,6 +21,12 @@ pub fn skip_between(bytes: &[u8], mut pos: usize) -> usize {
     }
 }
 
+/// The bytes without the white space at their end.
+pub fn trim_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\n' | b'\r' | b'\t'));
+    &bytes[..end.map_or(0, |last| last + 1)]
+}
+
 /// Finds the next record after a broken one.
 ///
 /// The rule: a record may begin at a `{` that follows a line break directly, or a `}` with nothing but white space between, and

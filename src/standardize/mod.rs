@@ -225,9 +225,8 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn malformed(&mut self, start: usize, syntax: &scan::Syntax) -> usize {
         let end = self.resync.next(self.bytes, start);
         let detail = format!("not JSON from byte {} of the record on: {} is needed there", syntax.at - start, syntax.wanted);
-        let raw = self.bytes[start..end].trim_ascii_end();
-        let end_of_record = start + raw.len();
-        self.reject(start..end_of_record, Reason::new(Code::Malformed, "", detail));
+        let record = start..start + frame::trim_end(&self.bytes[start..end]).len();
+        self.reject(record, Reason::new(Code::Malformed, "", detail));
         end
     }
 
