@@ -1,5 +1,7 @@
 //! Column builders that a record can be taken back from: the decoder appends as it reads, and truncates when a record fails.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,6 +12,9 @@ use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
+
+/// Map keys that are compared one by one: most maps are small, and a set would cost more.
+const FEW: usize = 32;
 
 /// One column under construction.
 #[derive(Debug)]
@@ -141,26 +146,36 @@ impl Builder {
         self.present();
     }
 
-    /// True if the last value equals one of those from index `first` on.
-    pub fn last_repeats(&self, first: usize) -> bool {
-        fn among<T: PartialEq>(values: &[T], first: usize) -> bool {
-            values.split_last().is_some_and(|(last, before)| before[first..].contains(last))
+    /// True if the last value equals one of those from index `first` on; only for types without parts. `seen` starts empty and
+    /// belongs to the values from `first` on: few of them are compared one by one, many are looked up in it.
+    pub fn last_repeats(&self, first: usize, seen: &mut HashSet<Vec<u8>>) -> bool {
+        let last = self.len() - 1;
+        let value = self.value_bytes(last);
+        if last - first < FEW {
+            return (first..last).any(|index| self.value_bytes(index) == value);
         }
+        if seen.is_empty() {
+            seen.extend((first..last).map(|index| self.value_bytes(index).into_owned()));
+        }
+        !seen.insert(value.into_owned())
+    }
+
+    /// Bytes that two values have in common exactly if they are equal.
+    fn value_bytes(&self, index: usize) -> Cow<'_, [u8]> {
         match &self.values {
             Values::Bytes { offsets, data } => {
                 let at = |index: usize| usize::try_from(offsets[index]).unwrap_or(0);
-                let value = |index: usize| &data[at(index)..at(index + 1)];
-                let last = self.len() - 1;
-                (first..last).any(|index| value(index) == value(last))
+                Cow::Borrowed(&data[at(index)..at(index + 1)])
             }
-            Values::Bool(v) => among(v, first),
-            Values::I8(v) => among(v, first),
-            Values::I16(v) => among(v, first),
-            Values::I32(v) => among(v, first),
-            Values::I64(v) => among(v, first),
-            Values::I128(v) => among(v, first),
-            Values::F32(v) => among(v, first),
-            Values::F64(v) => among(v, first),
+            Values::Bool(v) => Cow::Owned(vec![u8::from(v[index])]),
+            Values::I8(v) => Cow::Owned(v[index].to_le_bytes().to_vec()),
+            Values::I16(v) => Cow::Owned(v[index].to_le_bytes().to_vec()),
+            Values::I32(v) => Cow::Owned(v[index].to_le_bytes().to_vec()),
+            Values::I64(v) => Cow::Owned(v[index].to_le_bytes().to_vec()),
+            Values::I128(v) => Cow::Owned(v[index].to_le_bytes().to_vec()),
+            // Adding zero makes one of the two zeros.
+            Values::F32(v) => Cow::Owned((v[index] + 0.0).to_le_bytes().to_vec()),
+            Values::F64(v) => Cow::Owned((v[index] + 0.0).to_le_bytes().to_vec()),
             Values::List { .. } | Values::Map { .. } | Values::Struct { .. } => unreachable!("map keys have no parts"),
         }
     }
@@ -266,7 +281,8 @@ fn finish_map(
     }
 }
 
-/// Batches are closed long before a column has 2 GiB (see `BATCH_BYTES` in the parent module), so this cannot saturate.
+/// Batches are closed long before a column has 2 GiB (see `BATCH_BYTES` in the parent module), and a longer record is taken back, so
+/// no offset that stays saturates.
 fn offset(len: usize) -> i32 {
     i32::try_from(len).unwrap_or(i32::MAX)
 }

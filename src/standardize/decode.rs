@@ -3,6 +3,8 @@
 mod unknown;
 mod values;
 
+use std::collections::HashSet;
+
 use super::columns::{Builder, Values};
 use super::plan::{FieldPlan, Node, ObjectPlan, Plan};
 use super::reject::{Code, Reason};
@@ -345,11 +347,12 @@ impl<'p> Decoder<'p> {
         if cursor.eat(b'}') {
             return Ok(());
         }
+        let mut seen = HashSet::new();
         loop {
             let key = cursor.key()?;
             self.path.push(Step::Entry);
             self.typed_text(key, key_type, keys)?;
-            if keys.last_repeats(first) {
+            if keys.last_repeats(first, &mut seen) {
                 keys.truncate(keys.len() - 1);
                 self.path.pop();
                 self.unknown(cursor, key, keep)?;
