@@ -45,8 +45,10 @@ pub struct Decoder<'p> {
     plan: &'p Plan,
     /// Rows finished so far.
     pub rows: usize,
-    /// Values that broke a rule whose `on_fail` is `warn` or `null`.
+    /// Values of the rows that broke a rule whose `on_fail` is `warn` or `null`.
     pub warned: u64,
+    /// Those of them that the last row has.
+    warned_last: u64,
     columns: Vec<Builder>,
     path: Vec<Step<'p>>,
     unknown: Unknown,
@@ -58,7 +60,17 @@ impl<'p> Decoder<'p> {
     /// A decoder without rows.
     pub fn new(plan: &'p Plan) -> Self {
         let columns = plan.schema.fields().iter().map(|field| Builder::new(field.data_type())).collect();
-        Self { plan, rows: 0, warned: 0, columns, path: Vec::new(), unknown: Unknown::default(), open: Vec::new(), text: Vec::new() }
+        Self {
+            plan,
+            rows: 0,
+            warned: 0,
+            warned_last: 0,
+            columns,
+            path: Vec::new(),
+            unknown: Unknown::default(),
+            open: Vec::new(),
+            text: Vec::new(),
+        }
     }
 
     /// The finished rows as columns, leaving the decoder without rows.
@@ -74,9 +86,11 @@ impl<'p> Decoder<'p> {
     pub fn record(&mut self, bytes: &[u8], start: usize) -> Result<usize, Fail> {
         let mut columns = std::mem::take(&mut self.columns);
         let mut cursor = Cursor::new(bytes, start + 1);
+        self.warned_last = 0;
         let done = self.row(&mut cursor, &mut columns);
         if done.is_ok() {
             self.rows += 1;
+            self.warned += self.warned_last;
         } else {
             columns.iter_mut().for_each(|column| column.truncate(self.rows));
         }
@@ -90,6 +104,7 @@ impl<'p> Decoder<'p> {
     /// Takes the last row back.
     pub fn take_back(&mut self) {
         self.rows -= 1;
+        self.warned -= self.warned_last;
         self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
     }
 
@@ -116,9 +131,9 @@ impl<'p> Decoder<'p> {
                 OnFail::Null => {
                     columns[rule.column].truncate(self.rows);
                     columns[rule.column].push_null();
-                    self.warned += 1;
+                    self.warned_last += 1;
                 }
-                OnFail::Warn => self.warned += 1,
+                OnFail::Warn => self.warned_last += 1,
             }
         }
         Ok(())
