@@ -27,6 +27,9 @@ use scan::Cursor;
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 64 << 20;
 
+/// Most bytes of one record: Firehose takes 1,000 KiB, and what a transformation returns is 6 MB at most.
+const RECORD_BYTES: usize = 64 << 20;
+
 /// What one landed object became.
 #[derive(Debug)]
 pub struct Standardized {
@@ -188,7 +191,10 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 
     fn accept(&mut self, record: Range<usize>) {
-        if !self.is_text && simdutf8::basic::from_utf8(&self.bytes[record.clone()]).is_err() {
+        if record.len() > RECORD_BYTES {
+            self.decoder.take_back();
+            self.reject(record, Reason::new(Code::TooLarge, "", format!("the record has more than {RECORD_BYTES} bytes")));
+        } else if !self.is_text && simdutf8::basic::from_utf8(&self.bytes[record.clone()]).is_err() {
             self.decoder.take_back();
             self.reject(record, Reason::new(Code::NotText, "", "the record is not UTF-8".into()));
         } else if self.set_aside {

@@ -26,6 +26,8 @@ pub enum Code {
     UnknownField,
     /// It nests too deep.
     TooDeep,
+    /// It has too many bytes.
+    TooLarge,
     /// The object cannot be read to its end.
     DamagedObject,
     /// Too many of the object's records are bad: all of it is set aside.
@@ -43,6 +45,7 @@ impl Code {
             Self::Rule => "rule_broken",
             Self::UnknownField => "unknown_field",
             Self::TooDeep => "too_deep",
+            Self::TooLarge => "too_large",
             Self::DamagedObject => "damaged_object",
             Self::SetAside => "object_set_aside",
         }
