@@ -6,6 +6,8 @@ pub mod discover;
 mod matching;
 mod path_time;
 pub mod prefix;
+#[cfg(test)]
+pub(crate) mod testing;
 mod timestamp;
 
 use std::collections::BTreeMap;

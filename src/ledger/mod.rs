@@ -1,6 +1,8 @@
 //! The ledger of a partition: numbered, complete, immutable versions that say what the partition holds.
 
 pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -250,3 +250,6 @@ impl<'p, 'b> Reader<'p, 'b> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

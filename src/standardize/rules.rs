@@ -120,3 +120,69 @@ fn is_number(hive: &HiveType) -> bool {
     use HiveType::{BigInt, Decimal, Double, Float, Int, SmallInt, TinyInt};
     matches!(hive, TinyInt | SmallInt | Int | BigInt | Float | Double | Decimal(..))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Column;
+
+    fn schema(hive: &str) -> TableSchema {
+        let column = |name: &str, hive| Column { name: name.into(), hive, comment: None };
+        TableSchema { columns: vec![column("a", HiveType::String), column("v", HiveType::parse(hive).unwrap())], partition_keys: vec![] }
+    }
+
+    fn with(change: impl Fn(&mut ColumnRules)) -> ColumnRules {
+        let mut rules = ColumnRules::default();
+        change(&mut rules);
+        rules
+    }
+
+    #[track_caller]
+    fn refused(hive: &str, change: impl Fn(&mut ColumnRules), says: &str) {
+        let error = Rule::compile("v", &with(change), &schema(hive)).unwrap_err().to_string();
+        assert!(error.starts_with("[table.columns.v]: ") && error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn a_rule_that_does_not_fit_its_column_is_refused() {
+        refused("string", |r| r.min = Some(1.0), "min or max needs a numeric column, and v is string");
+        refused("date", |r| r.max = Some(1.0), "min or max needs a numeric column, and v is date");
+        refused("int", |r| r.pattern = Some("x".parse().unwrap()), "pattern or max_length needs a text column, and v is int");
+        refused("array<string>", |r| r.max_length = Some(1), "needs a text column, and v is array<string>");
+        refused("double", |r| r.allowed = Some(vec!["1".into()]), "allowed needs a text or integer column, and v is double");
+        let error = Rule::compile("w", &ColumnRules::default(), &schema("int")).unwrap_err().to_string();
+        assert!(error.contains("has no column w; its columns are a, v"), "{error}");
+    }
+
+    #[test]
+    fn any_column_can_be_required() {
+        for hive in ["array<int>", "map<string,int>", "struct<a:int>", "binary", "boolean", "timestamp"] {
+            let rule = Rule::compile("v", &with(|r| r.required = true), &schema(hive)).unwrap();
+            let mut column = Builder::new(&HiveType::parse(hive).unwrap().arrow_type());
+            column.push_null();
+            assert_eq!((rule.column, rule.broken(&column)), (1, Some("required")), "{hive}");
+        }
+    }
+
+    /// The rule that the last of `values` breaks.
+    fn broken(hive: &str, values: Values, change: impl Fn(&mut ColumnRules)) -> Option<&'static str> {
+        let mut column = Builder::new(&HiveType::parse(hive).unwrap().arrow_type());
+        column.values = values;
+        column.present();
+        Rule::compile("v", &with(change), &schema(hive)).unwrap().broken(&column)
+    }
+
+    #[test]
+    fn bounds_are_inclusive_and_exact() {
+        let exact = 9_007_199_254_740_993i64;
+        assert_eq!(broken("bigint", Values::I64(vec![exact]), |r| r.max = Some(9_007_199_254_740_992.0)), Some("max"));
+        assert_eq!(broken("int", Values::I32(vec![1]), |r| (r.min, r.max) = (Some(0.5), Some(1.5))), None);
+        assert_eq!(broken("int", Values::I32(vec![0]), |r| r.min = Some(0.5)), Some("min"));
+        assert_eq!(broken("bigint", Values::I64(vec![i64::MAX]), |r| r.max = Some(1e300)), None);
+        assert_eq!(broken("tinyint", Values::I8(vec![-1]), |r| r.min = Some(0.0)), Some("min"));
+        assert_eq!(broken("decimal(10,2)", Values::I128(vec![10]), |r| (r.min, r.max) = (Some(0.1), Some(0.1))), None);
+        assert_eq!(broken("decimal(10,2)", Values::I128(vec![11]), |r| r.max = Some(0.1)), Some("max"));
+        assert_eq!(broken("double", Values::F64(vec![f64::NAN]), |r| r.max = Some(1.0)), Some("max"));
+        assert_eq!(broken("float", Values::F32(vec![f32::INFINITY]), |r| r.max = Some(1e38)), Some("max"));
+    }
+}

@@ -1,0 +1,90 @@
+//! For any sequence of good and bad records in any framing: every record is accounted for, at its place, with its bytes.
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use proptest::prelude::*;
+
+use super::plan;
+use crate::standardize::{BATCH_ROWS, standardize};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Record {
+    Good,
+    /// A whole JSON object that the table does not take.
+    Misfit(&'static [u8]),
+    /// No JSON, but it begins like an object and ends in `}`.
+    Broken(&'static [u8]),
+    /// JSON and no object.
+    Other(&'static [u8]),
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    use Record::{Broken, Good, Misfit, Other};
+    prop_oneof![
+        6 => Just(Good),
+        2 => prop::sample::select(vec![
+            Misfit(br#"{"n":"many"}"#),
+            Misfit(br#"{"n":-1}"#),
+            Misfit(br#"{"n":[],"tags":[{"}":"{"},{"a":1}]}"#),
+            Misfit(b"{\"n\":1,\"s\":\"\xFF\xFE\"}"),
+            Misfit(br#"{"n":1,"s":"\ud83d"}"#),
+        ]),
+        2 => prop::sample::select(vec![
+            Broken(br#"{"n":7,}"#),
+            Broken(br#"{"n":7,"s":{"a":1}"#),
+            Broken(br#"{"n":7,"tags":[{"a":1},{"b":2}}"#),
+            Broken(br#"{"n" 7}"#),
+        ]),
+        1 => prop::sample::select(vec![Other(b"17"), Other(br#""text""#), Other(b"[]"), Other(br#"[{"n":1}]"#)]),
+    ]
+}
+
+/// The object's bytes. Without anything between records, what follows a broken one must be recognizable: an object.
+fn object(records: &[Record], between: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut after_broken = false;
+    for (number, record) in records.iter().enumerate() {
+        match record {
+            Record::Good => bytes.extend_from_slice(format!("{{\"s\":\"{}\",\"n\":{number}}}", "é".repeat(number % 40)).as_bytes()),
+            Record::Other(_) if after_broken && !between.contains('\n') => bytes.extend_from_slice(br#"{"n":[]}"#),
+            Record::Misfit(text) | Record::Broken(text) | Record::Other(text) => bytes.extend_from_slice(text),
+        }
+        after_broken = matches!(record, Record::Broken(_)) || after_broken && matches!(record, Record::Other(_));
+        bytes.extend_from_slice(between.as_bytes());
+    }
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn every_record_is_a_row_or_a_reject_at_its_place(
+        records in prop::collection::vec(record(), 0..60),
+        between in prop::sample::select(vec!["", "\n", "\r\n", " ", "\u{feff}", "\n\n"]),
+    ) {
+        let plan = plan("n bigint, s string, tags array<string>", "[table.columns.n]\nmin = 0\n");
+        let bytes = object(&records, between);
+        let done = standardize(&plan, bytes.clone().into(), 1 << 30).unwrap();
+        let rows: Vec<i64> = done.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        let wanted = records.iter().enumerate().filter(|(_, record)| **record == Record::Good);
+        prop_assert_eq!(done.read as usize, rows.len() + done.rejects.len());
+        prop_assert_eq!(rows, wanted.map(|(number, _)| number as i64).collect::<Vec<_>>());
+        let mut end = 0;
+        for reject in &done.rejects {
+            let start = reject.offset as usize;
+            prop_assert!(start >= end && !reject.raw.is_empty());
+            end = start + reject.raw.len();
+            prop_assert_eq!(&bytes[start..end], &*reject.raw);
+        }
+    }
+}
+
+#[test]
+fn rows_stay_in_order_over_the_edges_of_batches() {
+    let plan = plan("n bigint", "");
+    let count = 2 * BATCH_ROWS + 5;
+    let text: String = (0..count).map(|n| format!("{{\"n\":{n}}}{}", if n % 1000 == 7 { "{\"n\":\"x\"}" } else { "" })).collect();
+    let done = standardize(&plan, text.into(), 1 << 30).unwrap();
+    let rows: Vec<i64> = done.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    assert!(done.batches.len() == 3 && rows.iter().copied().eq(0..count as i64));
+    assert_eq!(done.rejects.len(), 17);
+}
