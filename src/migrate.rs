@@ -189,3 +189,93 @@ pub async fn create(catalog: &dyn Catalog, table: &Table) -> Result<bool> {
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::testing::table;
+
+    const KEYS: &str = "year string, month string, day string, hour string";
+
+    fn config() -> TableConfig {
+        table("")
+    }
+
+    fn create(name: &str, columns: &str, keys: &str) -> Migration {
+        let text = format!(
+            "CREATE EXTERNAL TABLE ${{table}} ({columns}) COMMENT 'clicks' PARTITIONED BY ({keys}) STORED AS PARQUET LOCATION '${{location}}'"
+        );
+        Migration { name: name.into(), text }
+    }
+
+    fn first() -> Migration {
+        create("0001_create.sql", "id bigint", KEYS)
+    }
+
+    fn made() -> Table {
+        plan(&config(), &[first()], None).unwrap().table().clone()
+    }
+
+    #[track_caller]
+    fn refused(migrations: &[Migration], there: Option<Table>, says: &str) {
+        let error = plan(&config(), migrations, there).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config, "{error}");
+        assert!(error.to_string().starts_with("shop.clicks: ") && error.to_string().contains(says), "{error}");
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_created_as_its_migration_says() {
+        let MigrationPlan::Create(table) = plan(&config(), &[first()], None).unwrap() else { panic!("not created") };
+        assert_eq!((table.name.to_string(), table.location.as_str(), table.columns.len()), ("shop.clicks".into(), "file:///lake/", 1));
+        assert_eq!(table.partition_keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["year", "month", "day", "hour"]);
+        assert!(table.parameters["lakebed.migration.0001_create.sql"].starts_with("sha256:"));
+        assert_eq!((&*table.parameters["EXTERNAL"], &*table.parameters["comment"]), ("TRUE", "clicks"));
+    }
+
+    #[test]
+    fn a_table_whose_migrations_are_applied_is_left_as_it_is() {
+        let there = Table { version: 4, ..made() };
+        assert_eq!(plan(&config(), &[first()], Some(there.clone())).unwrap(), MigrationPlan::UpToDate(there));
+    }
+
+    #[test]
+    fn migrations_and_table_must_tell_the_same_story() {
+        refused(&[create("0001_create.sql", "id string", KEYS)], Some(made()), "0001_create.sql was changed after it was applied");
+        refused(&[first(), create("0002_more.sql", "id bigint", KEYS)], None, "0002_more.sql creates the table a second time");
+        refused(&[create("0009_other.sql", "id bigint", KEYS)], Some(made()), "0009_other.sql is not applied");
+        let mut more = made();
+        more.parameters.insert(format!("{APPLIED}0002_lost.sql"), "sha256:0".into());
+        refused(&[first()], Some(more), "0002_lost.sql was applied and its file is gone");
+        refused(&[], None, "no migration creates the table");
+        refused(&[create("0001_create.sql", "id bigint", "day string")], None, "PARTITIONED BY (day), and partition_by gives year, month");
+    }
+
+    #[test]
+    fn a_table_that_is_not_ours_is_refused() {
+        let mut projected = made();
+        projected.parameters.insert("projection.enabled".into(), "TRUE".into());
+        refused(&[first()], Some(projected), "partition projection is on");
+        let elsewhere = Table { location: "file:///elsewhere/".into(), ..made() };
+        refused(&[first()], Some(elsewhere), "the catalog has it at file:///elsewhere/");
+        let unslashed = Table { location: "file:///lake".into(), ..made() };
+        assert!(plan(&config(), &[first()], Some(unslashed)).is_ok());
+        let mut foreign = made();
+        foreign.parameters.retain(|key, _| !key.starts_with(APPLIED));
+        refused(&[first()], Some(foreign), "lakebed did not create");
+        let mut keyless = made();
+        keyless.partition_keys.pop();
+        refused(&[first()], Some(keyless), "PARTITIONED BY (year, month, day)");
+    }
+
+    #[test]
+    fn only_numbered_sql_files_are_migrations_and_they_come_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["0010_b.sql", "0002_a.sql", "README.md", "create.sql", "_x.sql", "0001.sql"];
+        let error = read(folder.path(), &config().name).unwrap_err().to_string();
+        assert!(error.contains("no migration such as 0001_create.sql"), "{error}");
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "x").unwrap());
+        let found = read(folder.path(), &config().name).unwrap();
+        assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["0002_a.sql", "0010_b.sql"]);
+        assert_eq!(read(&folder.path().join("none"), &config().name).unwrap_err().kind(), Kind::Config);
+    }
+}

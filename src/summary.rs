@@ -326,3 +326,67 @@ impl PartitionDone {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::testing::landed;
+    use crate::ledger::testing::{partition, source, version};
+    use crate::ledger::{Missing, Source};
+    use crate::merge::plan;
+
+    fn name() -> TableName {
+        TableName { database: "shop".into(), name: "clicks".into() }
+    }
+
+    fn summary(hours_done: &[usize], failures: &[Kind]) -> RunSummary {
+        let request = Request { table: None, at: "2026-11-19T20:00:00Z".parse().unwrap(), since: None, dry_run: false };
+        let mut summary = RunSummary::new("01J".into(), &request);
+        let table = |hours: &usize| TableDone { hours_done: *hours, ..TableDone::new(&name(), &Discovery::default()) };
+        summary.tables = hours_done.iter().map(table).collect();
+        summary.failures = failures.iter().map(|kind| Failure::new(&name(), None, &Error::new(*kind, "no"))).collect();
+        summary
+    }
+
+    #[test]
+    fn partial_failure_is_never_success() {
+        use Kind::{Config, Conflict, Data, Internal, Unavailable};
+        let check = |hours: &[usize], failures: &[Kind], code: u8| {
+            assert_eq!(summary(hours, failures).exit_code(), code, "{hours:?} {failures:?}");
+        };
+        check(&[], &[], 0);
+        check(&[3, 0], &[], 0);
+        for kind in [Config, Conflict, Data, Internal, Unavailable] {
+            check(&[1], &[kind], 3);
+            check(&[0, 2], &[kind], 3);
+            check(&[0], &[kind], if kind == Config { 2 } else { 1 });
+        }
+        check(&[], &[Config, Config], 2);
+        check(&[0], &[Config, Unavailable], 1);
+    }
+
+    #[test]
+    fn a_committed_hour_with_a_missing_object_is_done_and_a_failure() {
+        let aside = Source { rejected: Some("gzip".into()), ..source("14", "b") };
+        let mut committed = version("14", 1, vec![source("14", "a"), aside]);
+        for key in ["14/b", "14/c"] {
+            committed.missing.push(Missing { key: key.into(), reason: "gzip: cut off".into() });
+        }
+        let plan = plan::plan(partition("14"), None, ["a", "b", "c"].map(|name| landed("14", name)).to_vec());
+        let mut summary = summary(&[0], &[]);
+        summary.tables[0].enter(&plan, &committed, 0, &mut summary.failures);
+        let Objects { merged, rejected, pending, .. } = summary.tables[0].objects;
+        assert_eq!((merged, rejected, pending, summary.exit_code()), (1, 1, 1, 3));
+        let lines: Vec<String> = summary.failure_lines().collect();
+        assert!(lines[0].contains("hour=14") && lines[0].contains("14/b is not wholly in the table: gzip: cut off"), "{lines:?}");
+        assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn what_is_known_already_counts_as_done() {
+        let plan = plan::plan(partition("14"), Some(version("14", 1, vec![source("14", "a")])), vec![landed("14", "a")]);
+        let mut summary = summary(&[0], &[Kind::Unavailable]);
+        summary.tables[0].count_known(&[plan]);
+        assert_eq!((summary.tables[0].objects.merged, summary.exit_code()), (1, 3));
+    }
+}

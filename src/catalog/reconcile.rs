@@ -155,3 +155,72 @@ async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, name: &TableNam
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::GenerationId;
+    use crate::ledger::DataFile;
+    use crate::ledger::testing::{source, version};
+    use crate::schema::HiveType;
+
+    fn names(partitions: &[Partition]) -> Vec<&str> {
+        partitions.iter().map(|partition| partition.values.last().unwrap().as_str()).collect()
+    }
+
+    fn wanted() -> Partition {
+        live(&version("14", 2, vec![source("14", "a")]))
+    }
+
+    #[test]
+    fn a_partition_says_which_version_of_the_ledger_it_shows() {
+        let partition = wanted();
+        assert_eq!(partition.values, ["2026", "11", "19", "14"]);
+        assert!(partition.location.ends_with("/hour=14/g00000002-01J00000000000000000000000/"));
+        assert_eq!(partition.parameters["lakebed.ledger_version"], "2");
+        assert_eq!(partition.parameters["lakebed.rows"], "10");
+        assert_eq!(partition.parameters["classification"], "parquet");
+    }
+
+    #[test]
+    fn what_is_missing_is_created_what_differs_is_updated_and_the_rest_left() {
+        let [a, b, c] = ["13", "14", "15"].map(|hour| live(&version(hour, 1, vec![source(hour, "a")])));
+        let old = Partition { location: "file:///elsewhere/".into(), ..c.clone() };
+        let foreign = Partition { values: vec!["x".into()], ..a.clone() };
+        let change = difference(vec![a, b.clone(), c.clone()], &[b, old, foreign]);
+        assert_eq!((names(&change.create), names(&change.update)), (vec!["13"], vec!["15"]));
+        assert_eq!(change.update[0].location, c.location);
+        assert!(!change.is_empty() && difference(vec![c.clone()], &[c]).is_empty());
+        assert!(difference(vec![], &[wanted()]).is_empty());
+    }
+
+    #[test]
+    fn other_columns_are_a_difference() {
+        let column = Column { name: "id".into(), hive: HiveType::BigInt, comment: None };
+        let there = Partition { columns: vec![column], ..wanted() };
+        assert_eq!(difference(vec![wanted()], &[there]).update, [wanted()]);
+    }
+
+    #[test]
+    fn what_others_noted_on_a_partition_stays_and_no_difference_comes_of_it() {
+        let mut there = wanted();
+        there.parameters.insert("owner".into(), "shop".into());
+        assert!(difference(vec![wanted()], std::slice::from_ref(&there)).is_empty());
+        there.parameters.insert("lakebed.rows".into(), "9".into());
+        let change = difference(vec![wanted()], &[there]);
+        assert_eq!(change.update[0].parameters["owner"], "shop");
+        assert_eq!(change.update[0].parameters["lakebed.rows"], "10");
+    }
+
+    #[test]
+    fn the_quarantine_is_a_partition_of_its_own_once_there_is_one() {
+        let mut head = version("14", 1, vec![source("14", "a")]);
+        assert_eq!(quarantined(&head), None);
+        let id = GenerationId { number: 1, attempt: "01J00000000000000000000000".into() };
+        let files = vec![DataFile { name: "part-00000.parquet".into(), rows: 3, bytes: 9 }];
+        head.quarantine = Some(Generation { id, location: "file:///state/quarantine/".into(), files });
+        let partition = quarantined(&head).unwrap();
+        assert_eq!((partition.location.as_str(), &*partition.parameters["lakebed.rows"]), ("file:///state/quarantine/", "3"));
+        assert_eq!((partition.columns, partition.values), (reject::columns(), wanted().values));
+    }
+}

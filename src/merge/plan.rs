@@ -62,7 +62,7 @@ impl Action {
 /// The partition that an object's rows belong to.
 ///
 /// # Errors
-/// `Data` if the object's path lacks a value that `partition_by` needs.
+/// `Config` if the object's path lacks a value that `partition_by` needs.
 pub fn partition_of(table: &TableConfig, object: &LandedObject) -> Result<PartitionId> {
     let value = |(key, expression): &(String, crate::landing::prefix::Prefix)| {
         Ok((key.clone(), expression.format(object.hour, &object.path_values)?))
@@ -114,4 +114,69 @@ pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec
     }
     let action = if objects.is_empty() { Action::UpToDate } else { Action::Merge { previous: previous.map(Box::new), objects } };
     PartitionPlan { partition, action, changed, merged, rejected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::landing::testing::{landed, table};
+    use crate::ledger::Source;
+    use crate::ledger::testing::{partition, source, version};
+
+    /// The decision in words: what is merged, then what is known as merged, set aside and changed.
+    fn check(in_ledger: Option<Vec<Source>>, landed: Vec<LandedObject>, expected: &str) {
+        let previous = in_ledger.map(|sources| version("14", 1, sources));
+        let plan = plan(partition("14"), previous.clone(), landed);
+        let action = match &plan.action {
+            Action::UpToDate => "up to date".to_string(),
+            Action::Merge { previous: kept, objects } => {
+                assert_eq!(kept.as_deref(), previous.as_ref());
+                let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
+                format!("{:?} {}", plan.action.operation().unwrap(), keys.join(" "))
+            }
+        };
+        let said = format!("{action}; {} merged, {} rejected, changed: {}", plan.merged, plan.rejected, plan.changed.join(" "));
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn each_object_is_decided_on_by_what_the_ledger_says_of_it() {
+        let (a, b) = (landed("14", "a"), landed("14", "b"));
+        check(None, vec![a.clone(), b.clone()], "Create 14/a 14/b; 0 merged, 0 rejected, changed: ");
+        check(Some(vec![source("14", "a")]), vec![a.clone(), b.clone()], "Amend 14/b; 1 merged, 0 rejected, changed: ");
+        check(Some(vec![source("14", "a")]), vec![a.clone()], "up to date; 1 merged, 0 rejected, changed: ");
+        let etag = LandedObject { etag: "f".into(), ..a.clone() };
+        check(Some(vec![source("14", "a")]), vec![etag, b.clone()], "Amend 14/b; 1 merged, 0 rejected, changed: 14/a");
+        let size = LandedObject { size: 101, ..a.clone() };
+        check(Some(vec![source("14", "a")]), vec![size], "up to date; 1 merged, 0 rejected, changed: 14/a");
+        let aside = Source { rejected: Some("gzip".into()), ..source("14", "a") };
+        check(Some(vec![aside, source("14", "b")]), vec![a, b], "up to date; 1 merged, 1 rejected, changed: ");
+        check(Some(vec![source("14", "a")]), vec![], "up to date; 0 merged, 0 rejected, changed: ");
+        check(None, vec![], "up to date; 0 merged, 0 rejected, changed: ");
+        assert_eq!(Action::UpToDate.operation(), None);
+    }
+
+    #[test]
+    fn objects_of_open_hours_wait_and_the_others_come_in_order() {
+        let at = "2026-11-19T16:10:00Z".parse().unwrap();
+        let objects = vec![landed("15", "x"), landed("14", "b"), landed("14", "a"), landed("13", "z"), landed("16", "y")];
+        let grouped = group(&table(""), objects, at).unwrap();
+        let closed: Vec<(String, Vec<&str>)> =
+            grouped.closed.iter().map(|(id, objects)| (id.to_string(), objects.iter().map(|o| o.key.as_str()).collect())).collect();
+        let hour = |hour: &str| partition(hour).to_string();
+        assert_eq!(closed, [(hour("13"), vec!["13/z"]), (hour("14"), vec!["14/a", "14/b"])]);
+        assert_eq!(grouped.open, 2);
+    }
+
+    #[test]
+    fn a_value_of_the_path_goes_into_the_partition() {
+        let config = table(
+            "prefix = \"c=!{partitionKeyFromQuery:c}/!{timestamp:yyyy/MM/dd/HH}/\"\npartition_by = \"c=!{partitionKeyFromQuery:c}/at=!{timestamp:yyyyMMddHH}\"\n",
+        );
+        let mut object = landed("14", "a");
+        assert_eq!(partition_of(&config, &object).unwrap_err().kind(), Kind::Config);
+        object.path_values.insert("c".into(), "a/b".into());
+        assert_eq!(partition_of(&config, &object).unwrap().to_string(), "c=a%2Fb/at=2026111914");
+    }
 }

@@ -62,7 +62,7 @@ pub struct HourStatus {
 /// Works the state out.
 ///
 /// # Errors
-/// `Data` if a landed object's path lacks a value that the partition needs.
+/// `Config` if a landed object's path lacks a value that the partition needs.
 pub fn status(
     config: &TableConfig,
     in_catalog: bool,
@@ -200,5 +200,75 @@ impl TableStatus {
             text.push_str(&format!("nothing landed in {} hours: {}\n", self.gaps.len(), named.join(", ")));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::testing::{landed, table};
+    use crate::ledger::testing::{source, version};
+
+    const AT: &str = "2026-11-19T16:10:00Z";
+
+    fn of(heads: &[LedgerVersion], landed: &[LandedObject]) -> TableStatus {
+        status(&table(""), true, heads, landed, AT.parse().unwrap()).unwrap()
+    }
+
+    /// One line an hour: hour, state, merged, late, pending, complete.
+    fn check(heads: &[LedgerVersion], landed: &[LandedObject], expected: &[&str]) {
+        let lines = of(heads, landed)
+            .hours
+            .into_iter()
+            .map(|h| format!("{} {} merged {} late {} pending {} {}", h.hour, h.state, h.merged, h.late, h.pending, h.complete));
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn hours_are_open_waiting_closed_or_amended() {
+        let late = crate::ledger::Source { late: true, ..source("13", "b") };
+        let heads = [version("12", 1, vec![source("12", "a")]), version("13", 3, vec![source("13", "a"), late])];
+        let landed = [landed("12", "a"), landed("13", "c"), landed("14", "a"), landed("14", "b"), landed("15", "a"), landed("16", "a")];
+        check(
+            &heads,
+            &landed,
+            &[
+                "2026-11-19T12 closed merged 1 late 0 pending 0 true",
+                "2026-11-19T13 amended(2) merged 2 late 1 pending 1 false",
+                "2026-11-19T14 waiting merged 0 late 0 pending 2 false",
+                "2026-11-19T15 open merged 0 late 0 pending 1 false",
+                "2026-11-19T16 open merged 0 late 0 pending 1 false",
+            ],
+        );
+        check(&[], &[], &[]);
+    }
+
+    #[test]
+    fn an_hour_with_a_missing_object_is_not_complete() {
+        let mut head = version("14", 1, vec![source("14", "a")]);
+        head.missing.push(Missing { key: "14/b".into(), reason: "gzip: cut off".into() });
+        check(std::slice::from_ref(&head), &[], &["2026-11-19T14 closed merged 1 late 0 pending 0 false"]);
+        let text = of(&[head], &[]).to_text();
+        assert!(text.contains("\n  14/b: gzip: cut off\n"), "{text}");
+    }
+
+    #[test]
+    fn freshness_rows_and_gaps_are_those_of_all_hours() {
+        let mut second = version("14", 1, vec![source("14", "a"), source("14", "b")]);
+        second.counts.quarantined = 3;
+        let status = of(&[version("11", 1, vec![source("11", "a")]), second], &[landed("15", "a")]);
+        assert_eq!((status.rows, status.quarantined), (30, 3));
+        assert_eq!(status.fresh_until, Some("2026-11-19T15:00:00Z".parse().unwrap()));
+        assert_eq!(status.gaps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-11-19T12", "2026-11-19T13"]);
+        let text = status.to_text();
+        assert!(text.starts_with("shop.clicks: fresh until 2026-11-19T15:00Z, 30 rows, 3 quarantined\nhour "), "{text}");
+        assert!(text.ends_with("nothing landed in 2 hours: 2026-11-19T12, 2026-11-19T13\n"), "{text}");
+    }
+
+    #[test]
+    fn a_table_without_anything_says_so() {
+        let status = status(&table(""), false, &[], &[], AT.parse().unwrap()).unwrap();
+        let text = "shop.clicks: nothing merged yet, 0 rows, 0 quarantined; not in the catalog yet, the first run creates it\n";
+        assert_eq!((status.to_text().as_str(), status.gaps.len()), (text, 0));
     }
 }
