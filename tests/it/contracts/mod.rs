@@ -1,3 +1,4 @@
 //! What every adapter of a port must do, port by port.
 
 pub mod catalog;
+pub mod ledger;
