@@ -1,0 +1,109 @@
+//! Stored formats that must stay readable for ever, and that must not change by accident.
+
+use lakebed::catalog::TableName;
+use lakebed::layout::{GenerationId, PartitionId};
+use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, Retired, Source};
+use lakebed::schema::{Column, HiveType};
+
+const FIRST_ATTEMPT: &str = "01JBN4ZHE0AAAAAAAAAAAAAAAA";
+const SECOND_ATTEMPT: &str = "01JBN8EBE0BBBBBBBBBBBBBBBB";
+
+fn generation(root: &str, number: u64, attempt: &str, rows: &[u64]) -> Generation {
+    let id = GenerationId { number, attempt: attempt.into() };
+    let file = |(index, rows): (usize, &u64)| DataFile { name: format!("part-{index:05}.parquet"), rows: *rows, bytes: 1000 + rows };
+    let files = rows.iter().enumerate().map(file).collect();
+    Generation { location: format!("{root}/day=2026-11-19/page=a%2Fb/{id}/"), id, files }
+}
+
+fn counts(read: u64, merged: u64, quarantined: u64, duplicates: u64, dropped: u64) -> Counts {
+    Counts { read, merged, quarantined, duplicates, dropped }
+}
+
+fn source(key: &str, hour: &str, late: bool, counts: Counts, rejected: Option<&str>) -> Source {
+    let (hour, rejected) = (hour.parse().unwrap(), rejected.map(str::to_string));
+    Source { key: key.into(), hour, etag: format!("\"{}-e\"", key.len()), size: 4096, late, counts, rejected }
+}
+
+/// The first version of a partition, without anything that is optional.
+fn created() -> LedgerVersion {
+    let column = |name: &str, hive: &str, comment: Option<&str>| Column {
+        name: name.into(),
+        hive: HiveType::parse(hive).unwrap(),
+        comment: comment.map(str::to_string),
+    };
+    LedgerVersion {
+        format: 1,
+        table: TableName { database: "shop".into(), name: "clicks".into() },
+        partition: PartitionId::new([("day".into(), "2026-11-19".into()), ("page".into(), "a/b".into())]),
+        version: 1,
+        attempt: FIRST_ATTEMPT.into(),
+        run: "01JBN4ZH00RRRRRRRRRRRRRRRR".into(),
+        at: "2026-11-19T15:20:00Z".parse().unwrap(),
+        operation: Operation::Create,
+        generation: generation("s3://lake/shop/clicks", 1, FIRST_ATTEMPT, &[95]),
+        quarantine: None,
+        columns: vec![
+            column("event_id", "string", Some("UUID; says \"once\"")),
+            column("items", "array<struct<sku:string,price:decimal(10,2)>>", None),
+            column("rescued", "map<string,string>", None),
+        ],
+        schema: "e0c41080ca8e4124".into(),
+        sources: vec![source("2026/11/19/14/a.gz", "2026-11-19T14", false, counts(100, 95, 0, 4, 1), None)],
+        counts: counts(100, 95, 0, 4, 1),
+        missing: vec![],
+        retired: vec![],
+    }
+}
+
+/// A later version of it, with everything there is.
+fn amended() -> LedgerVersion {
+    let first = created();
+    let quarantine = |number, attempt, rows: &[u64]| generation("file:///state/quarantine/shop.clicks", number, attempt, rows);
+    let old = [quarantine(1, FIRST_ATTEMPT, &[1]), first.generation];
+    let retired = |old: Generation| Retired { location: old.location, files: old.files, at: "2026-11-19T16:20:00.5Z".parse().unwrap() };
+    LedgerVersion {
+        version: 2,
+        attempt: SECOND_ATTEMPT.into(),
+        run: "01JBN8EB00SSSSSSSSSSSSSSSS".into(),
+        at: "2026-11-19T16:20:00.5Z".parse().unwrap(),
+        operation: Operation::Amend,
+        generation: generation("s3://lake/shop/clicks", 2, SECOND_ATTEMPT, &[100, 14]),
+        quarantine: Some(quarantine(2, SECOND_ATTEMPT, &[7])),
+        sources: vec![
+            source("2026/11/19/14/a.gz", "2026-11-19T14", false, counts(100, 95, 0, 4, 1), None),
+            source("2026/11/19/14/b.gz", "2026-11-19T14", true, counts(20, 19, 1, 0, 0), None),
+            source("2026/11/19/15/c.gz", "2026-11-19T15", true, counts(6, 0, 6, 0, 0), Some("5 of its 6 records are bad")),
+        ],
+        counts: counts(126, 114, 7, 4, 1),
+        missing: vec![
+            Missing { key: "2026/11/19/14/d.gz".into(), reason: "gzip: corrupt deflate stream".into() },
+            Missing { key: "2026/11/19/15/c.gz".into(), reason: "5 of its 6 records are bad".into() },
+        ],
+        retired: old.map(retired).into(),
+        ..created()
+    }
+}
+
+/// The stored bytes read to the value, and the value is written as these bytes.
+fn check(stored: &str, value: &LedgerVersion) {
+    value.check((value.version > 1).then(created).as_ref()).expect("a golden version is one that could be committed");
+    let written = String::from_utf8(value.to_json()).unwrap();
+    assert_eq!(written, stored.trim_end(), "the ledger's stored form changed: give it a new format number and keep reading this one");
+    assert_eq!(&LedgerVersion::from_json(stored.as_bytes(), "golden").unwrap(), value);
+}
+
+#[test]
+fn ledger_format_1_create() {
+    check(include_str!("golden/ledger-format-1-create.json"), &created());
+}
+
+#[test]
+fn ledger_format_1_amend() {
+    check(include_str!("golden/ledger-format-1.json"), &amended());
+}
+
+#[test]
+fn fields_that_a_later_version_may_add_do_not_hide_the_ledger() {
+    let more = include_str!("golden/ledger-format-1.json").replacen("\"format\": 1,", "\"format\": 1, \"later\": {\"x\": [1]},", 1);
+    assert_eq!(LedgerVersion::from_json(more.as_bytes(), "golden").unwrap(), amended());
+}
