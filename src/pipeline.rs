@@ -177,8 +177,9 @@ fn standardize_plan(config: &TableConfig, table: &Table) -> Result<Plan> {
             return Err(Error::config(format!("{}: [table.merge] names column {name}, which the table does not have", config.name)));
         }
     }
-    Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio)
-        .map_err(|e| Error::new(e.kind(), format!("{}: {e}", config.name)))
+    let plan = Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio);
+    let plan = plan.map_err(|e| Error::new(e.kind(), format!("{}: {e}", config.name)))?;
+    Ok(Plan { unwrap: config.unwrap.clone(), ..plan })
 }
 
 /// Makes the table if it does not exist yet, and opens all that merging needs.

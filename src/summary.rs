@@ -118,7 +118,7 @@ impl RunSummary {
         Self { run, at: rfc3339(request.at), dry_run: request.dry_run, tables: Vec::new(), failures: Vec::new() }
     }
 
-    /// The exit code (DESIGN §5): 0 done, 1 failed, 2 wrong configuration, 3 some hours done and some not.
+    /// The exit code: 0 done, 1 failed, 2 wrong configuration, 3 some hours done and some not.
     pub fn exit_code(&self) -> u8 {
         if self.failures.is_empty() {
             0
@@ -372,9 +372,10 @@ mod tests {
         for key in ["14/b", "14/c"] {
             committed.missing.push(Missing { key: key.into(), reason: "gzip: cut off".into() });
         }
-        let plan = plan::plan(partition("14"), None, ["a", "b", "c"].map(|name| landed("14", name)).to_vec());
+        let objects = ["a", "b", "c"].map(|name| landed("14", name)).to_vec();
+        let plan = plan::plan(partition("14"), None, objects.clone());
         let mut summary = summary(&[0], &[]);
-        summary.tables[0].enter(&plan, &committed, 0, &mut summary.failures);
+        summary.tables[0].enter(&plan, &objects, &committed, 0, &mut summary.failures);
         let Objects { merged, rejected, pending, .. } = summary.tables[0].objects;
         assert_eq!((merged, rejected, pending, summary.exit_code()), (1, 1, 1, 3));
         let lines: Vec<String> = summary.failure_lines().collect();

@@ -22,6 +22,7 @@ use frame::Resync;
 pub use plan::Plan;
 use reject::{Code, Reason, Reject};
 use scan::Cursor;
+use unwrap::Wrapped;
 
 /// A batch is closed after this many rows, or this many bytes of records.
 const BATCH_ROWS: usize = 8192;
@@ -156,13 +157,13 @@ impl<'p, 'b> Reader<'p, 'b> {
     /// Reads the records in the array `field` of the document that begins at `start`, and says where the document ends.
     fn wrapped(&mut self, start: usize, field: &str) -> usize {
         match unwrap::elements(self.bytes, start, field, &mut self.open) {
-            Ok((Ok(elements), end)) => {
-                for element in elements {
-                    self.record(element.start);
+            Ok(Wrapped { records: Ok(records), end }) => {
+                for record in records {
+                    self.record(record.start);
                 }
                 end
             }
-            Ok((Err(reason), end)) => {
+            Ok(Wrapped { records: Err(reason), end }) => {
                 self.done.read += 1;
                 self.reject(start..end, reason);
                 end

@@ -5,30 +5,40 @@ use std::ops::Range;
 use super::reject::{Code, Reason};
 use super::scan::{Cursor, Syntax};
 
-/// Where the elements of the array `field` stand in the document that begins at `start`, and where the document ends.
+/// A document with records in it.
+#[derive(Debug)]
+pub struct Wrapped {
+    /// Where the records stand, or why there are none.
+    pub records: Result<Vec<Range<usize>>, Reason>,
+    /// Where the document ends.
+    pub end: usize,
+}
+
+/// Finds the elements of the array `field` in the document that begins at `start`.
 ///
 /// # Errors
 /// The document is not JSON.
-pub fn elements(bytes: &[u8], start: usize, field: &str, open: &mut Vec<u8>) -> Result<(Result<Vec<Range<usize>>, Reason>, usize), Syntax> {
+pub fn elements(bytes: &[u8], start: usize, field: &str, open: &mut Vec<u8>) -> Result<Wrapped, Syntax> {
     let mut whole = Cursor::new(bytes, start);
     whole.skip_value(open)?;
     let mut cursor = Cursor::new(bytes, start);
+    let end = whole.pos;
     let none = || Reason::new(Code::Type, "", format!("the document has no array `{field}`, which `unwrap` names"));
     if !cursor.eat(b'{') {
-        return Ok((Err(none()), whole.pos));
+        return Ok(Wrapped { records: Err(none()), end });
     }
     cursor.skip_space();
     while cursor.peek() == Some(b'"') {
         let key = cursor.key()?;
         if key.raw == field.as_bytes() {
-            return Ok((of_array(&mut cursor, open)?.ok_or_else(none), whole.pos));
+            return Ok(Wrapped { records: of_array(&mut cursor, open)?.ok_or_else(none), end });
         }
         cursor.skip_value(open)?;
         cursor.skip_space();
         cursor.eat(b',');
         cursor.skip_space();
     }
-    Ok((Err(none()), whole.pos))
+    Ok(Wrapped { records: Err(none()), end })
 }
 
 /// Where the elements of the array at the cursor stand; `None` if it is no array.
@@ -54,8 +64,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> (Result<Vec<&str>, String>, usize) {
-        let (found, end) = elements(text.as_bytes(), 0, "Records", &mut Vec::new()).unwrap();
-        (found.map(|ranges| ranges.into_iter().map(|range| &text[range]).collect()).map_err(|reason| reason.detail), end)
+        let Wrapped { records, end } = elements(text.as_bytes(), 0, "Records", &mut Vec::new()).unwrap();
+        (records.map(|ranges| ranges.into_iter().map(|range| &text[range]).collect()).map_err(|reason| reason.detail), end)
     }
 
     #[test]

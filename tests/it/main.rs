@@ -4,6 +4,7 @@
 
 mod cli;
 mod contracts;
+mod golden;
 mod query;
 mod support;
 mod tidy;

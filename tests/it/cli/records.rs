@@ -98,3 +98,14 @@ fn hours_without_a_good_record_are_hours_too() {
     assert_eq!((ids(&lake), check_bytes(&lake)), (vec!["a".to_string()], 1));
     assert!(lake.lakebed(&RUN).stdout.contains("nothing to do"));
 }
+
+#[test]
+fn records_are_unwrapped_from_the_array_that_the_configuration_names() {
+    let lake = Lake::small("unwrap = \"Records\"");
+    lake.land("10", "a", br#"{"v":1,"Records":[{"id":"a","n":1},{"id":"b","n":"two"}, {"id":"c"}]}{"Records":[]}{"other":[]}"#);
+    let run = lake.run(0);
+    let records = &run["tables"][0]["records"];
+    assert_eq!((&records["read"], &records["merged"], &records["quarantined"]), (&json!(4), &json!(2), &json!(2)));
+    assert_eq!(ids(&lake), ["a", "c"]);
+    check_bytes(&lake);
+}

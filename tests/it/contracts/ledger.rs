@@ -357,7 +357,7 @@ impl ObjectStore for Overwriting {
 
 #[tokio::test]
 async fn the_probe_refuses_a_store_that_overwrites() {
-    let root = Root::over(Arc::new(Overwriting(InMemory::new())));
+    let root = Root::of_store(Arc::new(Overwriting(InMemory::new())), "memory:///".parse().unwrap());
     let error = LedgerStore::new(root.clone()).probe(&new_attempt()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
     assert!(error.to_string().contains("overwrites an object that exists"), "{error}");
