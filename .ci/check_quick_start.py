@@ -66,7 +66,7 @@ class Lake:
     def __init__(self, copy):
         self.copy = copy
         target = copy / os.environ.get("CARGO_TARGET_DIR", "target")
-        self.binary = target / "release" / "lakebed"
+        self.binary = target / "debug" / "lakebed"
 
     def ask(self, *arguments):
         command = [str(self.binary), *arguments, "--config", f"{EXAMPLE}/lakebed.toml", "--output", "json"]

@@ -8,11 +8,11 @@ config=examples/clicks/lakebed.toml
 
 say() { printf '$ %s\n' "$*"; }
 
-say "cargo build --release --locked"
-cargo build --release --locked
+say "cargo build --locked"
+cargo build --locked
 
 # Where cargo put the binary: only cargo knows, because the environment and its own configuration may name another folder.
-lakebed=$(cargo build --release --locked --quiet --message-format=json-render-diagnostics |
+lakebed=$(cargo build --locked --quiet --message-format=json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 if [ ! -x "$lakebed" ]; then
     echo "quickstart.sh: cargo built no binary; see its messages above" >&2
