@@ -4,7 +4,10 @@
 
 mod cli;
 mod contracts;
+mod faults;
 mod golden;
+mod kill;
 mod query;
+mod races;
 mod support;
 mod tidy;

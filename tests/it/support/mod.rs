@@ -1,6 +1,8 @@
 //! What the tests share: a lake in a temporary folder, driven through the built binary.
 
+pub mod outcome;
 pub mod python;
+pub mod seeded;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,288 @@
+//! A store that fails, and loses replies: what a commit answers is what the ledger says, and a run in the end gets there.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
+use indicatif::ProgressBar;
+use lakebed::app::{Access, App};
+use lakebed::catalog::TableName;
+use lakebed::clock::FixedClock;
+use lakebed::generate::Settings;
+use lakebed::layout::{GenerationId, PartitionId};
+use lakebed::ledger::store::{Committed, LedgerStore};
+use lakebed::ledger::{Counts, FORMAT, Generation, LedgerVersion, Operation};
+use lakebed::pipeline::{self, Request};
+use lakebed::store::Root;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, Result,
+};
+use url::Url;
+
+use crate::support::outcome::{Outcome, assert_leftovers_are_of_dead_attempts};
+use crate::support::seeded::Seeded;
+use crate::support::{AT, Lake};
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is answered.
+    Answered,
+    /// It fails and has no effect.
+    Refused,
+    /// It has its effect, and the caller is told that it failed.
+    ReplyLost,
+}
+
+/// Decides the fate of each request, and remembers what befell which.
+#[derive(Debug)]
+struct Schedule {
+    random: Seeded,
+    /// Requests of a hundred that do not go well.
+    share: u64,
+    faults: Vec<(&'static str, Fate)>,
+}
+
+/// A store with faults.
+#[derive(Debug, Clone)]
+struct Faulty {
+    store: Arc<dyn ObjectStore>,
+    schedule: Arc<Mutex<Schedule>>,
+}
+
+fn fault() -> Error {
+    Error::Generic { store: "faulty", source: "the connection broke".into() }
+}
+
+impl Faulty {
+    fn new(store: Arc<dyn ObjectStore>, seed: u64, share: u64) -> Self {
+        Self { store, schedule: Arc::new(Mutex::new(Schedule { random: Seeded(seed), share, faults: Vec::new() })) }
+    }
+
+    fn fate(&self, request: &'static str) -> Fate {
+        let mut schedule = self.schedule.lock().unwrap();
+        let fate = match schedule.random.below(100) {
+            below if below >= schedule.share => Fate::Answered,
+            below if below % 2 == 0 => Fate::Refused,
+            _ => Fate::ReplyLost,
+        };
+        if fate != Fate::Answered {
+            schedule.faults.push((request, fate));
+        }
+        fate
+    }
+
+    /// The faults since the last call.
+    fn faults(&self) -> Vec<(&'static str, Fate)> {
+        std::mem::take(&mut self.schedule.lock().unwrap().faults)
+    }
+
+    async fn pass<T>(&self, request: &'static str, effect: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        match self.fate(request) {
+            Fate::Answered => effect.await,
+            Fate::Refused => Err(fault()),
+            Fate::ReplyLost => {
+                let _ = effect.await;
+                Err(fault())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "faulty {}", self.store)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, at: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.pass("put", self.store.put_opts(at, bytes, options)).await
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.pass("get", self.store.get_opts(at, options)).await
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let faulty = self.clone();
+        let one = move |path: Result<Path>| {
+            let faulty = faulty.clone();
+            async move {
+                let mut done = faulty.store.delete_stream(stream::iter([path]).boxed());
+                let effect = done.next().map(|done| done.unwrap_or_else(|| Err(fault())));
+                faulty.pass("delete", effect).await
+            }
+        };
+        paths.then(one).boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.fate("list") {
+            Fate::Answered => self.store.list(prefix),
+            // A listing that breaks off must not be taken for a whole one.
+            _ => self.store.list(prefix).take(1).chain(stream::iter([Err(fault())])).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.pass("list", self.store.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.pass("copy", self.store.copy_opts(from, to, options)).await
+    }
+}
+
+fn table() -> TableName {
+    TableName::parse("shop.clicks").unwrap()
+}
+
+fn partition() -> PartitionId {
+    "day=2026-11-19/hour=10".parse().unwrap()
+}
+
+/// The version after `previous`, without any object in it.
+fn next(previous: Option<&LedgerVersion>, number: u128) -> LedgerVersion {
+    let attempt = ulid::Ulid::from(number).to_string();
+    let version = previous.map_or(1, |previous| previous.version + 1);
+    let id = GenerationId { number: version, attempt: attempt.clone() };
+    LedgerVersion {
+        format: FORMAT,
+        table: table(),
+        partition: partition(),
+        version,
+        run: attempt.clone(),
+        attempt,
+        at: AT.parse().unwrap(),
+        operation: Operation::Create,
+        generation: Generation { location: format!("memory:///{id}/"), id, files: Vec::new() },
+        quarantine: None,
+        columns: Vec::new(),
+        schema: String::new(),
+        sources: Vec::new(),
+        counts: Counts::default(),
+        missing: Vec::new(),
+        retired: Vec::new(),
+    }
+}
+
+/// How often a commit whose create did not go well was answered all the same.
+#[derive(Debug, Default)]
+struct Answers {
+    done_after_lost_reply: u64,
+    lost_after_fault: u64,
+    unknown: u64,
+}
+
+/// Three writers, each with its own idea of the newest version, commit through a faulty store; the store itself tells the truth.
+async fn check_commits(seed: u64, answers: &mut Answers) {
+    let truth = Root::in_memory();
+    let faulty = Faulty::new(Arc::clone(truth.store()), seed, 20);
+    let ledger = LedgerStore::new(Root::of_store(Arc::new(faulty.clone()), Url::parse("memory:///").unwrap()));
+    let truth = LedgerStore::new(truth);
+    let mut known: [Option<LedgerVersion>; 3] = [None, None, None];
+    let mut random = Seeded(seed);
+    let mut commits = 0;
+    for number in 1..=60 {
+        let writer = random.below(3) as usize;
+        let wanted = next(known[writer].as_ref(), number);
+        faulty.faults();
+        let answer = ledger.commit(&wanted, known[writer].as_ref()).await;
+        let faults = faulty.faults();
+        let head = truth.head(&table(), &partition()).await.unwrap();
+        let is_head = head.as_ref() == Some(&wanted);
+        commits += u64::from(is_head);
+        match answer {
+            Ok(Committed::Done) => {
+                assert!(is_head, "seed {seed}: version {} is not there, after {faults:?}", wanted.version);
+                answers.done_after_lost_reply += u64::from(faults.contains(&("copy", Fate::ReplyLost)));
+                known[writer] = Some(wanted);
+            }
+            Ok(Committed::Lost(winner)) => {
+                assert!(!is_head && winner.attempt != wanted.attempt && winner.version == wanted.version, "seed {seed}: {faults:?}");
+                answers.lost_after_fault += u64::from(!faults.is_empty());
+                known[writer] = Some(*winner);
+            }
+            Err(e) => {
+                assert!(faults.iter().any(|(request, _)| *request != "delete"), "seed {seed}: {e}, after {faults:?}");
+                answers.unknown += 1;
+                known[writer] = head;
+            }
+        }
+    }
+    // Each number was given once, and without a gap.
+    assert_eq!(truth.head(&table(), &partition()).await.unwrap().map_or(0, |head| head.version), commits, "seed {seed}");
+}
+
+#[tokio::test]
+async fn a_commit_answers_what_the_ledger_says() {
+    let mut answers = Answers::default();
+    for seed in 0..40 {
+        check_commits(seed, &mut answers).await;
+    }
+    assert!(answers.done_after_lost_reply > 0 && answers.lost_after_fault > 0 && answers.unknown > 0, "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_lost_reply_to_a_create_alone_fails_no_commit() {
+    let truth = Root::in_memory();
+    for seed in 0..200 {
+        let faulty = Faulty::new(Arc::clone(truth.store()), seed, 30);
+        let ledger = LedgerStore::new(Root::of_store(Arc::new(faulty.clone()), Url::parse("memory:///").unwrap()));
+        let head = LedgerStore::new(truth.clone()).head(&table(), &partition()).await.unwrap();
+        let answer = ledger.commit(&next(head.as_ref(), u128::from(seed) + 1), head.as_ref()).await;
+        if faulty.faults() == [("copy", Fate::ReplyLost)] {
+            assert_eq!(answer.unwrap(), Committed::Done, "seed {seed}");
+            return;
+        }
+    }
+    panic!("no seed lost only that reply");
+}
+
+/// One run over the lake whose state is behind a faulty store; true if nothing failed.
+async fn faulty_run(lake: &Lake, clock: &Arc<FixedClock>, seed: u64) -> bool {
+    let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
+    let mut app = App::new(config, Access::Write, clock.clone(), ProgressBar::hidden()).unwrap();
+    let faulty = Faulty::new(Arc::clone(app.state.store()), seed, 6);
+    let url = Url::parse(&app.state.url_of("")).unwrap();
+    app.state = Root::of_store(Arc::new(faulty), url);
+    app.ledgers = LedgerStore::new(app.state.clone());
+    let request = Request { table: None, at: AT.parse().unwrap(), since: None, dry_run: false };
+    pipeline::run(&app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_on_a_faulty_store_get_there_in_the_end() {
+    let settings = "[table.merge]\nsort_by = [\"collector_tstamp\"]\ndeduplicate_by = [\"event_id\"]";
+    let landed = Settings { hours: 3, objects_per_hour: 3, records: 900, bad: 0.02, duplicates: 0.02, ..Settings::default() };
+    let lake = Lake::new(settings);
+    lake.generate(&landed);
+    lake.run(0);
+    let expected = Outcome::of(&lake);
+    let mut failed = 0;
+    for seed in 0..8 {
+        let lake = Lake::new(settings);
+        lake.generate(&landed);
+        let clock = Arc::new(FixedClock::at(AT.parse().unwrap()));
+        let mut runs = 0;
+        while !faulty_run(&lake, &clock, seed * 1000 + runs).await {
+            runs += 1;
+            assert!(runs < 100, "seed {seed}: still failing");
+        }
+        failed += runs;
+        let context = format!("seed {seed}, after {runs} runs that failed");
+        Outcome::of(&lake).assert_same(&expected, &context);
+        assert_leftovers_are_of_dead_attempts(&lake, &context);
+    }
+    assert!(failed > 0, "no run met a fault");
+}
