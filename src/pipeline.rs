@@ -136,10 +136,8 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     merge_all(app, &managed, request, &plans, &mut done, summary).await?;
     // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
-    let partitions: Vec<PartitionId> = match done.created {
-        true => app.ledgers.partitions(&config.name).await?,
-        false => plans.iter().map(|plan| plan.partition.clone()).collect(),
-    };
+    let partitions: Vec<PartitionId> =
+        if done.created { app.ledgers.partitions(&config.name).await? } else { plans.iter().map(|plan| plan.partition.clone()).collect() };
     let quarantine = app.quarantine_url(config);
     done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
     Ok(done)
