@@ -194,7 +194,7 @@ async fn check_commits(seed: u64, answers: &mut Answers) {
     let mut random = Seeded(seed);
     let mut commits = 0;
     for number in 1..=60 {
-        let writer = random.below(3) as usize;
+        let writer = usize::try_from(random.below(3)).unwrap();
         let wanted = next(known[writer].as_ref(), number);
         faulty.faults();
         let answer = ledger.commit(&wanted, known[writer].as_ref()).await;

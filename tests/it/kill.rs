@@ -82,7 +82,7 @@ impl Situation {
         let mut history = Vec::new();
         // Every other time the run after the killed one is killed too.
         for _ in 0..=random.below(2) {
-            let delay = self.duration.mul_f64(random.below(1100) as f64 / 1000.0);
+            let delay = self.duration * u32::try_from(random.below(1100)).unwrap() / 1000;
             let killed = kill_after(start_run(&self.lake), delay);
             history.push(format!("{} after {} ms", if killed { "killed" } else { "done" }, delay.as_millis()));
             if killed {
@@ -112,7 +112,9 @@ impl Seen {
     fn note(&mut self, lake: &Lake) {
         let kinds: BTreeSet<&str> = leftovers(lake).iter().map(|path| kind(path)).collect();
         self.phases.insert(format!("{} versions, {kinds:?}", Ledgers::of(lake).0.len()));
-        kinds.into_iter().for_each(|kind| *self.kinds.entry(kind).or_default() += 1);
+        for kind in kinds {
+            *self.kinds.entry(kind).or_default() += 1;
+        }
     }
 }
 
@@ -157,7 +159,6 @@ fn a_run_killed_anywhere_is_made_good_by_the_next() {
         }
     }
     let Seen { rounds, killed, kinds, phases } = seen;
-    println!("{killed} of {rounds} rounds killed a live run; leftovers {kinds:?}; {} phases: {phases:#?}", phases.len());
     assert!(killed * 3 >= rounds, "only {killed} of {rounds} rounds killed a live run");
     assert!(kinds.len() >= 2, "kills left only {kinds:?}");
     assert!(phases.len() >= 6, "kills hit only {phases:?}");
