@@ -167,12 +167,15 @@ pub async fn a_racing_counter_loses_nothing(root: Root) {
     assert_eq!(keys(&root).await.len(), TASKS * EACH);
 }
 
+/// What the refusal says, and a change that makes a version wrong.
+type Wrong = (&'static str, fn(&mut LedgerVersion));
+
 /// A version that breaks an invariant is refused as a fault of our own, and nothing is written.
 pub async fn what_does_not_add_up_is_never_written(root: Root) {
     let ledgers = LedgerStore::new(root.clone());
     let first = committed(&ledgers, "14", 2).await;
     let before = keys(&root).await;
-    let wrong: [(&str, fn(&mut LedgerVersion)); 10] = [
+    let wrong: [Wrong; 10] = [
         ("does not follow", |v| v.version += 1),
         ("does not follow", |v| v.version -= 1),
         ("another partition", |v| v.partition = partition("15")),
