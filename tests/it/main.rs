@@ -9,5 +9,7 @@ mod golden;
 mod kill;
 mod query;
 mod races;
+mod readers;
+mod semantics;
 mod support;
 mod tidy;

@@ -62,6 +62,13 @@ impl Lake {
         std::fs::write(self.path("lakebed.toml"), format!("[lake]\nthreads = 2\n\n{table}{extra}\n")).unwrap();
     }
 
+    /// Sets `[lake] memory`, such as `256MiB`.
+    pub fn limit_memory(&self, most: &str) {
+        let file = self.path("lakebed.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, text.replacen("[lake]\n", &format!("[lake]\nmemory = \"{most}\"\n"), 1)).unwrap();
+    }
+
     /// Writes the table's first migration.
     pub fn migration(&self, text: &str) {
         std::fs::create_dir_all(self.path("migrations/shop.clicks")).unwrap();
