@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::catalog::{Table, reconcile};
 use crate::config::TableConfig;
 use crate::engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::discover::{Discovery, discover};
 use crate::landing::{LandedObject, cadence};
@@ -236,8 +236,6 @@ async fn merge_all(
                 done.enter(plan, &objects, &version, warned, &mut summary.failures);
             }
             Ok(Merged::ByAnother(version)) => done.enter_other(plan, &version),
-            // A mistake in the configuration is the same for every hour.
-            Err(e) if e.kind() == Kind::Config => return Err(e),
             Err(e) => {
                 done.objects.pending += objects(&plan);
                 summary.failures.push(Failure::new(&table.config.name, Some(&plan.partition), &e));

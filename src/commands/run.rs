@@ -16,12 +16,10 @@ pub async fn run(app: &App, args: &RunArgs, output: Output) -> Result<u8> {
     let summary = pipeline::run(app, &request).await?;
     match output {
         Output::Json => print_json(&summary)?,
-        Output::Text => {
-            print(&summary.to_text())?;
-            for failure in summary.failure_lines() {
-                eprintln!("lakebed: {failure}");
-            }
-        }
+        Output::Text => print(&summary.to_text())?,
+    }
+    for failure in summary.failure_lines() {
+        eprintln!("lakebed: {failure}");
     }
     Ok(summary.exit_code())
 }
