@@ -225,6 +225,9 @@ impl Attempt<'_> {
                 let size = stored.len() as u64;
                 let standardized = tokio::task::spawn_blocking(move || standardize::standardize(&plan, stored, limit)).await;
                 let standardized = standardized.map_err(|e| Error::internal(format!("{}: standardizing stopped: {e}", object.key)))??;
+                if let Some(Damage::TooLarge(reason)) = standardized.damage {
+                    return Ok(Read::Failed(Missing { key: object.key, reason }));
+                }
                 let source =
                     Source { key: object.key, hour: object.hour, etag: object.etag, size, late, counts: Counts::default(), rejected: None };
                 Ok(Read::Done(source, standardized))
@@ -248,7 +251,7 @@ impl Attempt<'_> {
             Some(open) => open,
             None => writer.insert(self.open_quarantine().await?),
         };
-        for some in rejects.chunks(REJECTS_AT_ONCE) {
+        for some in reject::batches(rejects) {
             let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
             open.write(&batch).await?;
         }
@@ -270,9 +273,6 @@ impl Attempt<'_> {
         Ok(writer)
     }
 }
-
-/// Rejected records that are encoded in one batch.
-const REJECTS_AT_ONCE: usize = 1024;
 
 impl Account {
     /// Sends an object's rows on and enters what became of its records.
@@ -298,7 +298,7 @@ impl Account {
                 self.missing.push(Missing { key: source.key.clone(), reason: reason.clone() });
                 source.rejected = Some(reason);
             }
-            Some(Damage::Partly(reason)) => self.missing.push(Missing { key: source.key.clone(), reason }),
+            Some(Damage::Partly(reason) | Damage::TooLarge(reason)) => self.missing.push(Missing { key: source.key.clone(), reason }),
             None => {}
         }
         source.counts = counts;

@@ -31,8 +31,8 @@ pub fn trim_end(bytes: &[u8]) -> &[u8] {
 ///
 /// The rule: a record may begin at a `{` that follows a line break directly, or a `}` with nothing but white space between, and
 /// from which a whole JSON object can be read. The first such place after the broken record's first byte is taken, so that a
-/// record that lacks its end costs no other record. Objects inside a broken record follow a `:`, a `[` or a `,` and are never
-/// taken for records.
+/// record that lacks its end costs no other record. Objects inside a broken record follow a `:`, a `[` or a `,` and are not taken for
+/// records, unless they begin a line: there a line that was cut off behind such a character is the more likely reason.
 #[derive(Debug, Default)]
 pub struct Resync {
     spent: usize,

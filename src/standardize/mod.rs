@@ -31,6 +31,9 @@ const BATCH_BYTES: usize = 64 << 20;
 /// Most bytes of one record: Firehose takes 1,000 KiB, and what a transformation returns is 6 MB at most.
 const RECORD_BYTES: usize = 64 << 20;
 
+/// What the allocator adds to the three blocks of a reject, about.
+const ALLOCATIONS: usize = 48;
+
 /// What one landed object became.
 #[derive(Debug)]
 pub struct Standardized {
@@ -53,6 +56,8 @@ pub enum Damage {
     Partly(String),
     /// None of it became rows.
     Rejected(String),
+    /// What it became takes more memory than an object may; nothing of it counts.
+    TooLarge(String),
 }
 
 /// Standardizes one object from its bytes as stored. At most `limit` bytes are decompressed.
@@ -61,9 +66,16 @@ pub enum Damage {
 /// `Internal` if the columns could not be built. Bad input is no error: it comes back as rejects.
 pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardized> {
     let read = decompress::decompress(stored.clone(), limit);
-    let mut reader = Reader::new(plan, &read.bytes);
-    reader.read_all()?;
-    let mut done = reader.done;
+    let mut done = Reader::new(plan, &read.bytes, limit).read_all()?;
+    if matches!(done.damage, Some(Damage::TooLarge(_))) {
+        return Ok(done);
+    }
+    let bad = bad_records(&done, read.bytes.len());
+    let good = done.read - done.rejects.len() as u64;
+    if exceeds(bad, good, plan.max_ratio) {
+        drop(done);
+        done = set_aside(plan, &read.bytes, limit, bad, good)?;
+    }
     if let Some(why) = read.damage {
         done.read += 1;
         let reason = Reason::new(Code::DamagedObject, "", why.clone());
@@ -73,28 +85,38 @@ pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardize
         } else {
             Damage::Partly(format!("{why}; the records before that are in the table"))
         });
-    } else if exceeds(&done, plan.max_ratio) {
-        return set_aside(plan, &read.bytes, &done);
     }
     Ok(done)
 }
 
-fn exceeds(done: &Standardized, max_ratio: f64) -> bool {
-    done.read > 0 && done.rejects.len() as f64 / done.read as f64 > max_ratio
+/// How many records are bad, as far as one can tell: bytes that are no JSON may hold many records that nothing known separates, so
+/// where they are a hundred times as many as a record of the object has, they count as that many records.
+fn bad_records(done: &Standardized, bytes: usize) -> u64 {
+    let good = done.read - done.rejects.len() as u64;
+    let rejected: usize = done.rejects.iter().map(|reject| reject.raw.len()).sum();
+    let usual = (bytes.saturating_sub(rejected) as u64).checked_div(good).unwrap_or(0).max(1);
+    let held = |reject: &Reject| match reject.raw.len() as u64 / usual {
+        many @ 100.. if good > 0 && reject.reason.code == Code::Malformed => many,
+        _ => 1,
+    };
+    done.rejects.iter().map(held).sum()
+}
+
+fn exceeds(bad: u64, good: u64, max_ratio: f64) -> bool {
+    bad > 0 && bad as f64 / (bad + good) as f64 > max_ratio
 }
 
 /// All records of the object as rejects: those that became rows too, so that the object can be redriven as a whole.
-fn set_aside(plan: &Plan, bytes: &[u8], done: &Standardized) -> Result<Standardized> {
+fn set_aside(plan: &Plan, bytes: &[u8], limit: u64, bad: u64, good: u64) -> Result<Standardized> {
     let why = format!(
-        "{} of its {} records are bad, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then repair the hour",
-        done.rejects.len(),
-        done.read
+        "{bad} of its {} records are bad, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again",
+        bad + good
     );
-    let mut reader = Reader::new(plan, bytes);
+    let mut reader = Reader::new(plan, bytes, limit);
     reader.set_aside = true;
-    reader.read_all()?;
-    reader.done.damage = Some(Damage::Rejected(why));
-    Ok(reader.done)
+    let mut done = reader.read_all()?;
+    done.damage.get_or_insert(Damage::Rejected(why));
+    Ok(done)
 }
 
 /// Calls `each` with every JSON document of an object, of whatever kind; what is not JSON is passed over.
@@ -126,20 +148,23 @@ struct Reader<'p, 'b> {
     batch_start: usize,
     resync: Resync,
     open: Vec<u8>,
+    /// Bytes that the rows and rejects so far take, and how many they may.
+    held: u64,
+    limit: u64,
     done: Standardized,
 }
 
 impl<'p, 'b> Reader<'p, 'b> {
-    fn new(plan: &'p Plan, bytes: &'b [u8]) -> Self {
+    fn new(plan: &'p Plan, bytes: &'b [u8], limit: u64) -> Self {
         let done = Standardized { batches: Vec::new(), rejects: Vec::new(), read: 0, warned: 0, damage: None };
         let is_text = simdutf8::basic::from_utf8(bytes).is_ok();
         let (resync, decoder) = (Resync::default(), Decoder::new(plan));
-        Self { plan, bytes, is_text, set_aside: false, decoder, batch_start: 0, resync, open: Vec::new(), done }
+        Self { plan, bytes, is_text, set_aside: false, decoder, batch_start: 0, resync, open: Vec::new(), held: 0, limit, done }
     }
 
-    fn read_all(&mut self) -> Result<()> {
+    fn read_all(mut self) -> Result<Standardized> {
         let mut pos = frame::skip_between(self.bytes, 0);
-        while pos < self.bytes.len() {
+        while pos < self.bytes.len() && self.held <= self.limit {
             let end = match &self.plan.unwrap {
                 Some(field) => self.wrapped(pos, field),
                 None => self.record(pos),
@@ -151,7 +176,11 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
         self.close_batch(pos)?;
         self.done.warned = self.decoder.warned;
-        Ok(())
+        if self.held > self.limit {
+            let why = format!("its records take more than {} bytes of memory, a quarter of [lake] memory: raise that", self.limit);
+            self.done.damage = Some(Damage::TooLarge(why));
+        }
+        Ok(self.done)
     }
 
     /// Reads the records in the array `field` of the document that begins at `start`, and says where the document ends.
@@ -238,6 +267,8 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 
     fn reject(&mut self, record: Range<usize>, reason: Reason) {
+        let texts = reason.column.capacity() + reason.detail.capacity();
+        self.held += (record.len() + texts + size_of::<Reject>() + ALLOCATIONS) as u64;
         self.done.rejects.push(Reject { offset: record.start as u64, raw: self.bytes[record].to_vec(), reason });
     }
 
@@ -247,7 +278,9 @@ impl<'p, 'b> Reader<'p, 'b> {
             return Ok(());
         }
         let columns = self.decoder.finish().and_then(|columns| RecordBatch::try_new(self.plan.schema.clone(), columns));
-        self.done.batches.push(columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?);
+        let batch = columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?;
+        self.held += batch.get_array_memory_size() as u64;
+        self.done.batches.push(batch);
         Ok(())
     }
 }

@@ -109,6 +109,22 @@ pub fn without(batch: &RecordBatch, objects: &BTreeSet<&str>) -> Result<RecordBa
     filter_record_batch(batch, &keep)
 }
 
+/// Rejects, and bytes of them, that make one batch. A column of a batch holds 2 GiB at the most.
+const BATCH_REJECTS: usize = 1024;
+const BATCH_BYTES: usize = 64 << 20;
+
+/// The rejects in pieces that fit a batch each.
+pub fn batches(rejects: &[Reject]) -> impl Iterator<Item = &[Reject]> {
+    let mut bytes = 0;
+    let fits = move |one: &Reject, next: &Reject| {
+        bytes += one.raw.len();
+        let together = bytes + next.raw.len() <= BATCH_BYTES;
+        bytes *= usize::from(together);
+        together
+    };
+    rejects.chunk_by(fits).flat_map(|piece| piece.chunks(BATCH_REJECTS))
+}
+
 /// Rejected records of one object as rows of the quarantine table.
 ///
 /// # Errors

@@ -49,6 +49,10 @@ impl Rule {
         if rules.allowed.is_some() && !(text || matches!(hive, HiveType::TinyInt | HiveType::SmallInt | HiveType::Int | HiveType::BigInt)) {
             return misfit("allowed", "text or integer");
         }
+        let whole = |text: &String| text.parse::<i64>().is_ok_and(|value| value.to_string() == *text);
+        if !text && rules.allowed.iter().flatten().any(|value| !whole(value)) {
+            return misfit("allowed with a value that is no whole number", "text");
+        }
         let pattern = rules.pattern.as_ref().map(|regex| Regex::new(regex.as_str())).transpose();
         Ok(Self {
             column,
@@ -77,7 +81,13 @@ impl Rule {
             Values::I16(v) => v.last().and_then(|&value| self.broken_by_integer(value.into())),
             Values::I32(v) => v.last().and_then(|&value| self.broken_by_integer(value.into())),
             Values::I64(v) => v.last().and_then(|&value| self.broken_by_integer(value)),
-            Values::F32(v) => v.last().and_then(|&value| self.broken_by_number(value.into())),
+            // A bound is met by the float next to it: 0.7 as a float is not 0.7 as a double.
+            Values::F32(v) => v.last().and_then(|&value| {
+                if self.min.is_some_and(|min| value.is_nan() || value < min as f32) {
+                    return Some("min");
+                }
+                self.max.is_some_and(|max| value.is_nan() || value > max as f32).then_some("max")
+            }),
             Values::F64(v) => v.last().and_then(|&value| self.broken_by_number(value)),
             Values::I128(v) => v.last().and_then(|&value| self.broken_by_number(value as f64 / 10f64.powi(self.scale.into()))),
             _ => None,

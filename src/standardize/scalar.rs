@@ -85,13 +85,18 @@ pub fn timestamp(text: &[u8]) -> Option<i64> {
     seconds.checked_mul(MICROS)?.checked_add(micros)
 }
 
-/// Microseconds since the epoch of a number: its size tells the unit, below 10^11 seconds (with a fraction), below 10^14
+/// Microseconds since the epoch of a number: its size tells the unit, below 10^11 seconds, below 10^14
 /// milliseconds, below 10^17 microseconds. Digits beyond microseconds are cut off.
 pub fn epoch(text: &str, is_integer: bool) -> Option<i64> {
     if !is_integer {
-        let cut = cut_fraction(text)?;
-        let micros = i64::try_from(decimal(&cut, 38, 6)?).ok()?;
-        return (micros.unsigned_abs() < 100_000_000_000 * MICROS.unsigned_abs()).then_some(micros);
+        let millionths = decimal(&cut_fraction(text)?, 38, 6)?;
+        let per_unit = match millionths.unsigned_abs() / 1_000_000 {
+            ..100_000_000_000 => 1,
+            100_000_000_000..100_000_000_000_000 => 1000,
+            100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
+            _ => return None,
+        };
+        return i64::try_from(millionths.div_euclid(per_unit)).ok();
     }
     let value: i64 = text.parse().ok()?;
     match value.unsigned_abs() {
@@ -225,6 +230,10 @@ mod tests {
         assert_eq!(epoch("1763561106.1234567", false), Some(1_763_561_106_123_456));
         assert_eq!(epoch("1.763561106e9", false), Some(1_763_561_106_000_000));
         assert_eq!(epoch("-1", true), Some(-1_000_000));
+        assert_eq!(epoch("1763561106123.0", false), Some(1_763_561_106_123_000));
+        assert_eq!(epoch("1763561106123.5", false), Some(1_763_561_106_123_500));
+        assert_eq!(epoch("1.763561106123456e15", false), Some(1_763_561_106_123_456));
+        assert_eq!(epoch("1e17", false), None);
         assert_eq!(epoch("1763561106123456789", true), None);
     }
 

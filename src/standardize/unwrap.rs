@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::reject::{Code, Reason};
-use super::scan::{Cursor, Syntax};
+use super::scan::{Cursor, Syntax, Text, unescape};
 
 /// A document with records in it.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Wrapped {
     pub end: usize,
 }
 
-/// Finds the elements of the array `field` in the document that begins at `start`.
+/// Finds the elements of the array `field` in the document that begins at `start`; of several arrays of that name, all of them.
 ///
 /// # Errors
 /// The document is not JSON.
@@ -28,17 +28,27 @@ pub fn elements(bytes: &[u8], start: usize, field: &str, open: &mut Vec<u8>) -> 
         return Ok(Wrapped { records: Err(none()), end });
     }
     cursor.skip_space();
+    let mut found: Option<Vec<Range<usize>>> = None;
     while cursor.peek() == Some(b'"') {
         let key = cursor.key()?;
-        if key.raw == field.as_bytes() {
-            return Ok(Wrapped { records: of_array(&mut cursor, open)?.ok_or_else(none), end });
+        if is_named(key, field) {
+            match of_array(&mut cursor, open)? {
+                Some(records) => found.get_or_insert_default().extend(records),
+                None => return Ok(Wrapped { records: Err(none()), end }),
+            }
+        } else {
+            cursor.skip_value(open)?;
         }
-        cursor.skip_value(open)?;
         cursor.skip_space();
         cursor.eat(b',');
         cursor.skip_space();
     }
-    Ok(Wrapped { records: Err(none()), end })
+    Ok(Wrapped { records: found.ok_or_else(none), end })
+}
+
+fn is_named(key: Text<'_>, field: &str) -> bool {
+    let mut name = Vec::new();
+    unescape(key.raw, &mut name).is_ok() && name == field.as_bytes()
 }
 
 /// Where the elements of the array at the cursor stand; `None` if it is no array.
@@ -72,6 +82,7 @@ mod tests {
     fn the_elements_of_the_named_array_are_the_records() {
         assert_eq!(check(r#"{"v":[0], "Records": [ {"a":1} ,2,[]] }{"#), (Ok(vec![r#"{"a":1}"#, "2", "[]"]), 39));
         assert_eq!(check(r#"{"Records":[]}"#), (Ok(vec![]), 14));
+        assert_eq!(check(r#"{"Records":[1],"R\u0065cords":[2]}"#), (Ok(vec!["1", "2"]), 34));
     }
 
     #[test]
