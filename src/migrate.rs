@@ -1,14 +1,18 @@
 //! Brings the catalog's table to what its migrations say.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use chrono::{DateTime, NaiveDate};
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Parameters, Table, TableName};
 use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
-use crate::schema::TableSchema;
+use crate::hour::Hour;
+use crate::landing::prefix::Prefix;
 use crate::schema::ddl::{self, CreateTable, Placeholders, Statement};
+use crate::schema::{Column, HiveType, TableSchema};
 
 /// The table parameter that records an applied migration: this, then the file's name; the value is `sha256:` and 64 digits.
 const APPLIED: &str = "lakebed.migration.";
@@ -135,6 +139,7 @@ fn created(config: &TableConfig, migrations: &[Migration]) -> Result<Table> {
         table.ok_or_else(|| Error::config(format!("{}: no migration creates the table", config.name)))?;
     check_keys(config, &schema)?;
     parameters.extend(own);
+    parameters.extend(mapping(config));
     parameters.extend([("EXTERNAL", "TRUE"), ("classification", "parquet")].map(|(key, value)| (key.to_string(), value.to_string())));
     parameters.extend(comment.map(|text| ("comment".to_string(), text)));
     Ok(Table {
@@ -151,7 +156,11 @@ fn check_keys(config: &TableConfig, schema: &TableSchema) -> Result<()> {
     let declared: Vec<&str> = schema.partition_keys.iter().map(|key| key.name.as_str()).collect();
     let configured: Vec<&str> = config.partition_by.iter().map(|(key, _)| key.as_str()).collect();
     if declared == configured {
-        return Ok(());
+        return schema
+            .partition_keys
+            .iter()
+            .zip(&config.partition_by)
+            .try_for_each(|(key, (_, expression))| check_key(config, key, expression));
     }
     Err(Error::config(format!(
         "{}: the table is PARTITIONED BY ({}), and partition_by gives {}; make them the same, in the same order",
@@ -159,6 +168,37 @@ fn check_keys(config: &TableConfig, schema: &TableSchema) -> Result<()> {
         declared.join(", "),
         configured.join(", ")
     )))
+}
+
+/// A value that does not fit its key's type would be committed, and no query could read the table any more.
+fn check_key(config: &TableConfig, key: &Column, expression: &Prefix) -> Result<()> {
+    let value = expression.format(Hour::of(DateTime::UNIX_EPOCH), &BTreeMap::new()).ok();
+    let fits = match &key.hive {
+        HiveType::String | HiveType::Varchar(_) | HiveType::Char(_) => true,
+        HiveType::Date => value.is_some_and(|value| value.parse::<NaiveDate>().is_ok()),
+        HiveType::TinyInt | HiveType::SmallInt | HiveType::Int | HiveType::BigInt => {
+            value.is_some_and(|value| value.parse::<u32>().is_ok())
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "{}: partition key {} is declared {}, and the values that partition_by gives it need not be one; declare it string",
+        config.name, key.name, key.hive
+    )))
+}
+
+/// What decides which partition an object belongs to, as table parameters: with other settings the objects that were merged would be
+/// merged again, into other partitions.
+fn mapping(config: &TableConfig) -> [(String, String); 3] {
+    let keys = config.partition_by.iter().map(|(key, expression)| format!("{key}={}", expression.text()));
+    [
+        ("lakebed.partition_by".to_string(), keys.collect::<Vec<_>>().join("/")),
+        ("lakebed.prefix".to_string(), config.prefix.text().to_string()),
+        ("lakebed.timezone".to_string(), config.timezone.to_string()),
+    ]
 }
 
 /// Refuses to manage a table that another tool made, lies elsewhere, or that Athena would not read through its partitions.
@@ -172,6 +212,15 @@ fn refuse_foreign(config: &TableConfig, there: &Table) -> Result<()> {
     }
     if !there.parameters.keys().any(|key| key.starts_with(APPLIED)) {
         return refuse("the catalog has a table of that name that lakebed did not create; choose another name".into());
+    }
+    for (parameter, wanted) in mapping(config) {
+        let setting = parameter.trim_start_matches("lakebed.");
+        if let Some(was) = there.parameters.get(&parameter).filter(|was| **was != wanted) {
+            return refuse(format!(
+                "`{setting}` is `{wanted}`, and the table was made with `{was}`: every landed object would be merged a second time, into \
+                 other partitions; restore it, or make a table of another name"
+            ));
+        }
     }
     let declared = TableSchema { columns: there.columns.clone(), partition_keys: there.partition_keys.clone() };
     check_keys(config, &declared)

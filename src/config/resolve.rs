@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 
 const MEMORY: u64 = 2 << 30;
 
+/// More threads than any one machine has cores; each takes memory of its own.
+const MOST_THREADS: usize = 1024;
+
 pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
     if raw.events.is_some() {
         return Err(later("[events]", "remove the section, and read the events in the log"));
@@ -32,7 +35,12 @@ pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
 fn lake(raw: &RawLake, base: &Path) -> Result<Lake> {
     let threads = match raw.threads.unwrap_or(0) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
+        threads @ ..=MOST_THREADS => threads,
+        threads => {
+            return Err(Error::config(format!(
+                "`lake.threads` is {threads}; at most {MOST_THREADS} make sense, 0 means one for each core"
+            )));
+        }
     };
     Ok(Lake {
         state: Location::parse(raw.state.as_deref().unwrap_or(".lakebed/"), base)?,
