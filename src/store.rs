@@ -104,19 +104,22 @@ impl Root {
             tracing::warn!("cannot remove {}.{attempt}: {e}", self.url_of(path));
         }
         match linked {
-            Ok(()) => Ok(Created::Yes),
+            Ok(()) => self.persist(path).map(|()| Created::Yes),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
             Err(e) => Err(failed(e)),
         }
     }
 
-    /// Makes sure that an object survives a power cut: on a local disk its bytes are flushed, elsewhere that is the store's promise.
+    /// Makes sure that an object survives a power cut: on a local disk its bytes and the folders that lead to it are flushed,
+    /// elsewhere that is the store's promise.
     ///
     /// # Errors
     /// `Unavailable` if the disk cannot be written.
     pub fn persist(&self, path: &str) -> Result<()> {
         let Some(folder) = self.folder() else { return Ok(()) };
-        let flushed = std::fs::File::open(folder.join(path)).and_then(|file| file.sync_all());
+        let flush = |place: &std::path::Path| std::fs::File::open(place).and_then(|file| file.sync_all());
+        let object = folder.join(path);
+        let flushed = object.ancestors().take_while(|place| place.starts_with(&folder)).try_for_each(flush);
         flushed.map_err(|e| Error::unavailable(format!("cannot flush {} to disk: {e}; run again", self.url_of(path))))
     }
 
