@@ -190,7 +190,7 @@ impl TableDone {
             self.hours_done += usize::from(plan.action == Action::UpToDate);
             for key in &plan.changed {
                 self.warnings.push(format!(
-                    "object {key} changed since it was merged; its new content is not in the table: repair the hour to take it in"
+                    "object {key} was written again since it was merged; if its content changed, the new content is not in the table"
                 ));
             }
         }
