@@ -2,6 +2,7 @@
 
 mod failures;
 mod infer;
+mod limits;
 mod query;
 mod records;
 mod runs;
