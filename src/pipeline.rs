@@ -13,10 +13,9 @@ use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
+use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
-use crate::landing::{LandedObject, cadence};
 use crate::layout::{self, PartitionId};
-use crate::ledger::LedgerVersion;
 use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
 use crate::merge::{self, Context, Merged};
 use crate::migrate::{self, MigrationPlan};
@@ -127,7 +126,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
-    let plans = plan_partitions(app, config, grouped).await?;
+    let plans = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
     if request.dry_run {
         done.tell_plans(&migration, &plans);
@@ -200,17 +199,27 @@ async fn prepare(
     Ok((table, managed))
 }
 
-async fn plan_partitions(app: &App, config: &TableConfig, grouped: Grouped) -> Result<Vec<PartitionPlan>> {
+/// Plans each partition. One whose ledger cannot be read fails alone; its objects wait.
+async fn plan_partitions(
+    app: &App,
+    config: &TableConfig,
+    grouped: Grouped,
+    done: &mut TableDone,
+    failures: &mut Vec<Failure>,
+) -> Vec<PartitionPlan> {
     let partitions: Vec<PartitionId> = grouped.closed.keys().cloned().collect();
-    let mut heads: Vec<Option<LedgerVersion>> = app.ledgers.heads_of(&config.name, &partitions).await?.into_iter().map(Some).collect();
-    let mut head_of = |partition: &PartitionId| {
-        let found = heads.iter_mut().find(|head| head.as_ref().is_some_and(|version| version.partition == *partition));
-        found.and_then(Option::take)
-    };
-    let closed = grouped.closed.into_iter();
-    Ok(closed
-        .map(|(partition, objects): (PartitionId, Vec<LandedObject>)| plan::plan(partition.clone(), head_of(&partition), objects))
-        .collect())
+    let heads = app.ledgers.each_head(&config.name, &partitions).await;
+    let mut plans = Vec::new();
+    for ((partition, objects), head) in grouped.closed.into_iter().zip(heads) {
+        match head {
+            Ok(head) => plans.push(plan::plan(partition, head, objects)),
+            Err(e) => {
+                done.objects.pending += objects.len() as u64;
+                failures.push(Failure::new(&config.name, Some(&partition), &e));
+            }
+        }
+    }
+    plans
 }
 
 async fn merge_all(

@@ -64,14 +64,18 @@ impl LedgerStore {
         }
     }
 
+    /// The newest version of each of these partitions, in their order; one that cannot be read does not stop the others.
+    pub async fn each_head(&self, table: &TableName, partitions: &[PartitionId]) -> Vec<Result<Option<LedgerVersion>>> {
+        let heads = futures::stream::iter(partitions.iter().cloned()).map(|id| async move { self.head(table, &id).await });
+        heads.buffered(CONCURRENCY).collect().await
+    }
+
     /// The newest versions of these partitions, in their order; those never merged are left out.
     ///
     /// # Errors
     /// As [`Self::head`].
     pub async fn heads_of(&self, table: &TableName, partitions: &[PartitionId]) -> Result<Vec<LedgerVersion>> {
-        let heads = futures::stream::iter(partitions.iter().cloned()).map(|id| async move { self.head(table, &id).await });
-        let found: Vec<Option<LedgerVersion>> = heads.buffered(CONCURRENCY).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+        self.each_head(table, partitions).await.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// The newest version of every partition of the table, ordered by partition.
