@@ -124,7 +124,7 @@ pub struct InferArgs {
 pub struct GenerateArgs {
     /// The folder to write to.
     #[arg(long, value_name = "DIR")]
-    pub to: PathBuf,
+    pub to: String,
     /// The same seed gives the same objects, byte for byte.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

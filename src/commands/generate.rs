@@ -1,8 +1,11 @@
 //! `lakebed generate`: a clickstream as Firehose would land it.
 
+use std::path::Path;
+
 use super::{print, print_json};
 use crate::cli::{GenerateArgs, Output};
-use crate::error::Result;
+use crate::config::Location;
+use crate::error::{Error, Result};
 use crate::generate::{Settings, write_to};
 
 /// Writes the objects and says what they hold.
@@ -24,7 +27,9 @@ pub fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
         compression: args.compression,
         part: args.part,
     };
-    let summary = write_to(&args.to, &settings)?;
+    let to = Location::parse(&args.to, Path::new("."))?;
+    let folder = to.folder().ok_or_else(|| Error::config(format!("`{to}` is in a bucket; this version writes to local folders only")))?;
+    let summary = write_to(&folder, &settings)?;
     match output {
         Output::Json => print_json(&summary)?,
         Output::Text => print(&format!(
@@ -33,7 +38,7 @@ pub fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
             summary.bytes,
             summary.json_bytes,
             summary.records,
-            args.to.display(),
+            args.to,
             summary.bad_records(),
             summary.duplicates,
             summary.late_objects

@@ -43,8 +43,8 @@ fn an_object_whose_records_take_too_much_memory_waits_for_more() {
 fn an_object_that_loses_nearly_all_records_is_set_aside() {
     let lake = Lake::small("");
     let good = "{\"id\":\"a\",\"n\":1}";
-    lake.land("10", "separated", vec![good; 1000].join(";").as_bytes());
-    lake.land("10", "whole", vec![good; 3].concat().as_bytes());
+    lake.land("10", "separated", [good; 1000].join(";").as_bytes());
+    lake.land("10", "whole", [good; 3].concat().as_bytes());
     let run = lake.run(3);
     assert_eq!(run["tables"][0]["objects"]["rejected"], 1);
     assert_eq!(ids(&lake), ["a", "a", "a"]);
@@ -82,4 +82,29 @@ fn partition_keys_that_need_not_fit_their_type_are_refused() {
     refused(&lake.lakebed(&RUN), 2, &["partition key hour is declared date", "declare it string"]);
     lake.migration(&ddl("string", "int"));
     lake.run(0);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_stops_its_own_hour_alone() {
+    let lake = Lake::small("");
+    for hour in ["09", "10", "11"] {
+        lake.land(hour, "a", b"{\"id\":\"a\"}");
+    }
+    lake.run(0);
+    let ledger = lake.path(".lakebed/ledger/shop.clicks/year=2026/month=11/day=19/hour=10/00000000000000000001.json");
+    std::fs::write(&ledger, "{").unwrap();
+    for hour in ["09", "10", "11"] {
+        lake.land(hour, "b", b"{\"id\":\"b\"}");
+    }
+    let answer = lake.lakebed(&RUN);
+    assert_eq!(answer.code, 3, "{}", answer.stdout);
+    one_message(&answer.stderr, &["hour=10", "00000000000000000001.json", "restore it"]);
+    assert_eq!(answer.stdout.matches("amended").count(), 2, "{}", answer.stdout);
+    assert_eq!(ids(&lake), ["a", "a", "a", "b", "b"]);
+}
+
+#[test]
+fn generating_into_a_bucket_is_refused() {
+    let lake = Lake::small("");
+    refused(&lake.lakebed(&["generate", "--to", "s3://acme-raw/clicks/"]), 2, &["s3://acme-raw/clicks/", "local folders only"]);
 }
