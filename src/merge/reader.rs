@@ -73,7 +73,7 @@ pub fn read_generation(root: &Root, generation: &Generation, schema: &SchemaRef)
 async fn open_file(root: Root, location: String, file: DataFile) -> Result<impl Stream<Item = Result<RecordBatch>>> {
     let url = format!("{location}{}", file.name);
     let failed = move |e: String| {
-        Error::unavailable(format!("cannot read {url}, which the ledger names: {e}; run again, or repair the hour if it is gone"))
+        Error::unavailable(format!("cannot read {url}, which the ledger names: {e}; run again, and if the file is gone restore it"))
     };
     let folder = root.path_of(&location).ok_or_else(|| failed("it is outside of its location".into()))?;
     let path = parse(&format!("{folder}{}", file.name))?;
@@ -84,7 +84,9 @@ async fn open_file(root: Root, location: String, file: DataFile) -> Result<impl 
 }
 
 fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let failed = |e: ArrowError| Error::data(format!("the live files do not fit the table's columns: {e}; repair the hour"));
+    let failed = |e: ArrowError| {
+        Error::data(format!("the live files do not fit the table's columns: {e}; restore the columns that they were merged with"))
+    };
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
         Some(column) => arrow::compute::cast(column, field.data_type()),

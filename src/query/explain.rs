@@ -38,9 +38,9 @@ pub(super) fn failure(error: &DataFusionError) -> Error {
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
             Error::unavailable(format!("a file of the query cannot be read: {text}; run it again, and if it fails again check the store"))
         }
-        DataFusionError::ParquetError(_) => {
-            Error::data(format!("a file of the query is not the parquet that its table says: {text}; run `lakebed audit`"))
-        }
+        DataFusionError::ParquetError(_) => Error::data(format!(
+            "a file of the query is not the parquet that its table says: {text}; `lakebed partitions` names its folder, restore the file there"
+        )),
         DataFusionError::ResourcesExhausted(_) => {
             Error::config(format!("the query needs more memory than `memory` allows: {text}; raise it or ask for less"))
         }
