@@ -62,14 +62,6 @@ impl App {
         Ok(Self { ledgers: LedgerStore::new(state.clone()), state, catalog, clock, limits, config })
     }
 
-    /// The tables that a command is about: the one named, or all.
-    ///
-    /// # Errors
-    /// `Config` if the configuration has no table of that name.
-    pub fn tables(&self, name: Option<&str>) -> Result<Vec<&TableConfig>> {
-        self.config.tables(name)
-    }
-
     /// The URL of a table's quarantine.
     pub fn quarantine_url(&self, table: &TableConfig) -> String {
         self.state.url_of(&layout::quarantine_root(&table.name))

@@ -100,7 +100,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
     if let Some(since) = request.since.filter(|since| since.start() > request.at) {
         return Err(Error::config(format!("--since {since} is after the time of the run, {}; give an earlier hour", summary.at)));
     }
-    for table in app.tables(request.table.as_deref())? {
+    for table in app.config.tables(request.table.as_deref())? {
         match run_table(app, table, request, &mut summary).await {
             Ok(done) => summary.tables.push(done),
             Err(e) => summary.failures.push(Failure::new(&table.name, None, &e)),

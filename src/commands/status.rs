@@ -18,7 +18,7 @@ use crate::store::Root;
 /// `Config` if there is no such table; those of the landing, the ledgers and the catalog.
 pub async fn run(app: &App, args: &TableArgs, output: Output) -> Result<u8> {
     let mut tables = Vec::new();
-    for config in app.tables(args.table.as_deref())? {
+    for config in app.config.tables(args.table.as_deref())? {
         tables.push(of_table(app, config).await?);
     }
     match output {
