@@ -13,7 +13,7 @@ use super::dedupe::Dedupe;
 use super::order;
 use super::reader::read_generation;
 use super::writer::{GenerationWriter, Shape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
@@ -224,10 +224,10 @@ impl Attempt<'_> {
                 };
                 let size = stored.len() as u64;
                 let standardized = tokio::task::spawn_blocking(move || standardize::standardize(&plan, stored, limit)).await;
-                let standardized = standardized.map_err(|e| Error::internal(format!("{}: standardizing stopped: {e}", object.key)))??;
-                if let Some(Damage::TooLarge(reason)) = standardized.damage {
-                    return Ok(Read::Failed(Missing { key: object.key, reason }));
-                }
+                let standardized = match standardized.map_err(|e| Error::internal(format!("{}: standardizing stopped: {e}", object.key)))? {
+                    Err(e) if e.kind() == Kind::Unavailable => return Ok(Read::Failed(Missing { key: object.key, reason: e.to_string() })),
+                    standardized => standardized?,
+                };
                 let source =
                     Source { key: object.key, hour: object.hour, etag: object.etag, size, late, counts: Counts::default(), rejected: None };
                 Ok(Read::Done(source, standardized))
@@ -298,7 +298,7 @@ impl Account {
                 self.missing.push(Missing { key: source.key.clone(), reason: reason.clone() });
                 source.rejected = Some(reason);
             }
-            Some(Damage::Partly(reason) | Damage::TooLarge(reason)) => self.missing.push(Missing { key: source.key.clone(), reason }),
+            Some(Damage::Partly(reason)) => self.missing.push(Missing { key: source.key.clone(), reason }),
             None => {}
         }
         source.counts = counts;

@@ -56,20 +56,16 @@ pub enum Damage {
     Partly(String),
     /// None of it became rows.
     Rejected(String),
-    /// What it became takes more memory than an object may; nothing of it counts.
-    TooLarge(String),
 }
 
 /// Standardizes one object from its bytes as stored. At most `limit` bytes are decompressed.
 ///
 /// # Errors
-/// `Internal` if the columns could not be built. Bad input is no error: it comes back as rejects.
+/// `Unavailable` if what the object becomes takes more than `limit` bytes of memory: nothing of it counts then. `Internal` if the columns
+/// could not be built. Bad input is no error: it comes back as rejects.
 pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardized> {
     let read = decompress::decompress(stored.clone(), limit);
     let mut done = Reader::new(plan, &read.bytes, limit).read_all()?;
-    if matches!(done.damage, Some(Damage::TooLarge(_))) {
-        return Ok(done);
-    }
     let bad = bad_records(&done, read.bytes.len());
     let good = done.read - done.rejects.len() as u64;
     if exceeds(bad, good, plan.max_ratio) {
@@ -115,7 +111,7 @@ fn set_aside(plan: &Plan, bytes: &[u8], limit: u64, bad: u64, good: u64) -> Resu
     let mut reader = Reader::new(plan, bytes, limit);
     reader.set_aside = true;
     let mut done = reader.read_all()?;
-    done.damage.get_or_insert(Damage::Rejected(why));
+    done.damage = Some(Damage::Rejected(why));
     Ok(done)
 }
 
@@ -177,8 +173,10 @@ impl<'p, 'b> Reader<'p, 'b> {
         self.close_batch(pos)?;
         self.done.warned = self.decoder.warned;
         if self.held > self.limit {
-            let why = format!("its records take more than {} bytes of memory, a quarter of [lake] memory: raise that", self.limit);
-            self.done.damage = Some(Damage::TooLarge(why));
+            return Err(Error::unavailable(format!(
+                "its records take more than {} bytes of memory, a quarter of [lake] memory: raise that",
+                self.limit
+            )));
         }
         Ok(self.done)
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::support::{Lake, files};
-use super::{RUN, ids, one_message, refused};
+use super::{RUN, gzip, ids, one_message, refused};
 
 #[test]
 fn an_hour_that_needs_too_much_memory_fails_alone() {
@@ -37,6 +37,23 @@ fn an_object_whose_records_take_too_much_memory_waits_for_more() {
     assert_eq!(ids(&lake), ["a"]);
     lake.configure("[table.quarantine]\nmax_ratio = 1");
     assert_eq!(lake.run(0)["tables"][0]["records"]["quarantined"], 100_000);
+}
+
+#[test]
+fn a_damaged_object_that_takes_too_much_memory_is_not_entered_in_part() {
+    let lake = Lake::small("");
+    lake.limit_memory("8MiB");
+    lake.land("10", "good", b"{\"id\":\"a\"}");
+    // The bad records alone fit into the memory; the good ones with them, once the object is set aside, do not.
+    let bytes = gzip("{}{}{}0 0 0 0 ".repeat(1_900).as_bytes());
+    lake.land("10", "cut", &bytes[..bytes.len() - 4]);
+    let answer = lake.lakebed(&RUN);
+    assert_eq!(answer.code, 3);
+    one_message(&answer.stderr, &["10/cut", "of memory, a quarter of [lake] memory: raise that"]);
+    assert_eq!(ids(&lake), ["a"]);
+    lake.configure("");
+    let records = &lake.run(3)["tables"][0]["records"];
+    assert_eq!(records["read"], 13_301, "each of its records, and its damaged end");
 }
 
 #[test]
