@@ -38,13 +38,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The engine's context for ordering the rows of one attempt: half of the memory, the rest is the reader's and the writer's.
+    /// The engine's context for ordering the rows of one attempt: a quarter of the memory, the rest is the reader's and the writer's.
     ///
     /// # Errors
     /// As [`engine::local::session`].
     pub fn sorting(&self, attempt: &str) -> Result<Arc<TaskContext>> {
         let spill = self.spill_folder(attempt);
-        Ok(engine::local::session(&engine::Limits { memory: self.memory / 2, threads: 1, spill })?.task_ctx())
+        Ok(engine::local::session(&engine::Limits { memory: self.memory / 4, threads: 1, spill })?.task_ctx())
     }
 
     /// Removes the folder that [`Self::sorting`] made, once the rows are ordered or given up.

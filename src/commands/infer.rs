@@ -1,6 +1,7 @@
 //! `lakebed infer`: a first migration from what landed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
@@ -14,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::schema::ddl::render_create;
 use crate::schema::infer::{Inference, Inferred};
 use crate::schema::{Column, HiveType, TableSchema};
-use crate::standardize::{decompress::decompress, documents};
+use crate::standardize::{Limits, codec::Stored, documents};
 use crate::store::Root;
 
-/// Bytes of an object, decompressed, that are read for inference.
+/// Most bytes of an object, as it landed, that is read for inference, and the memory for its text.
 const OBJECT_LIMIT: u64 = 1 << 30;
 
 /// The partition keys of the default `partition_by`.
@@ -42,6 +43,7 @@ pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
     let landing = Root::existing(&Location::parse(&args.landing, Path::new("."))?, "the landing")?;
     let mut inference = Inference::default();
     let mut seen = Seen::default();
+    let limits = Limits::within(OBJECT_LIMIT, OBJECT_LIMIT);
     let failed = |e: object_store::Error| Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", args.landing));
     let mut objects: Vec<_> = landing.store().list(None).try_collect::<Vec<_>>().await.map_err(failed)?;
     objects.retain(|object| !object.location.parts().any(|part| part.as_ref().starts_with(['.', '_'])));
@@ -51,11 +53,10 @@ pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
             seen.unread += 1;
             continue;
         }
-        let stored = landing.store().get(&object.location).await.map_err(failed)?.bytes().await.map_err(failed)?;
-        let read = decompress(stored, OBJECT_LIMIT);
+        let stored: Arc<dyn Stored> = Arc::new(landing.store().get(&object.location).await.map_err(failed)?.bytes().await.map_err(failed)?);
         seen.objects += 1;
-        seen.unread += u64::from(read.damage.is_some());
-        documents(&read.bytes, |text| add(&mut inference, text, args.unwrap.as_deref(), &mut seen));
+        let damage = documents(&stored, args.unwrap.as_deref(), limits, &mut |record| add(&mut inference, record, &mut seen))?;
+        seen.unread += u64::from(damage.is_some());
     }
     if seen.records == 0 {
         return Err(Error::config(format!(
@@ -80,24 +81,14 @@ pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
     Ok(0)
 }
 
-fn add(inference: &mut Inference, text: &[u8], unwrap: Option<&str>, seen: &mut Seen) {
-    let records = match (serde_json::from_slice(text), unwrap) {
-        (Ok(Value::Object(mut document)), Some(field)) => match document.remove(field) {
-            Some(Value::Array(records)) => records,
-            _ => vec![Value::Null],
-        },
-        (Ok(document), None) => vec![document],
-        _ => vec![Value::Null],
-    };
-    for record in records {
-        match record {
-            // Firehose's own error output is no data, wherever it lies.
-            Value::Object(fields) if !(fields.contains_key("rawData") && fields.contains_key("attemptsMade")) => {
-                inference.add(&fields);
-                seen.records += 1;
-            }
-            _ => seen.skipped += 1,
+fn add(inference: &mut Inference, record: Option<&[u8]>, seen: &mut Seen) {
+    match record.map(serde_json::from_slice) {
+        // Firehose's own error output is no data, wherever it lies.
+        Some(Ok(Value::Object(fields))) if !(fields.contains_key("rawData") && fields.contains_key("attemptsMade")) => {
+            inference.add(&fields);
+            seen.records += 1;
         }
+        _ => seen.skipped += 1,
     }
 }
 

@@ -1,15 +1,14 @@
 //! Carries a merge out up to the commit: reads the sources in order, writes the new generation, accounts for every record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::channel::mpsc;
 use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
-use object_store::ObjectStoreExt;
 
 use super::dedupe::Dedupe;
+use super::intake::{Intake, Reading};
 use super::order;
 use super::reader::read_generation;
 use super::writer::{GenerationWriter, Shape};
@@ -19,8 +18,8 @@ use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::schema::arrow_schema;
-use crate::standardize::{self, Damage, Standardized, reject};
-use crate::store::{Root, parse};
+use crate::standardize::{Damage, Outcome, Piece, reject};
+use crate::store::Root;
 
 /// Batches that may wait between the reader and the writer.
 const WAITING: usize = 2;
@@ -56,12 +55,6 @@ pub struct Written {
     pub missing: Vec<Missing>,
     /// Values that broke a rule whose `on_fail` is `warn` or `null`.
     pub warned: u64,
-}
-
-/// What reading found out about one object.
-enum Read {
-    Done(Source, Standardized),
-    Failed(Missing),
 }
 
 /// The account of the sources, kept while they are read.
@@ -173,18 +166,11 @@ impl Attempt<'_> {
                 send(rows, batch).await?;
             }
         }
-        let mut objects = Box::pin(self.standardized());
+        let mut intake = Intake::new(self.table, self.objects, self.limits.memory / 2, self.limits.threads);
         let mut merged = 0;
-        while let Some(read) = objects.try_next().await? {
+        while let Some(reading) = intake.next().await {
+            merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);
             self.limits.progress.inc(1);
-            match read {
-                Read::Failed(missing) => account.missing.push(missing),
-                Read::Done(source, standardized) => {
-                    merged += 1;
-                    self.quarantine(&mut account.quarantine, &source.key, &standardized.rejects).await?;
-                    account.take(source, standardized, &mut dedupe, rows).await?;
-                }
-            }
         }
         account.missing.sort_by(|a, b| a.key.cmp(&b.key));
         match account.missing.first() {
@@ -205,35 +191,46 @@ impl Attempt<'_> {
         if columns.is_empty() {
             return Ok(None);
         }
-        Dedupe::new(schema, columns, &self.id.attempt, self.limits.memory / 4).map(Some)
+        Dedupe::new(schema, columns, &self.id.attempt, self.limits.memory / 8).map(Some)
     }
 
-    /// The objects, standardized on all threads, in their order.
-    fn standardized(&self) -> impl Stream<Item = Result<Read>> + '_ {
-        let read = |object: &LandedObject| {
-            let (landing, plan, limit) = (self.table.landing.clone(), Arc::clone(&self.table.plan), self.limits.memory / 4);
-            let (object, late) = (object.clone(), self.previous.is_some());
-            async move {
-                if object.size > limit {
-                    let reason = format!("it has {} bytes, more than {limit}, a quarter of [lake] memory: raise that", object.size);
-                    return Ok(Read::Failed(Missing { key: object.key, reason }));
+    /// Sends an object's rows on, quarantines its rejects and enters what became of its records; false if it cannot be read now.
+    async fn take(
+        &self,
+        mut reading: Reading,
+        account: &mut Account,
+        dedupe: &mut Option<Dedupe>,
+        rows: &mut mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<bool> {
+        let object = reading.object.clone();
+        let (mut counts, mut begun) = (Counts::default(), false);
+        while let Some(piece) = reading.piece().await {
+            begun = true;
+            match piece {
+                Piece::Rejects(rejects) => self.quarantine(&mut account.quarantine, &object.key, &rejects).await?,
+                Piece::Rows(batch) => {
+                    let kept = match dedupe {
+                        Some(dedupe) => dedupe.filter(&batch)?,
+                        None => batch.clone(),
+                    };
+                    counts.merged += kept.num_rows() as u64;
+                    counts.duplicates += (batch.num_rows() - kept.num_rows()) as u64;
+                    send(rows, kept).await?;
                 }
-                let stored = match fetch(&landing, &object).await {
-                    Ok(stored) => stored,
-                    Err(reason) => return Ok(Read::Failed(Missing { key: object.key, reason })),
-                };
-                let size = stored.len() as u64;
-                let standardized = tokio::task::spawn_blocking(move || standardize::standardize(&plan, stored, limit)).await;
-                let standardized = match standardized.map_err(|e| Error::internal(format!("{}: standardizing stopped: {e}", object.key)))? {
-                    Err(e) if e.kind() == Kind::Unavailable => return Ok(Read::Failed(Missing { key: object.key, reason: e.to_string() })),
-                    standardized => standardized?,
-                };
-                let source =
-                    Source { key: object.key, hour: object.hour, etag: object.etag, size, late, counts: Counts::default(), rejected: None };
-                Ok(Read::Done(source, standardized))
             }
-        };
-        futures::stream::iter(self.objects.iter().map(read)).buffered(self.limits.threads)
+        }
+        match reading.outcome().await {
+            // What it gave is sent already and is not all of it: this attempt cannot be made good.
+            Err(e) if begun || e.kind() != Kind::Unavailable => Err(Error::new(e.kind(), format!("object {}: {e}", object.key))),
+            Err(e) => {
+                account.missing.push(Missing { key: object.key, reason: e.to_string() });
+                Ok(false)
+            }
+            Ok(outcome) => {
+                account.enter(object, self.previous.is_some(), counts, outcome);
+                Ok(true)
+            }
+        }
     }
 
     /// Keys of the objects that were set aside before and come again with another content.
@@ -275,36 +272,21 @@ impl Attempt<'_> {
 }
 
 impl Account {
-    /// Sends an object's rows on and enters what became of its records.
-    async fn take(
-        &mut self,
-        mut source: Source,
-        done: Standardized,
-        dedupe: &mut Option<Dedupe>,
-        rows: &mut mpsc::Sender<Result<RecordBatch>>,
-    ) -> Result<()> {
-        let mut counts = Counts { read: done.read, quarantined: done.rejects.len() as u64, ..Counts::default() };
-        for batch in done.batches {
-            let kept = match dedupe {
-                Some(dedupe) => dedupe.filter(&batch)?,
-                None => batch.clone(),
-            };
-            counts.merged += kept.num_rows() as u64;
-            counts.duplicates += (batch.num_rows() - kept.num_rows()) as u64;
-            send(rows, kept).await?;
-        }
-        match done.damage {
+    /// Enters what became of an object, whose rows are counted already.
+    fn enter(&mut self, object: LandedObject, late: bool, rows: Counts, outcome: Outcome) {
+        let LandedObject { key, hour, etag, size, .. } = object;
+        let counts = Counts { read: outcome.tally.read, quarantined: outcome.tally.rejected, dropped: outcome.tally.dropped, ..rows };
+        let mut rejected = None;
+        match outcome.damage {
             Some(Damage::Rejected(reason)) => {
-                self.missing.push(Missing { key: source.key.clone(), reason: reason.clone() });
-                source.rejected = Some(reason);
+                self.missing.push(Missing { key: key.clone(), reason: reason.clone() });
+                rejected = Some(reason);
             }
-            Some(Damage::Partly(reason)) => self.missing.push(Missing { key: source.key.clone(), reason }),
+            Some(Damage::Partly(reason)) => self.missing.push(Missing { key: key.clone(), reason }),
             None => {}
         }
-        source.counts = counts;
-        self.warned += done.warned;
-        self.sources.insert(source.key.clone(), source);
-        Ok(())
+        self.warned += outcome.tally.warned;
+        self.sources.insert(key.clone(), Source { key, hour, etag, size, late, counts, rejected });
     }
 }
 
@@ -317,11 +299,4 @@ async fn write_rows(mut writer: GenerationWriter, mut rows: impl Stream<Item = R
         writer.write(&batch).await?;
     }
     writer.finish().await
-}
-
-async fn fetch(landing: &Root, object: &LandedObject) -> std::result::Result<bytes::Bytes, String> {
-    let path = parse(&object.key).map_err(|e| e.to_string())?;
-    let unreadable = |e: object_store::Error| format!("{e}: make it readable");
-    let found = landing.store().get(&path).await.map_err(unreadable)?;
-    found.bytes().await.map_err(unreadable)
 }

@@ -2,6 +2,7 @@
 
 pub mod dedupe;
 pub mod execute;
+pub mod intake;
 pub mod order;
 pub mod plan;
 pub mod reader;

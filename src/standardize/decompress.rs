@@ -41,7 +41,7 @@ fn too_large(limit: u64) -> String {
 ///
 /// libdeflate is about three times as fast as a streaming decoder. It does not say where a member ends, so this is only for objects
 /// in which no second one can begin; the checksum and the length at the object's end are then the member's own.
-fn at_once(stored: &[u8], limit: u64) -> Option<Vec<u8>> {
+pub fn at_once(stored: &[u8], limit: u64) -> Option<Vec<u8>> {
     let (body, length) = stored.split_last_chunk::<4>()?;
     let may_begin = |at: usize| stored.get(at + 3).is_some_and(|flags| flags & 0xe0 == 0);
     if stored.len() < MEMBER_OVERHEAD || memchr::memmem::find_iter(&body[1..], &MEMBER).any(|at| may_begin(at + 1)) {

@@ -1,50 +1,71 @@
 //! A landed object into rows of the table and rejected records, with every record accounted for.
 
+pub mod codec;
 pub mod columns;
 pub mod decode;
 pub mod decompress;
 pub mod frame;
 pub mod plan;
 pub mod reject;
+mod resync;
+pub mod rows;
 pub mod rules;
 pub mod scalar;
 pub mod scan;
-pub mod unwrap;
+pub mod window;
 
-use std::ops::Range;
+use std::io;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use decode::{Decoder, Fail};
-use frame::Resync;
+use codec::{Content, Stored};
+use frame::Records;
 pub use plan::Plan;
 use reject::{Code, Reason, Reject};
-use scan::Cursor;
-use unwrap::Wrapped;
+pub use rows::{Emit, Piece, Tally};
+use rows::Rows;
+use window::Window;
 
-/// A batch is closed after this many rows, or this many bytes of records.
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 64 << 20;
+/// How much of an object is held in memory at a time, bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most bytes of one record.
+    pub record: usize,
+    /// Most bytes of a text that is decompressed at once, which is faster.
+    pub whole: u64,
+    /// Most bytes of rows and rejects that wait for the end of their object, where it shows whether they count. What becomes more
+    /// than that is read twice.
+    pub held: u64,
+}
 
 /// Most bytes of one record: Firehose takes 1,000 KiB, and what a transformation returns is 6 MB at most.
-const RECORD_BYTES: usize = 64 << 20;
+const RECORD: u64 = 64 << 20;
 
-/// What the allocator adds to the three blocks of a reject, about.
-const ALLOCATIONS: usize = 48;
+/// Most bytes that one object may have when decompressed: a Firehose buffer holds 128 MiB.
+const OBJECT: u64 = 64 << 30;
 
-/// What one landed object became.
+/// An object may have this many times the bytes when decompressed: twice what deflate can do (1032 to 1), so that only what is
+/// compressed more than once is stopped.
+const RATIO: u64 = 2000;
+
+impl Limits {
+    /// The limits of an object that may take `need` bytes of `memory`, which it shares with others.
+    pub fn within(need: u64, memory: u64) -> Self {
+        let record = usize::try_from(RECORD.min(memory / 16)).unwrap_or(usize::MAX);
+        Self { record, whole: need / 2, held: need / 2 }
+    }
+
+    fn codec(self) -> codec::Limits {
+        codec::Limits { whole: self.whole, bytes: OBJECT, ratio: RATIO }
+    }
+}
+
+/// What became of one landed object.
 #[derive(Debug)]
-pub struct Standardized {
-    /// The rows, in the order of the records.
-    pub batches: Vec<RecordBatch>,
-    /// The records that became no rows, in their order.
-    pub rejects: Vec<Reject>,
-    /// Records found; always the rows and the rejects together.
-    pub read: u64,
-    /// Values that broke a rule whose `on_fail` is `warn` or `null`.
-    pub warned: u64,
+pub struct Outcome {
+    /// Its records.
+    pub tally: Tally,
     /// Why the object as a whole is not what it should be, if it is not.
     pub damage: Option<Damage>,
 }
@@ -58,227 +79,153 @@ pub enum Damage {
     Rejected(String),
 }
 
-/// Standardizes one object from its bytes as stored. At most `limit` bytes are decompressed.
+/// One reading of an object.
+struct Reading {
+    tally: Tally,
+    /// Bytes of its text, as far as it could be read.
+    bytes: u64,
+    /// Why it could not be read to its end.
+    damage: Option<String>,
+}
+
+/// Standardizes one object and hands what becomes of it to `emit`, piece by piece, in the order of its records.
 ///
 /// # Errors
-/// `Unavailable` if what the object becomes takes more than `limit` bytes of memory: nothing of it counts then. `Internal` if the columns
-/// could not be built. Bad input is no error: it comes back as rejects.
-pub fn standardize(plan: &Plan, stored: Bytes, limit: u64) -> Result<Standardized> {
-    let read = decompress::decompress(stored.clone(), limit);
-    let mut done = Reader::new(plan, &read.bytes, limit).read_all()?;
-    let bad = bad_records(&done, read.bytes.len());
-    let good = done.read - done.rejects.len() as u64;
-    if exceeds(bad, good, plan.max_ratio) {
-        drop(done);
-        done = set_aside(plan, &read.bytes, limit, bad, good)?;
+/// `Unavailable` if the object cannot be read from its store. `Internal` if the columns could not be built. What `emit` answers. Bad
+/// input is no error: it comes as rejects.
+pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: &mut Emit<'_>) -> Result<Outcome> {
+    let mut held = Held { pieces: Some(Vec::new()), memory: 0, limit: limits.held };
+    let mut reading = read(plan, stored, limits, false, &mut |piece| {
+        held.take(piece);
+        Ok(())
+    })?;
+    let (bad, all) = (reading.tally.bad(reading.bytes), reading.tally.bad(reading.bytes) + reading.tally.rows);
+    let set_aside = bad > 0 && bad as f64 / all as f64 > plan.max_ratio;
+    match held.pieces.filter(|_| !set_aside) {
+        Some(pieces) => pieces.into_iter().try_for_each(&mut *emit)?,
+        None => reading = read(plan, stored, limits, set_aside, emit)?,
     }
-    if let Some(why) = read.damage {
-        done.read += 1;
-        let reason = Reason::new(Code::DamagedObject, "", why.clone());
-        done.rejects.push(Reject { offset: read.bytes.len() as u64, raw: stored.to_vec(), reason });
-        done.damage = Some(if done.batches.is_empty() {
+    let too_many = format!(
+        "{bad} of its {all} records are bad, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again"
+    );
+    let mut damage = set_aside.then_some(Damage::Rejected(too_many));
+    if let Some(why) = reading.damage {
+        emit(Piece::Rejects(vec![damaged(stored, reading.bytes, limits, &why)?]))?;
+        reading.tally.read += 1;
+        reading.tally.rejected += 1;
+        damage = Some(if reading.tally.rows == 0 {
             Damage::Rejected(format!("{why}; land it again under the same name, and the next run takes it in"))
         } else {
             Damage::Partly(format!("{why}; the records before that are in the table"))
         });
     }
-    Ok(done)
+    Ok(Outcome { tally: reading.tally, damage })
 }
 
-/// How many records are bad, as far as one can tell: bytes that are no JSON may hold many records that nothing known separates, so
-/// where they are a hundred times as many as a record of the object has, they count as that many records.
-fn bad_records(done: &Standardized, bytes: usize) -> u64 {
-    let good = done.read - done.rejects.len() as u64;
-    let rejected: usize = done.rejects.iter().map(|reject| reject.raw.len()).sum();
-    let usual = (bytes.saturating_sub(rejected) as u64).checked_div(good).unwrap_or(0).max(1);
-    let held = |reject: &Reject| match reject.raw.len() as u64 / usual {
-        many @ 100.. if good > 0 && reject.reason.code == Code::Malformed => many,
-        _ => 1,
-    };
-    done.rejects.iter().map(held).sum()
-}
-
-fn exceeds(bad: u64, good: u64, max_ratio: f64) -> bool {
-    bad > 0 && bad as f64 / (bad + good) as f64 > max_ratio
-}
-
-/// All records of the object as rejects: those that became rows too, so that the object can be redriven as a whole.
-fn set_aside(plan: &Plan, bytes: &[u8], limit: u64, bad: u64, good: u64) -> Result<Standardized> {
-    let why = format!(
-        "{bad} of its {} records are bad, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again",
-        bad + good
-    );
-    let mut reader = Reader::new(plan, bytes, limit);
-    reader.set_aside = true;
-    let mut done = reader.read_all()?;
-    done.damage = Some(Damage::Rejected(why));
-    Ok(done)
-}
-
-/// Calls `each` with every JSON document of an object, of whatever kind; what is not JSON is passed over.
-pub fn documents(bytes: &[u8], mut each: impl FnMut(&[u8])) {
-    let (mut resync, mut open) = (Resync::default(), Vec::new());
-    let mut pos = frame::skip_between(bytes, 0);
-    while pos < bytes.len() {
-        let mut cursor = Cursor::new(bytes, pos);
-        let end = match cursor.skip_value(&mut open) {
-            Ok(_) => {
-                each(&bytes[pos..cursor.pos]);
-                cursor.pos
-            }
-            Err(_) => resync.next(bytes, pos),
-        };
-        pos = frame::skip_between(bytes, end);
-    }
-}
-
-/// Reads the records of one object.
-struct Reader<'p, 'b> {
-    plan: &'p Plan,
-    bytes: &'b [u8],
-    /// The whole object is UTF-8, so that no record needs a look of its own.
-    is_text: bool,
-    /// Good records are rejected too.
-    set_aside: bool,
-    decoder: Decoder<'p>,
-    batch_start: usize,
-    resync: Resync,
-    open: Vec<u8>,
-    /// Bytes that the rows and rejects so far take, and how many they may.
-    held: u64,
+/// Pieces that wait until their object was read to its end.
+struct Held {
+    /// `None` once they were too many.
+    pieces: Option<Vec<Piece>>,
+    memory: u64,
     limit: u64,
-    done: Standardized,
 }
 
-impl<'p, 'b> Reader<'p, 'b> {
-    fn new(plan: &'p Plan, bytes: &'b [u8], limit: u64) -> Self {
-        let done = Standardized { batches: Vec::new(), rejects: Vec::new(), read: 0, warned: 0, damage: None };
-        let is_text = simdutf8::basic::from_utf8(bytes).is_ok();
-        let (resync, decoder) = (Resync::default(), Decoder::new(plan));
-        Self { plan, bytes, is_text, set_aside: false, decoder, batch_start: 0, resync, open: Vec::new(), held: 0, limit, done }
-    }
-
-    fn read_all(mut self) -> Result<Standardized> {
-        let mut pos = frame::skip_between(self.bytes, 0);
-        while pos < self.bytes.len() && self.held <= self.limit {
-            let end = match &self.plan.unwrap {
-                Some(field) => self.wrapped(pos, field),
-                None => self.record(pos),
-            };
-            if self.decoder.rows >= BATCH_ROWS || end - self.batch_start >= BATCH_BYTES {
-                self.close_batch(end)?;
-            }
-            pos = frame::skip_between(self.bytes, end);
-        }
-        self.close_batch(pos)?;
-        self.done.warned = self.decoder.warned;
-        if self.held > self.limit {
-            return Err(Error::unavailable(format!(
-                "its records take more than {} bytes of memory, a quarter of [lake] memory: raise that",
-                self.limit
-            )));
-        }
-        Ok(self.done)
-    }
-
-    /// Reads the records in the array `field` of the document that begins at `start`, and says where the document ends.
-    fn wrapped(&mut self, start: usize, field: &str) -> usize {
-        match unwrap::elements(self.bytes, start, field, &mut self.open) {
-            Ok(Wrapped { records: Ok(records), end }) => {
-                for record in records {
-                    self.record(record.start);
-                }
-                end
-            }
-            Ok(Wrapped { records: Err(reason), end }) => {
-                self.done.read += 1;
-                self.reject(start..end, reason);
-                end
-            }
-            Err(syntax) => {
-                self.done.read += 1;
-                self.malformed(start, &syntax)
-            }
+impl Held {
+    fn take(&mut self, piece: Piece) {
+        self.memory += piece.memory();
+        match &mut self.pieces {
+            Some(pieces) if self.memory <= self.limit => pieces.push(piece),
+            pieces => *pieces = None,
         }
     }
+}
 
-    /// Reads the record that begins at `start` into a row or a reject, and says where it ends.
-    fn record(&mut self, start: usize) -> usize {
-        self.done.read += 1;
-        if self.bytes[start] != b'{' {
-            return self.no_object(start);
-        }
-        match self.decoder.record(self.bytes, start) {
-            Ok(end) => {
-                self.accept(start..end);
-                end
-            }
-            Err(Fail::Value(reason)) => self.misfit(start, *reason),
-            Err(Fail::Syntax(syntax)) => self.malformed(start, &syntax),
-        }
+/// Reads an object once. With `set_aside` all its records are rejected, so that it can be redriven as a whole.
+fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: bool, emit: &mut Emit<'_>) -> Result<Reading> {
+    let mut rows = Rows::new(plan, set_aside, emit);
+    let mut text = open(stored, limits);
+    frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?;
+    let damage = text.failure().map(damage).transpose()?;
+    Ok(Reading { tally: rows.finish()?, bytes: text.base() + text.bytes().len() as u64, damage })
+}
+
+/// The object's text.
+fn open(stored: &Arc<dyn Stored>, limits: Limits) -> Window {
+    match codec::open(stored, limits.codec()) {
+        Ok(Content::Whole(text)) => Window::whole(text),
+        Ok(Content::Text(source)) => Window::of(source),
+        Ok(Content::Columnar) => todo!(),
+        Err(e) => Window::of(Box::new(Failed(Some(e)))),
+    }
+}
+
+/// A source that cannot be read at all.
+struct Failed(Option<io::Error>);
+
+impl io::Read for Failed {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// What is wrong with the content; where the store failed, that is an error.
+fn damage(failure: io::Error) -> Result<String> {
+    match failure.get_ref().and_then(|inner| inner.downcast_ref::<codec::Damage>()) {
+        Some(damage) => Ok(damage.0.clone()),
+        None => Err(Error::unavailable(format!("{failure}: make it readable"))),
+    }
+}
+
+/// The reject that keeps the bytes of a damaged object, if they are no more than a record may have.
+fn damaged(stored: &Arc<dyn Stored>, offset: u64, limits: Limits, why: &str) -> Result<Reject> {
+    let kept = usize::try_from(stored.len()).ok().filter(|length| *length <= limits.record);
+    let raw = kept.map(|length| stored.read_at(0, length).map_err(|e| Error::unavailable(format!("{e}: make it readable"))));
+    let raw = raw.transpose()?.map(|bytes| bytes.to_vec());
+    Ok(Reject { offset, length: stored.len(), raw, reason: Reason::new(Code::DamagedObject, "", why.to_string()) })
+}
+
+/// Calls `each` with every record of an object, of whatever kind, and with `None` for what is no JSON. Returns why the object could not
+/// be read to its end, if it could not.
+///
+/// # Errors
+/// `Unavailable` if the object cannot be read from its store.
+pub fn documents(
+    stored: &Arc<dyn Stored>,
+    unwrap: Option<&str>,
+    limits: Limits,
+    each: &mut dyn FnMut(Option<&[u8]>),
+) -> Result<Option<String>> {
+    let mut text = open(stored, limits);
+    frame::read(&mut text, &mut Documents { each, open: Vec::new() }, unwrap, limits.record)?;
+    text.failure().map(damage).transpose()
+}
+
+/// Hands records on as they are.
+struct Documents<'e> {
+    each: &'e mut dyn FnMut(Option<&[u8]>),
+    open: Vec<u8>,
+}
+
+impl Records for Documents<'_> {
+    fn read(&mut self, bytes: &[u8], start: usize) -> std::result::Result<usize, scan::Syntax> {
+        let mut cursor = scan::Cursor::new(bytes, start);
+        cursor.skip_value(&mut self.open).map(|_| cursor.pos)
     }
 
-    fn accept(&mut self, record: Range<usize>) {
-        if record.len() > RECORD_BYTES {
-            self.decoder.take_back();
-            self.reject(record, Reason::new(Code::TooLarge, "", format!("the record has more than {RECORD_BYTES} bytes")));
-        } else if !self.is_text && simdutf8::basic::from_utf8(&self.bytes[record.clone()]).is_err() {
-            self.decoder.take_back();
-            self.reject(record, Reason::new(Code::NotText, "", "the record is not UTF-8".into()));
-        } else if self.set_aside {
-            self.decoder.take_back();
-            self.reject(record, Reason::new(Code::SetAside, "", "the record is good; too many others of its object are not".into()));
-        }
+    fn accept(&mut self, _: u64, record: &[u8]) -> Result<()> {
+        (self.each)(Some(record));
+        Ok(())
     }
 
-    /// Rejects a record that is JSON and does not fit. Its end is not known yet, as reading stopped at the value at fault.
-    fn misfit(&mut self, start: usize, reason: Reason) -> usize {
-        let mut cursor = Cursor::new(self.bytes, start);
-        match cursor.skip_value(&mut self.open) {
-            Ok(_) => {
-                self.reject(start..cursor.pos, reason);
-                cursor.pos
-            }
-            Err(syntax) => self.malformed(start, &syntax),
-        }
+    fn take_back(&mut self) {}
+
+    fn reject(&mut self, _: u64, _: &[u8], _: Reason) -> Result<()> {
+        (self.each)(None);
+        Ok(())
     }
 
-    /// Rejects a document that is no object: another JSON value, or no JSON at all.
-    fn no_object(&mut self, start: usize) -> usize {
-        let mut cursor = Cursor::new(self.bytes, start);
-        match cursor.skip_value(&mut self.open) {
-            Ok(_) => {
-                let reason = Reason::new(Code::NotAnObject, "", "the document is JSON but no object, so it has no columns".into());
-                self.reject(start..cursor.pos, reason);
-                cursor.pos
-            }
-            Err(syntax) => self.malformed(start, &syntax),
-        }
-    }
-
-    fn malformed(&mut self, start: usize, syntax: &scan::Syntax) -> usize {
-        let end = self.resync.next(self.bytes, start);
-        let detail = format!("not JSON from byte {} of the record on: {} is needed there", syntax.at - start, syntax.wanted);
-        let record = start..start + frame::trim_end(&self.bytes[start..end]).len();
-        self.reject(record, Reason::new(Code::Malformed, "", detail));
-        end
-    }
-
-    fn reject(&mut self, record: Range<usize>, reason: Reason) {
-        let texts = reason.column.capacity() + reason.detail.capacity();
-        self.held += (record.len() + texts + size_of::<Reject>() + ALLOCATIONS) as u64;
-        self.done.rejects.push(Reject { offset: record.start as u64, raw: self.bytes[record].to_vec(), reason });
-    }
-
-    fn close_batch(&mut self, end: usize) -> Result<()> {
-        self.batch_start = end;
-        if self.decoder.rows == 0 {
-            return Ok(());
-        }
-        let columns = self.decoder.finish().and_then(|columns| RecordBatch::try_new(self.plan.schema.clone(), columns));
-        let batch = columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?;
-        self.held += batch.get_array_memory_size() as u64;
-        self.done.batches.push(batch);
+    fn oversized(&mut self, _: u64, _: u64) -> Result<()> {
+        (self.each)(None);
         Ok(())
     }
 }

@@ -75,10 +75,22 @@ impl Reason {
 pub struct Reject {
     /// Offset of its first byte in the object, decompressed.
     pub offset: u64,
-    /// Its bytes as they stand in the object, decompressed; for a damaged object the bytes as stored.
-    pub raw: Vec<u8>,
+    /// How many bytes it has.
+    pub length: u64,
+    /// Its bytes as they stand in the object, decompressed; for a damaged object the bytes as stored. `None` if they are not kept.
+    pub raw: Option<Vec<u8>>,
     /// Why.
     pub reason: Reason,
+}
+
+impl Reject {
+    /// Bytes of memory that it takes, about.
+    pub fn memory(&self) -> u64 {
+        // What an allocator adds to each of the three blocks.
+        const ALLOCATIONS: usize = 48;
+        let texts = self.reason.column.capacity() + self.reason.detail.capacity();
+        (self.raw.as_ref().map_or(0, Vec::capacity) + texts + size_of::<Self>() + ALLOCATIONS) as u64
+    }
 }
 
 /// The columns of every quarantine table, beside the partition keys of the table it belongs to.
@@ -117,8 +129,9 @@ const BATCH_BYTES: usize = 64 << 20;
 pub fn batches(rejects: &[Reject]) -> impl Iterator<Item = &[Reject]> {
     let mut bytes = 0;
     let fits = move |one: &Reject, next: &Reject| {
-        bytes += one.raw.len();
-        let together = bytes + next.raw.len() <= BATCH_BYTES;
+        let length = |reject: &Reject| reject.raw.as_ref().map_or(0, Vec::len);
+        bytes += length(one);
+        let together = bytes + length(next) <= BATCH_BYTES;
         bytes *= usize::from(together);
         together
     };
@@ -133,8 +146,8 @@ pub fn to_batch(object: &str, rejects: &[Reject]) -> Result<RecordBatch, ArrowEr
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let text = |pick: &dyn Fn(&Reject) -> Option<String>| -> ArrayRef { Arc::new(rejects.iter().map(pick).collect::<StringArray>()) };
     let offsets: Int64Array = rejects.iter().map(|r| Some(number(r.offset))).collect();
-    let lengths: Int64Array = rejects.iter().map(|r| Some(number(r.raw.len() as u64))).collect();
-    let raw: BinaryArray = rejects.iter().map(|r| Some(r.raw.as_slice())).collect();
+    let lengths: Int64Array = rejects.iter().map(|r| Some(number(r.length))).collect();
+    let raw: BinaryArray = rejects.iter().map(|r| r.raw.as_deref()).collect();
     RecordBatch::try_new(
         arrow_schema(&columns()),
         vec![

@@ -1,0 +1,171 @@
+//! Landed objects, fetched and standardized on all threads under the memory cap, and handed over in their order.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+use crate::landing::LandedObject;
+use crate::pipeline::ManagedTable;
+use crate::standardize::codec::Stored;
+use crate::standardize::{self, Limits, Outcome, Piece, Plan};
+use crate::store::{Root, parse};
+
+/// Pieces of one object that may wait for their turn, beside those that it holds itself.
+const WAITING: usize = 2;
+
+/// Objects up to this size are fetched at once, larger ones piece by piece.
+const AT_ONCE: u64 = 32 << 20;
+
+/// Bytes of a piece.
+const PIECE: u64 = 8 << 20;
+
+/// What an object takes in memory at the least, and as a multiple of its size: text compresses to a tenth or so, and becomes rows
+/// of about its own size.
+const LEAST: u64 = 32 << 20;
+const GROWTH: u64 = 32;
+
+/// The memory that objects share is counted in units of this many bytes, as a semaphore has few permits.
+const UNIT: u64 = 1 << 20;
+
+/// An object that is being read.
+pub struct Reading {
+    /// Which one.
+    pub object: LandedObject,
+    pieces: mpsc::Receiver<Piece>,
+    outcome: JoinHandle<Result<Outcome>>,
+}
+
+impl Reading {
+    /// The next piece; `None` once there are no more.
+    pub async fn piece(&mut self) -> Option<Piece> {
+        self.pieces.recv().await
+    }
+
+    /// What became of it, after its last piece.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be read. If it gave a piece before that, what it gave is not all.
+    pub async fn outcome(self) -> Result<Outcome> {
+        let key = &self.object.key;
+        self.outcome.await.map_err(|e| Error::internal(format!("{key}: standardizing stopped: {e}")))?
+    }
+}
+
+/// Reads objects ahead of whoever takes them, as many at a time as there are threads and memory for.
+pub struct Intake<'a> {
+    landing: Root,
+    plan: Arc<Plan>,
+    waiting: std::slice::Iter<'a, LandedObject>,
+    underway: VecDeque<Reading>,
+    ahead: usize,
+    /// Bytes for all objects together.
+    memory: u64,
+    budget: Arc<Semaphore>,
+}
+
+impl<'a> Intake<'a> {
+    /// Reads `objects` with `memory` bytes between them.
+    pub fn new(table: &ManagedTable, objects: &'a [LandedObject], memory: u64, threads: usize) -> Self {
+        let budget = Arc::new(Semaphore::new(units(memory) as usize));
+        let (landing, plan) = (table.landing.clone(), Arc::clone(&table.plan));
+        // One more than threads, so that none waits while the first object's last rows are written.
+        Self { landing, plan, waiting: objects.iter(), underway: VecDeque::new(), ahead: threads + 1, memory, budget }
+    }
+
+    /// The next object, in their order.
+    pub async fn next(&mut self) -> Option<Reading> {
+        while self.underway.len() < self.ahead {
+            let Some(object) = self.waiting.as_slice().first() else { break };
+            let need = object.size.saturating_mul(GROWTH).clamp(LEAST, self.memory.max(LEAST));
+            let Ok(permit) = Arc::clone(&self.budget).try_acquire_many_owned(units(need).min(units(self.memory))) else { break };
+            self.waiting.next();
+            self.underway.push_back(self.start(object.clone(), need, permit));
+        }
+        self.underway.pop_front()
+    }
+
+    fn start(&self, object: LandedObject, need: u64, permit: OwnedSemaphorePermit) -> Reading {
+        let (sender, pieces) = mpsc::channel(WAITING);
+        let (landing, plan, found) = (self.landing.clone(), Arc::clone(&self.plan), object.clone());
+        let limits = Limits::within(need, self.memory);
+        let outcome = tokio::spawn(async move {
+            let stored = fetch(&landing, &found).await?;
+            let work = move || {
+                let _permit = permit;
+                standardize::standardize(&plan, &stored, limits, &mut |piece| {
+                    sender.blocking_send(piece).map_err(|_| Error::internal("nobody takes the rows"))
+                })
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))?
+        });
+        Reading { object, pieces, outcome }
+    }
+}
+
+/// Whole units in `bytes`, at least one.
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1)
+}
+
+async fn fetch(landing: &Root, object: &LandedObject) -> Result<Arc<dyn Stored>> {
+    let path = parse(&object.key)?;
+    if object.size > AT_ONCE {
+        let (store, runtime) = (Arc::clone(landing.store()), Handle::current());
+        let piece = Mutex::new((0, Bytes::new()));
+        return Ok(Arc::new(InPieces { store, path, size: object.size, etag: object.etag.clone(), runtime, piece }));
+    }
+    let unreadable = |e: object_store::Error| Error::unavailable(format!("{e}: make it readable"));
+    let found = landing.store().get(&path).await.map_err(unreadable)?;
+    Ok(Arc::new(found.bytes().await.map_err(unreadable)?))
+}
+
+/// An object that is fetched piece by piece, by a thread that may wait.
+struct InPieces {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+    /// All pieces are of this version of the object.
+    etag: String,
+    runtime: Handle,
+    /// The piece that was fetched last, and its offset.
+    piece: Mutex<(u64, Bytes)>,
+}
+
+impl InPieces {
+    fn fetch(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), if_match: Some(self.etag.clone()), ..GetOptions::default() };
+        let piece = async { self.store.get_opts(&self.path, options).await?.bytes().await };
+        self.runtime.block_on(piece).map_err(io::Error::other)
+    }
+}
+
+impl Stored for InPieces {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let end = self.size.min(offset.saturating_add(length as u64));
+        if offset >= end {
+            return Ok(Bytes::new());
+        }
+        if end - offset >= PIECE {
+            return self.fetch(offset..end);
+        }
+        let mut last = self.piece.lock().unwrap_or_else(PoisonError::into_inner);
+        let (start, piece) = &mut *last;
+        if offset < *start || end > *start + piece.len() as u64 {
+            (*start, *piece) = (offset, self.fetch(offset..self.size.min(offset + PIECE))?);
+        }
+        let within = usize::try_from(offset - *start).unwrap_or(usize::MAX);
+        Ok(piece.slice(within..within + usize::try_from(end - offset).unwrap_or(usize::MAX)))
+    }
+}
