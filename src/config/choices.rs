@@ -1,7 +1,7 @@
 //! Settings that are one word out of a few: what this version takes, and what later versions will.
 
 use super::keys::proposal;
-use super::{CatalogKind, Compression, Consumer, Format, NewColumns, OnFail};
+use super::{CatalogKind, Compression, Consumer, Format, HmacKey, KeepRaw, NewColumns, OnFail, Privacy};
 use crate::error::{Error, Result};
 
 /// The words of one setting.
@@ -80,3 +80,32 @@ pub(super) const CONSUMERS: Words<Consumer> = Words {
 
 pub(super) const ON_FAIL: Words<OnFail> =
     Words { key: "on_fail", now: &[("quarantine", OnFail::Quarantine), ("null", OnFail::Null), ("warn", OnFail::Warn)], later: &[] };
+
+/// Makes a rule, from the lake's key if the rule needs one.
+pub(super) type MakePrivacy = fn(Option<&HmacKey>) -> Result<Privacy>;
+
+pub(super) const PRIVACY: Words<MakePrivacy> = Words {
+    key: "privacy",
+    now: &[
+        ("drop", |_| Ok(Privacy::Drop)),
+        ("redact", |_| Ok(Privacy::Redact)),
+        ("truncate-ip", |_| Ok(Privacy::TruncateIp)),
+        ("hmac-sha256", hmac),
+    ],
+    later: &[],
+};
+
+fn hmac(key: Option<&HmacKey>) -> Result<Privacy> {
+    key.cloned().map(Privacy::HmacSha256).ok_or_else(|| {
+        Error::config(
+            "privacy = \"hmac-sha256\" needs a key; write `hmac_key = \"${LAKEBED_HMAC_KEY}\"` into [lake], and set that environment \
+             variable to at least 16 random bytes, as text",
+        )
+    })
+}
+
+pub(super) const KEEP_RAW: Words<KeepRaw> = Words {
+    key: "quarantine.keep_raw",
+    now: &[("true", KeepRaw::Whole), ("false", KeepRaw::Never), ("redacted", KeepRaw::Redacted)],
+    later: &[],
+};

@@ -94,11 +94,12 @@ impl<'a> Node<'a> {
             DeValue::String(text) => visitor.visit_string(expand(text, self.source.env).map_err(Fault::custom)?),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => visitor.visit_i64(number),
-                Err(_) => Err(Fault::custom(format!("{number} is out of range"))),
+                // Without the number: it may be a key that lacks its quotes.
+                Err(_) => Err(Fault::custom("is a whole number out of range")),
             },
             DeValue::Float(number) => match number.as_str().parse() {
                 Ok(number) => visitor.visit_f64(number),
-                Err(_) => Err(Fault::custom(format!("{number} is not a number"))),
+                Err(_) => Err(Fault::custom("is not a number")),
             },
             DeValue::Boolean(value) => visitor.visit_bool(*value),
             DeValue::Datetime(time) => visitor.visit_string(time.to_string()),

@@ -1,6 +1,7 @@
 //! What the user wrote, resolved into what the program needs; all validation happens here and none of the I/O.
 
 mod choices;
+mod hmac_key;
 mod keys;
 pub mod location;
 mod partition_by;
@@ -21,6 +22,7 @@ use regex::Regex;
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
+pub use hmac_key::HmacKey;
 use keys::nearest;
 pub use location::Location;
 
@@ -134,6 +136,8 @@ pub struct TableConfig {
     pub rules: BTreeMap<String, ColumnRules>,
     /// Share of a landed object's records that may be quarantined; above it the whole object is set aside. 0 to 1.
     pub max_ratio: f64,
+    /// What the quarantine keeps of a record's bytes.
+    pub keep_raw: KeepRaw,
 }
 
 /// One of `consumers = […]`.
@@ -208,6 +212,8 @@ pub struct ColumnRules {
     pub max_length: Option<usize>,
     /// What happens to a value that breaks a rule.
     pub on_fail: OnFail,
+    /// What stands in the table in place of the value.
+    pub privacy: Option<Privacy>,
 }
 
 /// `on_fail = "…"`.
@@ -220,6 +226,30 @@ pub enum OnFail {
     Null,
     /// The value stays and is counted.
     Warn,
+}
+
+/// `privacy = "…"`: what a value becomes once its rules were checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Privacy {
+    /// Null.
+    Drop,
+    /// A fixed text.
+    Redact,
+    /// The address of a network: IPv4 to 24 bits, IPv6 to 48.
+    TruncateIp,
+    /// HMAC-SHA256 under this key, as lower-case hexadecimal digits.
+    HmacSha256(HmacKey),
+}
+
+/// `[table.quarantine] keep_raw = …`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepRaw {
+    /// All bytes, those of private values too.
+    Whole,
+    /// The bytes with `null` in place of private values; nothing where these cannot be told from the others.
+    Redacted,
+    /// No bytes.
+    Never,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
+use super::HmacKey;
 use super::units::{Duration, Size};
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,6 +25,7 @@ pub(super) struct RawLake {
     pub(super) memory: Option<Size>,
     pub(super) threads: Option<usize>,
     pub(super) grace: Option<Duration>,
+    pub(super) hmac_key: Option<HmacKey>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +90,7 @@ pub(super) struct RawColumn {
 #[serde(default)]
 pub(super) struct RawQuarantine {
     pub(super) max_ratio: Option<f64>,
+    pub(super) keep_raw: Option<Word>,
 }
 
 /// Of a later version, so that nothing of it is looked at.
@@ -126,5 +129,33 @@ impl Visitor<'_> for ScalarVisitor {
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Scalar, E> {
         Ok(Scalar(number.to_string()))
+    }
+}
+
+/// A text, or true or false as text.
+#[derive(Debug)]
+pub(super) struct Word(pub(super) String);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordVisitor)
+    }
+}
+
+struct WordVisitor;
+
+impl Visitor<'_> for WordVisitor {
+    type Value = Word;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false or a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Word, E> {
+        Ok(Word(text.to_string()))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Word, E> {
+        Ok(Word(value.to_string()))
     }
 }

@@ -22,10 +22,11 @@ pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
         return Err(Error::config("no table is configured; add a [[table]] with name, landing and location"));
     }
     let lake = lake(&raw.lake, base)?;
+    let key = raw.lake.hmac_key.as_ref();
     let tables: Vec<TableConfig> = raw
         .table
         .iter()
-        .map(|raw| table::resolve(raw, base).map_err(|e| Error::config(format!("table `{}`: {e}", raw.name))))
+        .map(|raw| table::resolve(raw, base, key).map_err(|e| Error::config(format!("table `{}`: {e}", raw.name))))
         .collect::<Result<_>>()?;
     check_names(&tables)?;
     places::check(&lake.state, &tables)?;

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::choices::{ON_FAIL, later};
+use super::choices::{ON_FAIL, PRIVACY};
 use super::raw::RawColumn;
-use super::{ColumnRules, OnFail};
+use super::{ColumnRules, HmacKey, OnFail};
 use crate::error::{Error, Result};
 use crate::schema::is_name;
 
-/// Resolves the rules of all columns.
-pub(super) fn resolve(raw: &BTreeMap<String, RawColumn>) -> Result<BTreeMap<String, ColumnRules>> {
+/// Resolves the rules of all columns; `key` is the lake's.
+pub(super) fn resolve(raw: &BTreeMap<String, RawColumn>, key: Option<&HmacKey>) -> Result<BTreeMap<String, ColumnRules>> {
     let one = |(name, raw): (&String, &RawColumn)| {
-        let rules = column(raw).map_err(|e| Error::config(format!("column `{name}`: {e}")))?;
+        let rules = column(raw, key).map_err(|e| Error::config(format!("column `{name}`: {e}")))?;
         if is_name(name) {
             Ok((name.clone(), rules))
         } else {
@@ -25,10 +25,7 @@ pub(super) fn resolve(raw: &BTreeMap<String, RawColumn>) -> Result<BTreeMap<Stri
     raw.iter().map(one).collect()
 }
 
-fn column(raw: &RawColumn) -> Result<ColumnRules> {
-    if raw.privacy.is_some() {
-        return Err(later("`privacy`", "leave the column out of the table, or have a Firehose transformation mask it"));
-    }
+fn column(raw: &RawColumn, key: Option<&HmacKey>) -> Result<ColumnRules> {
     check_numbers(raw)?;
     let allowed: Option<Vec<String>> = raw.allowed.as_ref().map(|all| all.iter().map(|one| one.0.clone()).collect());
     if allowed.as_ref().is_some_and(Vec::is_empty) || raw.max_length == Some(0) {
@@ -43,6 +40,7 @@ fn column(raw: &RawColumn) -> Result<ColumnRules> {
         allowed,
         max_length: raw.max_length,
         on_fail: raw.on_fail.as_deref().map_or(Ok(OnFail::default()), |word| ON_FAIL.choose(word))?,
+        privacy: raw.privacy.as_deref().map(|word| PRIVACY.choose(word)?(key)).transpose()?,
     })
 }
 

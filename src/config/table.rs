@@ -1,16 +1,16 @@
 //! `[[table]]`: one managed table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use super::choices::{COMPRESSION, CONSUMERS, FORMAT, NEW_COLUMNS, TYPE_CONFLICT, later};
+use super::choices::{COMPRESSION, CONSUMERS, FORMAT, KEEP_RAW, NEW_COLUMNS, TYPE_CONFLICT, later};
 use super::keys::nearest;
-use super::raw::{RawMerge, RawTable};
+use super::raw::{RawMerge, RawQuarantine, RawTable};
 use super::units::Duration;
-use super::{Compression, Consumer, Location, Merge, TableConfig, partition_by, rules};
+use super::{ColumnRules, Compression, Consumer, HmacKey, KeepRaw, Location, Merge, Privacy, TableConfig, partition_by, rules};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
@@ -21,11 +21,12 @@ const PREFIX: &str = "!{timestamp:yyyy/MM/dd/HH}/";
 const TARGET_FILE_SIZE: u64 = 512 << 20;
 const ROW_GROUP_SIZE: u64 = 128 << 20;
 
-pub(super) fn resolve(raw: &RawTable, base: &Path) -> Result<TableConfig> {
+pub(super) fn resolve(raw: &RawTable, base: &Path, key: Option<&HmacKey>) -> Result<TableConfig> {
     let name = TableName::parse(&raw.name)?;
     let prefix = prefix(raw.prefix.as_deref().unwrap_or(PREFIX))?;
     let consumers = consumers(raw.consumers.as_deref())?;
     refuse_later(raw)?;
+    let rules = rules::resolve(&raw.columns, key)?;
     Ok(TableConfig {
         landing: Location::parse(&raw.landing, base).map_err(|e| Error::config(format!("`landing`: {e}")))?,
         error_prefix: raw.error_prefix.as_deref().map(|text| error_prefix(text, &prefix)).transpose()?,
@@ -39,9 +40,10 @@ pub(super) fn resolve(raw: &RawTable, base: &Path) -> Result<TableConfig> {
         lookback: positive("lookback", raw.lookback)?.unwrap_or(TimeDelta::hours(48)),
         expect_every: positive("expect_every", raw.expect_every)?,
         new_columns: NEW_COLUMNS.or_first(raw.evolution.new_columns.as_deref())?,
-        merge: merge(&raw.merge, &consumers)?,
-        rules: rules::resolve(&raw.columns)?,
+        merge: merge(&raw.merge, &consumers, &rules)?,
         max_ratio: max_ratio(raw.quarantine.max_ratio)?,
+        keep_raw: keep_raw(&raw.quarantine, &rules)?,
+        rules,
         name,
         prefix,
         consumers,
@@ -120,7 +122,7 @@ fn consumers(words: Option<&[String]>) -> Result<BTreeSet<Consumer>> {
     words.map_or(Ok(BTreeSet::from([Consumer::Athena])), |words| words.iter().map(|word| CONSUMERS.choose(word)).collect())
 }
 
-fn merge(raw: &RawMerge, consumers: &BTreeSet<Consumer>) -> Result<Merge> {
+fn merge(raw: &RawMerge, consumers: &BTreeSet<Consumer>, rules: &BTreeMap<String, ColumnRules>) -> Result<Merge> {
     let target_file_size = raw.target_file_size.map_or(TARGET_FILE_SIZE, |size| size.0);
     let row_group_size = raw.row_group_size.map_or(ROW_GROUP_SIZE.min(target_file_size), |size| size.0);
     if row_group_size > target_file_size {
@@ -132,7 +134,7 @@ fn merge(raw: &RawMerge, consumers: &BTreeSet<Consumer>) -> Result<Merge> {
         target_file_size,
         row_group_size,
         sort_by: columns("merge.sort_by", &raw.sort_by)?,
-        deduplicate_by: columns("merge.deduplicate_by", &raw.deduplicate_by)?,
+        deduplicate_by: deduplicate_by(&raw.deduplicate_by, rules)?,
         compression: compression(raw.compression.as_deref(), consumers)?,
     })
 }
@@ -147,6 +149,18 @@ fn columns(key: &str, names: &[String]) -> Result<Vec<String>> {
         }
     }
     Ok(names.to_vec())
+}
+
+/// Events are compared by what stands in the table, where most privacy rules leave values that no longer tell them apart.
+fn deduplicate_by(names: &[String], rules: &BTreeMap<String, ColumnRules>) -> Result<Vec<String>> {
+    let privacy = |name: &&String| rules.get(*name).and_then(|rule| rule.privacy.as_ref());
+    if let Some(name) = names.iter().find(|name| matches!(privacy(name), Some(Privacy::Drop | Privacy::Redact | Privacy::TruncateIp))) {
+        return Err(Error::config(format!(
+            "merge.deduplicate_by names `{name}`, whose privacy makes different events look the same, so that they would be lost; use \
+             \"hmac-sha256\" for it, or another column"
+        )));
+    }
+    columns("merge.deduplicate_by", names)
 }
 
 fn compression(word: Option<&str>, consumers: &BTreeSet<Consumer>) -> Result<Compression> {
@@ -169,4 +183,12 @@ fn max_ratio(ratio: Option<f64>) -> Result<f64> {
         return Ok(ratio);
     }
     Err(Error::config(format!("quarantine.max_ratio is {ratio}; it is a share, from 0 to 1")))
+}
+
+fn keep_raw(raw: &RawQuarantine, rules: &BTreeMap<String, ColumnRules>) -> Result<KeepRaw> {
+    match &raw.keep_raw {
+        Some(word) => KEEP_RAW.choose(&word.0),
+        None if rules.values().any(|rule| rule.privacy.is_some()) => Ok(KeepRaw::Redacted),
+        None => Ok(KeepRaw::Whole),
+    }
 }

@@ -1,5 +1,7 @@
 //! The whole way from the text of a `lakebed.toml` to its settings, and every message about a wrong one.
 
+mod privacy;
+
 use super::*;
 
 const MINIMAL: &str = "[[table]]\nname = \"shop.clicks\"\nlanding = \"landed\"\nlocation = \"lake/clicks\"\n";
@@ -207,11 +209,6 @@ const WRONG: &[(&str, &str)] = &[
     (
         "+[table.evolution]\ntype_conflict = \"rescue\"",
         "%: evolution.type_conflict = \"rescue\" is not in this version yet; use \"quarantine\", and redrive after a migration",
-    ),
-    (
-        "+[table.columns.ip]\nprivacy = \"drop\"",
-        "%: column `ip`: `privacy` is not in this version yet; leave the column out of the table, or have a Firehose transformation \
-         mask it",
     ),
     ("+[events]\nbus = \"default\"", "[events] is not in this version yet; remove the section, and read the events in the log"),
     ("+consumers = [\"redshift\"]", "%: consumers = \"redshift\" is not known; allowed are `athena`, `quicksight`, `spectrum`"),

@@ -100,6 +100,13 @@ impl Builder {
         !self.nulls.is_valid(self.len() - 1)
     }
 
+    /// The last value of `Values::Bytes`; empty for other values, and before the first one.
+    pub fn last_bytes(&self) -> &[u8] {
+        let Values::Bytes { offsets, data } = &self.values else { return &[] };
+        let start = offsets.len().checked_sub(2).map_or(0, |at| offsets[at]);
+        &data[usize::try_from(start).unwrap_or(0)..]
+    }
+
     /// Marks the value that was just pushed to `values` as present.
     #[inline]
     pub fn present(&mut self) {

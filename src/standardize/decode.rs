@@ -122,18 +122,23 @@ impl<'p> Decoder<'p> {
 
     fn check_rules(&mut self, columns: &mut [Builder]) -> Result<(), Fail> {
         for rule in &self.plan.rules {
-            let Some(broken) = rule.broken(&columns[rule.column]) else { continue };
-            match rule.on_fail {
-                OnFail::Quarantine => {
+            let column = &mut columns[rule.column];
+            let mut broken = rule.broken(column);
+            if broken.is_some() && rule.on_fail == OnFail::Null {
+                column.truncate(self.rows);
+                column.push_null();
+            }
+            // Behind the rules, which are on the real value. What is masked here is taken back if the record is quarantined.
+            if let Some(refused) = rule.mask.as_ref().and_then(|mask| mask.apply(column)) {
+                broken = broken.or(Some(refused));
+            }
+            match (broken, rule.on_fail) {
+                (None, _) => {}
+                (Some(broken), OnFail::Quarantine) => {
                     let column = self.plan.schema.field(rule.column).name();
                     return Err(Fail::Value(Box::new(Reason::new(Code::Rule, column, format!("breaks the rule {broken}")))));
                 }
-                OnFail::Null => {
-                    columns[rule.column].truncate(self.rows);
-                    columns[rule.column].push_null();
-                    self.warned_last += 1;
-                }
-                OnFail::Warn => self.warned_last += 1,
+                (Some(_), OnFail::Null | OnFail::Warn) => self.warned_last += 1,
             }
         }
         Ok(())
@@ -160,13 +165,17 @@ impl<'p> Decoder<'p> {
             let key = cursor.key()?;
             let found = if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw, expected) };
             match found.map(|index| (index, &plan.fields[index])) {
-                Some((index, field)) if !field.targets.iter().any(|(target, _)| out[*target].len() > row) => {
+                Some((index, field)) if field.is_read() && !field.targets.iter().any(|(target, _)| out[*target].len() > row) => {
                     expected = index + 1;
                     self.path.push(Step::Key(&field.key));
                     self.member(cursor, field, out, row, keep_unknown)?;
                     self.path.pop();
                 }
-                _ => self.unknown(cursor, key, keep_unknown)?,
+                found => {
+                    // The second value of a private place is as private as the first: it refuses the record or is forgotten.
+                    let forget = self.plan.new_columns == NewColumns::Rescue && found.is_some_and(|(_, field)| field.private);
+                    self.unknown(cursor, key, keep_unknown && !forget)?;
+                }
             }
             cursor.skip_space();
             if cursor.eat(b',') {
@@ -197,8 +206,8 @@ impl<'p> Decoder<'p> {
         let start = cursor.pos;
         for (index, (target, node)) in field.targets.iter().enumerate() {
             cursor.pos = start;
-            // Unknown fields inside the value are kept by its first reading alone.
-            self.value(cursor, node, &mut out[*target], keep_unknown && index == 0)?;
+            // Unknown fields inside the value are kept by its first reading alone; those of a private one by none.
+            self.value(cursor, node, &mut out[*target], keep_unknown && index == 0 && !field.private)?;
         }
         let Some(below) = &field.below else { return Ok(()) };
         cursor.pos = start;

@@ -6,6 +6,7 @@ pub mod decode;
 pub mod decompress;
 pub mod frame;
 pub mod plan;
+pub mod privacy;
 pub mod reject;
 mod resync;
 pub mod rows;
@@ -110,7 +111,7 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
     );
     let mut damage = set_aside.then_some(Damage::Rejected(too_many));
     if let Some(why) = reading.damage {
-        emit(Piece::Rejects(vec![damaged(stored, reading.bytes, limits, &why)?]))?;
+        emit(Piece::Rejects(vec![damaged(plan, stored, reading.bytes, limits, why.clone())?]))?;
         reading.tally.read += 1;
         reading.tally.rejected += 1;
         damage = Some(if reading.tally.rows == 0 {
@@ -177,11 +178,15 @@ fn damage(failure: io::Error) -> Result<String> {
 }
 
 /// The reject that keeps the bytes of a damaged object, if they are no more than a record may have.
-fn damaged(stored: &Arc<dyn Stored>, offset: u64, limits: Limits, why: &str) -> Result<Reject> {
-    let kept = usize::try_from(stored.len()).ok().filter(|length| *length <= limits.record);
-    let raw = kept.map(|length| stored.read_at(0, length).map_err(|e| Error::unavailable(format!("{e}: make it readable"))));
-    let raw = raw.transpose()?.map(|bytes| bytes.to_vec());
-    Ok(Reject { offset, length: stored.len(), raw, reason: Reason::new(Code::DamagedObject, "", why.to_string()) })
+fn damaged(plan: &Plan, stored: &Arc<dyn Stored>, offset: u64, limits: Limits, why: String) -> Result<Reject> {
+    let reason = Reason::new(Code::DamagedObject, "", why);
+    match usize::try_from(stored.len()).ok().filter(|length| *length <= limits.record) {
+        Some(length) => {
+            let bytes = stored.read_at(0, length).map_err(|e| Error::unavailable(format!("{e}: make it readable")))?;
+            Ok(plan.reject(offset, &bytes, reason))
+        }
+        None => Ok(Reject { offset, length: stored.len(), raw: None, reason }),
+    }
 }
 
 /// Calls `each` with every record of an object, of whatever kind, and with `None` for what is no JSON. Returns why the object could not

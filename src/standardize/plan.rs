@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::datatypes::SchemaRef;
 
+use super::privacy::{self, Place};
 use super::rules::Rule;
-use crate::config::{ColumnRules, NewColumns};
+use crate::config::{ColumnRules, KeepRaw, NewColumns};
 use crate::error::{Error, Result};
 use crate::schema::{Column, HiveType, TableSchema, arrow_schema};
 
@@ -29,6 +30,8 @@ pub struct Plan {
     pub max_ratio: f64,
     /// The records are in this array of each document.
     pub unwrap: Option<String>,
+    /// What the quarantine keeps of a record's bytes.
+    pub keep_raw: KeepRaw,
 }
 
 /// What to do with the keys of one kind of object.
@@ -36,6 +39,8 @@ pub struct Plan {
 pub struct ObjectPlan {
     /// The known keys, in the order of the columns.
     pub fields: Vec<FieldPlan>,
+    /// A value somewhere in the object is private.
+    pub private: bool,
     lookup: HashMap<Vec<u8>, usize>,
 }
 
@@ -48,6 +53,8 @@ pub struct FieldPlan {
     pub targets: Vec<(usize, Node)>,
     /// Keys below it that columns take their values from (`from = "page.url"`).
     pub below: Option<ObjectPlan>,
+    /// The value is private as a whole: what no column takes of it is kept nowhere.
+    pub private: bool,
 }
 
 /// How a value of some type is read.
@@ -68,25 +75,32 @@ impl Plan {
     ///
     /// # Errors
     /// `Config` if a rule names a column that the table does not have or does not fit its type, or if unknown fields are to be
-    /// rescued and there is no column for them.
+    /// rescued and there is no column for them; if a private value would get into a column that does not hide it.
     pub fn new(schema: &TableSchema, rules: &BTreeMap<String, ColumnRules>, new_columns: NewColumns, max_ratio: f64) -> Result<Self> {
-        let rescued = rescued_column(&schema.columns, new_columns)?;
+        let rescued = rescued_column(&schema.columns, rules, new_columns)?;
         let mut root = ObjectPlan::default();
-        for (index, column) in schema.columns.iter().enumerate() {
-            if Some(index) != rescued {
-                let from = rules.get(&column.name).and_then(|rule| rule.from.clone());
-                let path = from.unwrap_or_else(|| vec![column.name.clone()]);
-                root.insert(&path, index, Node::new(&column.hive));
-            }
+        let read = schema.columns.iter().enumerate().filter(|(index, _)| Some(*index) != rescued);
+        let places: Vec<Place<'_>> = read.map(|(index, column)| Place::new(index, column, rules)).collect();
+        privacy::check_places(&places)?;
+        for place in &places {
+            root.insert(&place.path, place.index, Node::new(&place.column.hive), place.private);
         }
+        places.iter().flat_map(Place::other_names).for_each(|name| root.hide(name));
         let compiled = rules.iter().map(|(name, rule)| Rule::compile(name, rule, schema)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { schema: arrow_schema(&schema.columns), root, rescued, new_columns, rules: compiled, max_ratio, unwrap: None })
+        let (schema, keep_raw) = (arrow_schema(&schema.columns), KeepRaw::Redacted);
+        Ok(Self { schema, root, rescued, new_columns, rules: compiled, max_ratio, unwrap: None, keep_raw })
     }
 }
 
-fn rescued_column(columns: &[Column], new_columns: NewColumns) -> Result<Option<usize>> {
+fn rescued_column(columns: &[Column], rules: &BTreeMap<String, ColumnRules>, new_columns: NewColumns) -> Result<Option<usize>> {
     if new_columns != NewColumns::Rescue {
         return Ok(None);
+    }
+    if rules.get(RESCUED).is_some_and(|rule| rule.privacy.is_some()) {
+        return Err(Error::config(
+            "[table.columns.rescued]: `privacy` is not for the column of unknown fields; set [table.evolution] new_columns = \"ignore\" to keep \
+             none of them",
+        ));
     }
     let text_map = HiveType::Map(Box::new(HiveType::String), Box::new(HiveType::String));
     match columns.iter().position(|column| column.name == RESCUED) {
@@ -109,7 +123,7 @@ impl Node {
             HiveType::Struct(fields) => {
                 let mut object = ObjectPlan::default();
                 for (index, (name, field)) in fields.iter().enumerate() {
-                    object.insert(std::slice::from_ref(name), index, Self::new(field));
+                    object.insert(&[normalized(name)], index, Self::new(field), false);
                 }
                 Self::Struct(object)
             }
@@ -119,20 +133,33 @@ impl Node {
 }
 
 impl ObjectPlan {
-    fn insert(&mut self, path: &[String], target: usize, node: Node) {
+    /// Adds a builder that takes its value from `path`, normalized.
+    fn insert(&mut self, path: &[String], target: usize, node: Node, private: bool) {
         let Some((key, rest)) = path.split_first() else { return };
-        let key = String::from_utf8_lossy(&normalize(key.as_bytes())).into_owned();
-        let next = self.fields.len();
-        let index = *self.lookup.entry(key.clone().into_bytes()).or_insert(next);
-        if index == next {
-            self.fields.push(FieldPlan { key, targets: Vec::new(), below: None });
-        }
-        let field = &mut self.fields[index];
+        self.private |= private;
+        let field = self.field(key);
         if rest.is_empty() {
+            field.private |= private;
             field.targets.push((target, node));
         } else {
-            field.below.get_or_insert_default().insert(rest, target, node);
+            field.below.get_or_insert_default().insert(rest, target, node, private);
         }
+    }
+
+    /// Adds a key that no builder takes and whose value is private, unless there is one of that name.
+    fn hide(&mut self, key: &str) {
+        if !self.lookup.contains_key(key.as_bytes()) {
+            self.field(key).private = true;
+        }
+    }
+
+    fn field(&mut self, key: &str) -> &mut FieldPlan {
+        let next = self.fields.len();
+        let index = *self.lookup.entry(key.as_bytes().to_vec()).or_insert(next);
+        if index == next {
+            self.fields.push(FieldPlan { key: key.to_string(), targets: Vec::new(), below: None, private: false });
+        }
+        &mut self.fields[index]
     }
 
     /// The field for a key as it stands in the record. `expected` is where it probably is: keys tend to come in the same order.
@@ -149,6 +176,19 @@ impl ObjectPlan {
         let below = |field: &FieldPlan| field.below.as_ref().map_or_else(Vec::new, Self::targets);
         self.fields.iter().flat_map(|field| field.targets.iter().map(|(index, _)| *index).chain(below(field))).collect()
     }
+}
+
+impl FieldPlan {
+    /// True if a builder takes the value or a part of it.
+    #[inline]
+    pub fn is_read(&self) -> bool {
+        self.below.is_some() || !self.targets.is_empty()
+    }
+}
+
+/// [`normalize`] for text.
+pub fn normalized(key: &str) -> String {
+    String::from_utf8_lossy(&normalize(key.as_bytes())).into_owned()
 }
 
 /// A key as column names are written: ASCII letters lower, every character outside `[a-z0-9_]` becomes `_`.

@@ -75,9 +75,10 @@ impl Reason {
 pub struct Reject {
     /// Offset of its first byte in the object, decompressed.
     pub offset: u64,
-    /// How many bytes it has.
+    /// How many bytes it has there; of a damaged object as stored.
     pub length: u64,
-    /// Its bytes as they stand in the object, decompressed; for a damaged object the bytes as stored. `None` if they are not kept.
+    /// Its bytes as they stand in the object, decompressed, or of a damaged object as stored; with `null` in place of private values if
+    /// only that is kept, `None` if nothing is.
     pub raw: Option<Vec<u8>>,
     /// Why.
     pub reason: Reason,
@@ -99,11 +100,11 @@ pub fn columns() -> Vec<Column> {
     vec![
         column("object", HiveType::String, "key of the landed object, relative to the landing location"),
         column("byte_offset", HiveType::BigInt, "where the record begins in the object, decompressed"),
-        column("byte_length", HiveType::BigInt, "how many bytes the record has"),
+        column("byte_length", HiveType::BigInt, "how many bytes the record has in the object"),
         column("reason", HiveType::String, "why the record was rejected, as a code"),
         column("column_name", HiveType::String, "the column at fault, or the place below it"),
         column("detail", HiveType::String, "what is wrong, without any value of the record"),
-        column("raw", HiveType::Binary, "the record as it landed"),
+        column("raw", HiveType::Binary, "the record as it landed, its private values replaced by null; null if it is not kept"),
     ]
 }
 
@@ -129,9 +130,8 @@ const BATCH_BYTES: usize = 64 << 20;
 pub fn batches(rejects: &[Reject]) -> impl Iterator<Item = &[Reject]> {
     let mut bytes = 0;
     let fits = move |one: &Reject, next: &Reject| {
-        let length = |reject: &Reject| reject.raw.as_ref().map_or(0, Vec::len);
-        bytes += length(one);
-        let together = bytes + length(next) <= BATCH_BYTES;
+        bytes += one.raw.as_ref().map_or(0, Vec::len);
+        let together = bytes + next.raw.as_ref().map_or(0, Vec::len) <= BATCH_BYTES;
         bytes *= usize::from(together);
         together
     };

@@ -106,19 +106,15 @@ impl<'p, 'e> Rows<'p, 'e> {
         Ok(self.tally)
     }
 
-    /// The record at `offset` is no row.
-    ///
-    /// # Errors
-    /// As [`Records::accept`].
-    pub fn reject_record(&mut self, offset: u64, length: u64, raw: Option<Vec<u8>>, reason: Reason) -> Result<()> {
+    /// Enters a reject, and hands it on with others.
+    fn enter(&mut self, reject: Reject) -> Result<()> {
         self.tally.read += 1;
         self.tally.rejected += 1;
-        self.tally.rejected_bytes += length;
-        if reason.code == Code::Malformed {
+        self.tally.rejected_bytes += reject.length;
+        if reject.reason.code == Code::Malformed {
             self.tally.malformed += 1;
-            self.tally.malformed_bytes += length;
+            self.tally.malformed_bytes += reject.length;
         }
-        let reject = Reject { offset, length, raw, reason };
         self.reject_bytes += usize::try_from(reject.memory()).unwrap_or(usize::MAX);
         self.rejects.push(reject);
         if self.rejects.len() >= REJECTS || self.reject_bytes >= REJECT_BYTES {
@@ -195,11 +191,11 @@ impl Records for Rows<'_, '_> {
     }
 
     fn reject(&mut self, offset: u64, record: &[u8], reason: Reason) -> Result<()> {
-        self.reject_record(offset, record.len() as u64, Some(record.to_vec()), reason)
+        self.enter(self.plan.reject(offset, record, reason))
     }
 
     fn oversized(&mut self, offset: u64, length: u64) -> Result<()> {
         let detail = "the record has more bytes than a record may have; they stay in the landing only".to_string();
-        self.reject_record(offset, length, None, Reason::new(Code::TooLarge, "", detail))
+        self.enter(Reject { offset, length, raw: None, reason: Reason::new(Code::TooLarge, "", detail) })
     }
 }

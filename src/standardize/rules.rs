@@ -3,6 +3,7 @@
 use regex::bytes::Regex;
 
 use super::columns::{Builder, Values};
+use super::privacy::Mask;
 use crate::config::{ColumnRules, OnFail};
 use crate::error::{Error, Result};
 use crate::schema::{HiveType, TableSchema};
@@ -14,6 +15,8 @@ pub struct Rule {
     pub column: usize,
     /// What happens to a value that breaks one of them.
     pub on_fail: OnFail,
+    /// What stands in the table in place of the value.
+    pub mask: Option<Mask>,
     required: bool,
     min: Option<f64>,
     max: Option<f64>,
@@ -57,6 +60,7 @@ impl Rule {
         Ok(Self {
             column,
             on_fail: rules.on_fail,
+            mask: rules.privacy.as_ref().map(|privacy| Mask::new(name, privacy, hive)).transpose()?,
             required: rules.required,
             min: rules.min,
             max: rules.max,
@@ -73,10 +77,7 @@ impl Rule {
             return self.required.then_some("required");
         }
         match &column.values {
-            Values::Bytes { offsets, data } => {
-                let start = offsets.len().checked_sub(2).map_or(0, |at| offsets[at]);
-                self.broken_by_text(&data[usize::try_from(start).unwrap_or(0)..])
-            }
+            Values::Bytes { .. } => self.broken_by_text(column.last_bytes()),
             Values::I8(v) => v.last().and_then(|&value| self.broken_by_integer(value.into())),
             Values::I16(v) => v.last().and_then(|&value| self.broken_by_integer(value.into())),
             Values::I32(v) => v.last().and_then(|&value| self.broken_by_integer(value.into())),

@@ -1,6 +1,7 @@
 //! Whole objects through standardizing: columns, settings and bytes in; rows and rejected records out, as text.
 
 mod accounting;
+mod privacy;
 
 use std::path::Path;
 
@@ -24,7 +25,7 @@ fn plan(columns: &str, settings: &str) -> Plan {
     let new_columns =
         if columns.contains("rescued ") || set("new_columns") { table.new_columns } else { crate::config::NewColumns::Ignore };
     let plan = Plan::new(&schema, &table.rules, new_columns, if set("max_ratio") { table.max_ratio } else { 1.0 }).unwrap();
-    Plan { unwrap: table.unwrap, ..plan }
+    Plan { unwrap: table.unwrap, keep_raw: table.keep_raw, ..plan }
 }
 
 /// What one object became.
@@ -54,7 +55,7 @@ fn standardized(plan: &Plan, object: impl Into<Bytes>) -> Standardized {
     Standardized { batches, rejects, read: tally.read, warned: tally.warned, damage }
 }
 
-/// What came out, line by line: the rows as JSON, the rejects as `@offset reason column bytes`, then damage and warnings.
+/// What came out, line by line: the rows as JSON, the rejects as `@offset reason column bytes` (`-` if not kept), then damage and warnings.
 fn lines(done: &Standardized) -> Vec<String> {
     let mut writer = arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow::json::writer::LineDelimited>(Vec::new());
     done.batches.iter().for_each(|batch| writer.write(batch).unwrap());
@@ -62,7 +63,7 @@ fn lines(done: &Standardized) -> Vec<String> {
     let mut out: Vec<String> = String::from_utf8(writer.into_inner()).unwrap().lines().map(str::to_string).collect();
     assert_eq!(done.read, (out.len() + done.rejects.len()) as u64, "every record is a row or a reject");
     for Reject { offset, raw, reason, .. } in &done.rejects {
-        let raw = raw.as_deref().unwrap_or(b"(not kept)");
+        let raw = raw.as_deref().unwrap_or(b"-");
         out.push(format!("@{offset} {} {} {}", reason.code.as_str(), reason.column, String::from_utf8_lossy(raw)));
     }
     out.extend(done.damage.as_ref().map(|damage| format!("{damage:?}")));

@@ -3,6 +3,7 @@
 mod failures;
 mod infer;
 mod limits;
+mod privacy;
 mod query;
 mod records;
 mod runs;

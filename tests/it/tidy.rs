@@ -47,6 +47,7 @@ const PURE: &[&str] = &[
     "standardize::decompress",
     "standardize::frame",
     "standardize::plan",
+    "standardize::privacy",
     "standardize::reject",
     "standardize::rules",
     "standardize::scalar",
