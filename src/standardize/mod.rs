@@ -1,10 +1,13 @@
 //! A landed object into rows of the table and rejected records, with every record accounted for.
 
+pub mod cloudwatch;
 pub mod codec;
 pub mod columns;
 pub mod decode;
 pub mod decompress;
+pub mod firehose_error;
 pub mod frame;
+pub mod members;
 pub mod plan;
 pub mod privacy;
 pub mod reject;
@@ -13,6 +16,7 @@ pub mod rows;
 pub mod rules;
 pub mod scalar;
 pub mod scan;
+pub mod snowplow;
 pub mod window;
 
 use std::io;

@@ -32,6 +32,14 @@ pub enum Code {
     DamagedObject,
     /// Too many of the object's records are bad: all of it is set aside.
     SetAside,
+    /// The line is no enriched event of Snowplow.
+    NotSnowplow,
+    /// The record is a bad row, which Snowplow's pipeline wrote for an event that it refused.
+    SnowplowBadRow,
+    /// The document is no envelope of CloudWatch Logs.
+    NotCloudwatch,
+    /// The record is one that Firehose wrote for a record that it could not deliver.
+    FirehoseError,
 }
 
 impl Code {
@@ -48,6 +56,10 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::DamagedObject => "damaged_object",
             Self::SetAside => "object_set_aside",
+            Self::NotSnowplow => "not_snowplow",
+            Self::SnowplowBadRow => "snowplow_bad_row",
+            Self::NotCloudwatch => "not_cloudwatch_logs",
+            Self::FirehoseError => "firehose_error",
         }
     }
 }

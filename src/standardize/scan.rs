@@ -45,7 +45,7 @@ fn zero_bytes(word: u64) -> u64 {
 }
 
 /// Offset of the first byte from `pos` on that is a quote, a backslash or a control character; the length if there is none.
-fn special(bytes: &[u8], mut pos: usize) -> usize {
+pub(super) fn special(bytes: &[u8], mut pos: usize) -> usize {
     while let Some(chunk) = bytes.get(pos..pos + 8) {
         let word = u64::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]);
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
