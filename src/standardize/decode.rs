@@ -1,5 +1,6 @@
 //! One JSON record into the column builders, driven by the table's schema; what does not fit is taken back whole.
 
+mod columnar;
 mod unknown;
 mod values;
 
@@ -9,7 +10,7 @@ use super::columns::{Builder, Values};
 use super::plan::{FieldPlan, Node, ObjectPlan, Plan};
 use super::reject::{Code, Reason};
 use super::scan::{Cursor, Syntax, Text, unescape};
-use crate::config::{NewColumns, OnFail};
+use crate::config::OnFail;
 use crate::schema::HiveType;
 use unknown::Unknown;
 
@@ -54,6 +55,8 @@ pub struct Decoder<'p> {
     unknown: Unknown,
     open: Vec<u8>,
     text: Vec<u8>,
+    /// JSON text of values of the Parquet row that is being read.
+    json: Vec<u8>,
 }
 
 impl<'p> Decoder<'p> {
@@ -70,6 +73,7 @@ impl<'p> Decoder<'p> {
             unknown: Unknown::default(),
             open: Vec::new(),
             text: Vec::new(),
+            json: Vec::new(),
         }
     }
 
@@ -84,10 +88,20 @@ impl<'p> Decoder<'p> {
     /// # Errors
     /// The record is not JSON or does not fit the table; no trace of it is left in the builders.
     pub fn record(&mut self, bytes: &[u8], start: usize) -> Result<usize, Fail> {
-        let mut columns = std::mem::take(&mut self.columns);
         let mut cursor = Cursor::new(bytes, start + 1);
+        let plan = self.plan;
+        self.row(|decoder, columns| {
+            decoder.members(&mut cursor, &plan.root, columns, decoder.rows, true)?;
+            decoder.complete(bytes, columns)
+        })?;
+        Ok(cursor.pos)
+    }
+
+    /// Appends what `read` reads as one row, or takes all of it back.
+    fn row(&mut self, read: impl FnOnce(&mut Self, &mut [Builder]) -> Result<(), Fail>) -> Result<(), Fail> {
+        let mut columns = std::mem::take(&mut self.columns);
         self.warned_last = 0;
-        let done = self.row(&mut cursor, &mut columns);
+        let done = read(self, &mut columns);
         if done.is_ok() {
             self.rows += 1;
             self.warned += self.warned_last;
@@ -98,7 +112,7 @@ impl<'p> Decoder<'p> {
         self.path.clear();
         self.unknown.names.clear();
         self.unknown.fields.clear();
-        done.map(|()| cursor.pos)
+        done
     }
 
     /// Takes the last row back.
@@ -108,11 +122,10 @@ impl<'p> Decoder<'p> {
         self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
     }
 
-    fn row(&mut self, cursor: &mut Cursor<'_>, columns: &mut [Builder]) -> Result<(), Fail> {
-        let plan = self.plan;
-        self.members(cursor, &plan.root, columns, self.rows, true)?;
-        if let Some(rescued) = plan.rescued {
-            self.unknown.append_to(cursor.bytes, &mut columns[rescued]);
+    /// Fills the columns that the record says nothing about, and checks the row. Unknown fields are ranges of `bytes`.
+    fn complete(&mut self, bytes: &[u8], columns: &mut [Builder]) -> Result<(), Fail> {
+        if let Some(rescued) = self.plan.rescued {
+            self.unknown.append_to(bytes, &mut columns[rescued]);
         }
         for column in columns.iter_mut().filter(|column| column.len() == self.rows) {
             column.push_null();
@@ -211,58 +224,18 @@ impl<'p> Decoder<'p> {
         }
         let Some(below) = &field.below else { return Ok(()) };
         cursor.pos = start;
+        self.below(cursor, below, out, row, keep_unknown && field.targets.is_empty())
+    }
+
+    /// Reads the members of an object that columns take their values from, which may also be null.
+    fn below(&mut self, cursor: &mut Cursor<'_>, plan: &'p ObjectPlan, out: &mut [Builder], row: usize, keep: bool) -> Result<(), Fail> {
         match cursor.peek() {
             Some(b'{') => {
                 cursor.pos += 1;
-                self.members(cursor, below, out, row, keep_unknown && field.targets.is_empty())
+                self.members(cursor, plan, out, row, keep)
             }
             Some(b'n') => Ok(cursor.word("null")?),
             _ => self.mismatch(cursor, "an object"),
-        }
-    }
-
-    /// Passes over a value that no column takes, and keeps it if unknown fields are kept.
-    fn unknown(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>, keep: bool) -> Result<(), Fail> {
-        let start = cursor.pos;
-        let depth = cursor.skip_value(&mut self.open)? + self.path.len() + 1;
-        if depth > MAX_DEPTH {
-            return self.refuse(Code::TooDeep, format!("nests deeper than {MAX_DEPTH} levels"));
-        }
-        if !keep || self.plan.new_columns == NewColumns::Ignore {
-            return Ok(());
-        }
-        let begin = self.unknown.names.len();
-        self.write_path();
-        if unescape(key.raw, &mut self.unknown.names).is_err() {
-            return self.refuse(Code::NotText, "a name holds half of a surrogate pair, which has no UTF-8 form".into());
-        }
-        let name = begin..self.unknown.names.len();
-        if self.plan.new_columns == NewColumns::Reject {
-            let name = String::from_utf8_lossy(&self.unknown.names[name]).into_owned();
-            return Err(Fail::Value(Box::new(Reason::new(Code::UnknownField, &name, "is no column of the table".into()))));
-        }
-        self.unknown.fields.push((name, start..cursor.pos));
-        Ok(())
-    }
-
-    /// Writes the way to the object that is being read as the beginning of an unknown field's name: `items[3].`
-    fn write_path(&mut self) {
-        let names = &mut self.unknown.names;
-        for step in &self.path {
-            match step {
-                Step::Key(key) => {
-                    names.extend_from_slice(key.as_bytes());
-                    names.push(b'.');
-                }
-                Step::Element(index) => {
-                    names.pop();
-                    names.extend_from_slice(format!("[{index}].").as_bytes());
-                }
-                Step::Entry => {
-                    names.pop();
-                    names.extend_from_slice(b"{}.");
-                }
-            }
         }
     }
 

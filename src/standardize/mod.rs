@@ -2,6 +2,7 @@
 
 pub mod cloudwatch;
 pub mod codec;
+pub mod columnar;
 pub mod columns;
 pub mod decode;
 pub mod decompress;

@@ -58,7 +58,7 @@ impl Decoder<'_> {
     }
 
     /// Appends a text to a text column, or what it stands for to another.
-    fn push_text(&mut self, text: &[u8], hive: &HiveType, out: &mut Builder) -> Result<(), Fail> {
+    pub(super) fn push_text(&mut self, text: &[u8], hive: &HiveType, out: &mut Builder) -> Result<(), Fail> {
         match hive {
             HiveType::String => out.push_bytes(text),
             HiveType::Varchar(most) | HiveType::Char(most) => {
