@@ -191,8 +191,11 @@ pub fn normalized(key: &str) -> String {
     String::from_utf8_lossy(&normalize(key.as_bytes())).into_owned()
 }
 
-/// A key as column names are written: ASCII letters lower, every character outside `[a-z0-9_]` becomes `_`.
+/// A key as column names are written: ASCII letters lower, every character outside `[a-z0-9_]` becomes `_`, and so does no key at all.
 pub fn normalize(key: &[u8]) -> Vec<u8> {
+    if key.is_empty() {
+        return b"_".to_vec();
+    }
     let column = |b: u8| if b.is_ascii_alphanumeric() || b == b'_' { b.to_ascii_lowercase() } else { b'_' };
     // A character of several bytes becomes one `_`: its continuation bytes are left out.
     key.iter().filter(|b| !matches!(b, 0x80..=0xBF)).map(|&b| column(b)).collect()

@@ -1,7 +1,13 @@
 //! Texts and numbers into typed values: exact, or by a documented rounding, or not at all.
 
+use std::str::FromStr;
+
 /// Microseconds in a second.
 const MICROS: i64 = 1_000_000;
+
+/// Microseconds since 1970 at which the years 1 and 10000 begin.
+const YEAR_1: i64 = -62_135_596_800 * MICROS;
+const YEAR_10000: i64 = 253_402_300_800 * MICROS;
 
 /// An integer written as a JSON number. A fraction or exponent is fine as long as the value is whole (`1.0`, `2e3`).
 pub fn integer(text: &str, is_integer: bool) -> Option<i64> {
@@ -13,58 +19,80 @@ pub fn integer(text: &str, is_integer: bool) -> Option<i64> {
 
 /// A decimal number's unscaled value at `scale`, if it has no more than `precision` digits and loses nothing.
 pub fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (mantissa, exponent) = match digits.find(['e', 'E']) {
-        Some(at) => (&digits[..at], digits[at + 1..].parse::<i32>().ok()?),
-        None => (digits, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
-        return None;
+    let number = Number::of(text)?;
+    let (unscaled, is_cut) = number.times_ten_to(scale.into())?;
+    let fits = !is_cut && unscaled < 10i128.checked_pow(u32::from(precision))?;
+    fits.then_some(if number.is_negative { -unscaled } else { unscaled })
+}
+
+/// The float or double that is nearest to a number, if the number is not too large for it; `NaN` and the infinities by their names.
+pub fn float<T: FromStr + Into<f64> + Copy>(text: &str) -> Option<T> {
+    let nearest: T = text.parse().ok()?;
+    let is_named = matches!(text, "NaN" | "Infinity" | "-Infinity");
+    (is_named || nearest.into().is_finite() && Number::of(text).is_some()).then_some(nearest)
+}
+
+/// A number in its parts, all of them digits.
+struct Number<'a> {
+    is_negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    /// With its sign.
+    exponent: &'a str,
+}
+
+impl<'a> Number<'a> {
+    /// The parts of a text that is a number: as in JSON, and also with a `+` or with zeros in front.
+    fn of(text: &'a str) -> Option<Self> {
+        let is_negative = text.starts_with('-');
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+            Some(at) => (&unsigned[..at], &unsigned[at + 1..]),
+            None => (unsigned, "0"),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((_, "")) => return None,
+            Some(parts) => parts,
+            None => (mantissa, ""),
+        };
+        let power = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+        let are_digits = [whole, fraction, power].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+        (are_digits && !whole.is_empty() && !power.is_empty()).then_some(Self { is_negative, whole, fraction, exponent })
     }
-    let mut shift = i32::from(scale).checked_add(exponent)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let mut unscaled = 0i128;
-    let kept: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-    let mut kept = kept.as_slice();
-    while shift < 0 {
-        match kept.split_last() {
-            Some((b'0', rest)) => kept = rest,
-            Some(_) => return None,
-            None => break,
+
+    /// The whole part of the number times 10^`power`, without its sign, and whether a fraction was cut off.
+    fn times_ten_to(&self, power: i32) -> Option<(i128, bool)> {
+        let exponent: i32 = self.exponent.parse().ok()?;
+        let mut shift = power.checked_add(exponent)?.checked_sub(i32::try_from(self.fraction.len()).ok()?)?;
+        let digits: Vec<u8> = self.whole.bytes().chain(self.fraction.bytes()).collect();
+        let mut kept = digits.as_slice();
+        let mut is_cut = false;
+        while shift < 0 {
+            let Some((last, rest)) = kept.split_last() else { break };
+            is_cut |= *last != b'0';
+            kept = rest;
+            shift += 1;
         }
-        shift += 1;
-    }
-    for digit in kept {
-        unscaled = unscaled.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
-    }
-    if unscaled != 0 && shift > 0 {
-        unscaled = unscaled.checked_mul(10i128.checked_pow(u32::try_from(shift).ok()?)?)?;
-    }
-    (unscaled < 10i128.checked_pow(u32::from(precision))?).then_some(if negative { -unscaled } else { unscaled })
-}
-
-/// A floating-point number written as text; `NaN` and the infinities by their names. The nearest double is taken.
-pub fn float(text: &str) -> Option<f64> {
-    match text {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => text.parse::<f64>().ok().filter(|value| value.is_finite()),
-        _ => None,
+        let mut value = 0i128;
+        for digit in kept {
+            value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+        }
+        if value != 0 && shift > 0 {
+            value = value.checked_mul(10i128.checked_pow(u32::try_from(shift).ok()?)?)?;
+        }
+        Some((value, is_cut))
     }
 }
 
-/// Days since 1970-01-01 of `yyyy-MM-dd`.
+/// Days since 1970-01-01 of `yyyy-MM-dd`, from the year 1 on.
 pub fn date(text: &[u8]) -> Option<i32> {
     let (days, rest) = leading_date(text)?;
     if rest.is_empty() { i32::try_from(days).ok() } else { None }
 }
 
 /// Microseconds since the epoch of an ISO 8601 time: `yyyy-MM-dd`, then `T` or a space, `HH:mm`, optionally `:ss` and a fraction
-/// of 1 to 9 digits, optionally `Z` or an offset. A time without a zone is UTC. Digits beyond microseconds are cut off.
+/// of 1 to 9 digits, optionally `Z` or an offset. A time without a zone is UTC. Digits beyond microseconds are cut off. There are no
+/// leap seconds and no hour 24, and the year is 1 to 9999, in UTC too: what SQL's timestamps are, and all readers can show.
 pub fn timestamp(text: &[u8]) -> Option<i64> {
     let (days, rest) = leading_date(text)?;
     let (&separator, rest) = rest.split_first()?;
@@ -82,38 +110,31 @@ pub fn timestamp(text: &[u8]) -> Option<i64> {
     }
     let offset = zone(rest)?;
     let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    seconds.checked_mul(MICROS)?.checked_add(micros)
+    in_sql(seconds.checked_mul(MICROS)?.checked_add(micros)?)
 }
 
 /// Microseconds since the epoch of a number: its size tells the unit, below 10^11 seconds, below 10^14
-/// milliseconds, below 10^17 microseconds. Digits beyond microseconds are cut off.
+/// milliseconds, below 10^17 microseconds. What is finer than microseconds goes to the microsecond before it. The year is 1 to 9999.
 pub fn epoch(text: &str, is_integer: bool) -> Option<i64> {
-    if !is_integer {
-        let millionths = decimal(&cut_fraction(text)?, 38, 6)?;
-        let per_unit = match millionths.unsigned_abs() / 1_000_000 {
-            ..100_000_000_000 => 1,
-            100_000_000_000..100_000_000_000_000 => 1000,
-            100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
-            _ => return None,
-        };
-        return i64::try_from(millionths.div_euclid(per_unit)).ok();
-    }
-    let value: i64 = text.parse().ok()?;
-    match value.unsigned_abs() {
-        ..100_000_000_000 => value.checked_mul(MICROS),
-        100_000_000_000..100_000_000_000_000 => value.checked_mul(1000),
-        100_000_000_000_000..100_000_000_000_000_000 => Some(value),
+    let power = |whole: u128| match whole {
+        ..100_000_000_000 => Some(6),
+        100_000_000_000..100_000_000_000_000 => Some(3),
+        100_000_000_000_000..100_000_000_000_000_000 => Some(0),
         _ => None,
+    };
+    if is_integer {
+        let value: i64 = text.parse().ok()?;
+        return in_sql(value.checked_mul(10i64.pow(power(value.unsigned_abs().into())?))?);
     }
+    let number = Number::of(text)?;
+    let (whole, _) = number.times_ten_to(0)?;
+    let (micros, is_cut) = number.times_ten_to(i32::try_from(power(whole.unsigned_abs())?).ok()?)?;
+    in_sql(i64::try_from(if number.is_negative { -micros - i128::from(is_cut) } else { micros }).ok()?)
 }
 
-/// A number's text with at most six digits after the point; with an exponent it is left as it is.
-fn cut_fraction(text: &str) -> Option<String> {
-    if text.contains(['e', 'E']) {
-        return Some(text.to_string());
-    }
-    let (whole, fraction) = text.split_once('.')?;
-    Some(format!("{whole}.{}", &fraction[..fraction.len().min(6)]))
+/// The time, if its year is 1 to 9999.
+fn in_sql(micros: i64) -> Option<i64> {
+    (YEAR_1..YEAR_10000).contains(&micros).then_some(micros)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
@@ -139,7 +160,7 @@ fn leading_date(text: &[u8]) -> Option<(i64, &[u8])> {
         1..=12 => 31,
         _ => return None,
     };
-    (1..=longest).contains(&day).then(|| (days_from_civil(year, month, day), &text[10..]))
+    (year > 0 && (1..=longest).contains(&day)).then(|| (days_from_civil(year, month, day), &text[10..]))
 }
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar: years start in March, so that the leap day comes last.
@@ -215,6 +236,10 @@ mod tests {
             "2026-11-19T14:05:06.Z",
             "2026-11-19T14:05:06X",
             "2026-11-19T14:05:06.1234567890Z",
+            "2026-11-19T23:59:60Z",
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
             "19/11/2026",
             "",
         ] {
@@ -233,7 +258,11 @@ mod tests {
         assert_eq!(epoch("1763561106123.0", false), Some(1_763_561_106_123_000));
         assert_eq!(epoch("1763561106123.5", false), Some(1_763_561_106_123_500));
         assert_eq!(epoch("1.763561106123456e15", false), Some(1_763_561_106_123_456));
+        assert_eq!(epoch("1.7635611061234567E9", false), Some(1_763_561_106_123_456));
+        assert_eq!((epoch("-0.0000001", false), epoch("-1.5e-7", false), epoch("1.5e-7", false)), (Some(-1), Some(-1), Some(0)));
         assert_eq!(epoch("1e17", false), None);
+        assert_eq!((epoch("-62135596800", true), epoch("-62135596801", true)), (Some(YEAR_1), None));
+        assert_eq!((epoch("-62135596800.0", false), epoch("-62135596800.0000001", false)), (Some(YEAR_1), None));
         assert_eq!(epoch("1763561106123456789", true), None);
     }
 
@@ -274,14 +303,20 @@ mod tests {
     }
 
     #[test]
-    fn floats_overflow_to_nothing_and_not_to_infinity() {
-        assert_eq!(float("1e308"), Some(1e308));
-        assert_eq!(float("1e400"), None);
+    fn floats_are_the_nearest_and_overflow_to_nothing() {
+        assert_eq!(float("1e308"), Some(1e308f64));
+        assert_eq!(float::<f64>("1e400"), None);
+        assert_eq!(float("1e39"), None::<f32>);
         assert_eq!(float("-Infinity"), Some(f64::NEG_INFINITY));
-        assert!(float("NaN").unwrap().is_nan());
-        for wrong in ["inf", "nan", "", "+1", " 1"] {
-            assert_eq!(float(wrong), None, "{wrong}");
+        assert_eq!(float("+1"), Some(1f64));
+        assert!(float::<f32>("NaN").unwrap().is_nan());
+        for wrong in ["inf", "nan", "-inf", "-NaN", "infinity", "", "1.", ".5", "-.5", "1.e2", "1e", "0x1", "1_0", " 1"] {
+            assert_eq!(float::<f64>(wrong), None, "{wrong}");
         }
+        // A double between two floats, and a number just above it: by way of the double it would become the lower float.
+        let above = "1.00000005960464477540";
+        assert_eq!(above.parse::<f64>().unwrap() as f32, 1.0);
+        assert_eq!(float(above), Some(1.000_000_1f32));
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod privacy;
+mod values;
 
 use std::path::Path;
 

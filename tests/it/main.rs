@@ -10,6 +10,7 @@ mod kill;
 mod query;
 mod races;
 mod readers;
+mod samples;
 mod semantics;
 mod support;
 mod tidy;

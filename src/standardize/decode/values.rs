@@ -84,7 +84,7 @@ impl Decoder<'_> {
     fn push_epoch(&mut self, text: &str, integer: bool, out: &mut Builder) -> Result<(), Fail> {
         match (scalar::epoch(text, integer), &mut out.values) {
             (Some(micros), Values::I64(v)) => v.push(micros),
-            _ => return self.refuse(Code::Type, "is a number too large for a time".into()),
+            _ => return self.refuse(Code::Type, "is a number that is no time between the years 1 and 9999".into()),
         }
         out.present();
         Ok(())
@@ -102,9 +102,7 @@ impl Decoder<'_> {
             (Values::I64(v), HiveType::Timestamp) => scalar::timestamp(text.as_bytes()).map(|value| v.push(value)),
             (Values::I64(v), _) => whole().map(|value| v.push(value)),
             (Values::I128(v), HiveType::Decimal(precision, scale)) => scalar::decimal(text, *precision, *scale).map(|value| v.push(value)),
-            (Values::F32(v), _) => scalar::float(text)
-                .filter(|value| value.is_infinite() || value.is_nan() || (*value as f32).is_finite())
-                .map(|value| v.push(value as f32)),
+            (Values::F32(v), _) => scalar::float(text).map(|value| v.push(value)),
             (Values::F64(v), _) => scalar::float(text).map(|value| v.push(value)),
             _ => unreachable!("plan and builders are made from the same schema"),
         };
