@@ -176,7 +176,7 @@ fn standardize_plan(config: &TableConfig, table: &Table) -> Result<Plan> {
     }
     let plan = Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio);
     let plan = plan.map_err(|e| Error::new(e.kind(), format!("{}: {e}", config.name)))?;
-    Ok(Plan { unwrap: config.unwrap.clone(), keep_raw: config.keep_raw, ..plan })
+    Ok(Plan { format: config.format, unwrap: config.unwrap.clone(), keep_raw: config.keep_raw, ..plan })
 }
 
 /// Makes the table if it does not exist yet, and opens all that merging needs.

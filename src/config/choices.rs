@@ -46,12 +46,13 @@ pub(super) const CATALOG: Words<CatalogKind> = Words {
 
 pub(super) const FORMAT: Words<Format> = Words {
     key: "format",
-    now: &[("json", Format::Json)],
-    later: &[
-        ("snowplow-tsv", "land the Analytics SDK's JSON and use \"json\""),
-        ("cloudwatch-logs", "let Firehose decompress and extract the messages, and use \"json\""),
-        ("parquet", "turn record format conversion off in Firehose and use \"json\""),
+    now: &[
+        ("json", Format::Json),
+        ("snowplow-tsv", Format::SnowplowTsv),
+        ("cloudwatch-logs", Format::CloudwatchLogs),
+        ("parquet", Format::Parquet),
     ],
+    later: &[],
 };
 
 pub(super) const NEW_COLUMNS: Words<NewColumns> = Words {

@@ -156,6 +156,12 @@ pub enum Consumer {
 pub enum Format {
     /// JSON documents, concatenated or delimited.
     Json,
+    /// Snowplow's enriched events, a line each.
+    SnowplowTsv,
+    /// Envelopes of CloudWatch Logs, with log events in them.
+    CloudwatchLogs,
+    /// Parquet objects only, as Firehose's record format conversion writes them.
+    Parquet,
 }
 
 /// `[table.evolution] new_columns = "…"`.

@@ -148,7 +148,7 @@ impl InPieces {
 }
 
 impl Stored for InPieces {
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.size
     }
 

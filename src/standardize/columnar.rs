@@ -5,6 +5,7 @@
 pub mod json;
 pub mod limits;
 pub mod links;
+pub mod stored;
 
 use std::sync::Arc;
 

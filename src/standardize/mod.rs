@@ -5,9 +5,9 @@ pub mod codec;
 pub mod columnar;
 pub mod columns;
 pub mod decode;
-pub mod decompress;
 pub mod firehose_error;
 pub mod frame;
+pub mod lines;
 pub mod members;
 pub mod plan;
 pub mod privacy;
@@ -23,7 +23,9 @@ pub mod window;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 
+use crate::config::Format;
 use crate::error::{Error, Result};
 use codec::{Content, Stored};
 use frame::Records;
@@ -51,10 +53,6 @@ const RECORD: u64 = 64 << 20;
 /// Most bytes that one object may have when decompressed: a Firehose buffer holds 128 MiB.
 const OBJECT: u64 = 64 << 30;
 
-/// An object may have this many times the bytes when decompressed: twice what deflate can do (1032 to 1), so that only what is
-/// compressed more than once is stopped.
-const RATIO: u64 = 2000;
-
 impl Limits {
     /// The limits of an object that may take `need` bytes of `memory`, which it shares with others.
     pub fn within(need: u64, memory: u64) -> Self {
@@ -63,7 +61,7 @@ impl Limits {
     }
 
     fn codec(self) -> codec::Limits {
-        codec::Limits { whole: self.whole, bytes: OBJECT, ratio: RATIO }
+        codec::Limits { whole: self.whole, bytes: OBJECT, ratio: codec::RATIO }
     }
 }
 
@@ -149,18 +147,32 @@ impl Held {
 /// Reads an object once. With `set_aside` all its records are rejected, so that it can be redriven as a whole.
 fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: bool, emit: &mut Emit<'_>) -> Result<Reading> {
     let mut rows = Rows::new(plan, set_aside, emit);
-    let mut text = open(stored, limits);
-    frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?;
+    let (mut text, format) = match codec::open(stored, limits.codec()) {
+        Ok(Content::Columnar) => {
+            let damage = columnar::stored::read(stored, &mut rows, plan, limits)?;
+            return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), damage });
+        }
+        Ok(Content::Whole(text)) if text.is_empty() => (Window::whole(text), Format::Json),
+        content => (window(content), plan.format),
+    };
+    match format {
+        Format::Parquet => {
+            let damage = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
+            return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), damage: Some(damage) });
+        }
+        Format::SnowplowTsv => lines::read(&mut text, &mut rows, limits.record)?,
+        Format::Json | Format::CloudwatchLogs => frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?,
+    }
     let damage = text.failure().map(damage).transpose()?;
     Ok(Reading { tally: rows.finish()?, bytes: text.base() + text.bytes().len() as u64, damage })
 }
 
-/// The object's text.
-fn open(stored: &Arc<dyn Stored>, limits: Limits) -> Window {
-    match codec::open(stored, limits.codec()) {
+/// The text of what was opened.
+fn window(content: io::Result<Content>) -> Window {
+    match content {
         Ok(Content::Whole(text)) => Window::whole(text),
         Ok(Content::Text(source)) => Window::of(source),
-        Ok(Content::Columnar) => todo!(),
+        Ok(Content::Columnar) => Window::whole(Bytes::new()),
         Err(e) => Window::of(Box::new(Failed(Some(e)))),
     }
 }
@@ -176,8 +188,8 @@ impl io::Read for Failed {
 
 /// What is wrong with the content; where the store failed, that is an error.
 fn damage(failure: io::Error) -> Result<String> {
-    match failure.get_ref().and_then(|inner| inner.downcast_ref::<codec::Damage>()) {
-        Some(damage) => Ok(damage.0.clone()),
+    match codec::Damage::of(&failure) {
+        Some(damage) => Ok(damage.to_string()),
         None => Err(Error::unavailable(format!("{failure}: make it readable"))),
     }
 }
@@ -185,12 +197,12 @@ fn damage(failure: io::Error) -> Result<String> {
 /// The reject that keeps the bytes of a damaged object, if they are no more than a record may have.
 fn damaged(plan: &Plan, stored: &Arc<dyn Stored>, offset: u64, limits: Limits, why: String) -> Result<Reject> {
     let reason = Reason::new(Code::DamagedObject, "", why);
-    match usize::try_from(stored.len()).ok().filter(|length| *length <= limits.record) {
+    match usize::try_from(stored.size()).ok().filter(|length| *length <= limits.record) {
         Some(length) => {
             let bytes = stored.read_at(0, length).map_err(|e| Error::unavailable(format!("{e}: make it readable")))?;
             Ok(plan.reject(offset, &bytes, reason))
         }
-        None => Ok(Reject { offset, length: stored.len(), raw: None, reason }),
+        None => Ok(Reject { offset, length: stored.size(), raw: None, reason }),
     }
 }
 
@@ -205,7 +217,7 @@ pub fn documents(
     limits: Limits,
     each: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<Option<String>> {
-    let mut text = open(stored, limits);
+    let mut text = window(codec::open(stored, limits.codec()));
     frame::read(&mut text, &mut Documents { each, open: Vec::new() }, unwrap, limits.record)?;
     text.failure().map(damage).transpose()
 }

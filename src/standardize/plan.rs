@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::privacy::{self, Place};
 use super::rules::Rule;
-use crate::config::{ColumnRules, KeepRaw, NewColumns};
+use crate::config::{ColumnRules, Format, KeepRaw, NewColumns};
 use crate::error::{Error, Result};
 use crate::schema::{Column, HiveType, TableSchema, arrow_schema};
 
@@ -28,6 +28,8 @@ pub struct Plan {
     pub rules: Vec<Rule>,
     /// Share of an object's records that may be quarantined.
     pub max_ratio: f64,
+    /// What the objects hold.
+    pub format: Format,
     /// The records are in this array of each document.
     pub unwrap: Option<String>,
     /// What the quarantine keeps of a record's bytes.
@@ -88,7 +90,7 @@ impl Plan {
         places.iter().flat_map(Place::other_names).for_each(|name| root.hide(name));
         let compiled = rules.iter().map(|(name, rule)| Rule::compile(name, rule, schema)).collect::<Result<Vec<_>>>()?;
         let (schema, keep_raw) = (arrow_schema(&schema.columns), KeepRaw::Redacted);
-        Ok(Self { schema, root, rescued, new_columns, rules: compiled, max_ratio, unwrap: None, keep_raw })
+        Ok(Self { schema, root, rescued, new_columns, rules: compiled, max_ratio, format: Format::Json, unwrap: None, keep_raw })
     }
 }
 

@@ -2,11 +2,14 @@
 
 use arrow::array::RecordBatch;
 
+use super::columnar::{self, links::Links};
 use super::decode::{Decoder, Fail};
 use super::frame::Records;
 use super::plan::Plan;
 use super::reject::{Code, Reason, Reject};
 use super::scan::{Cursor, Syntax};
+use super::{cloudwatch, firehose_error, snowplow};
+use crate::config::Format;
 use crate::error::{Error, Result};
 
 /// A batch is closed after this many rows, or this many bytes of records.
@@ -71,15 +74,28 @@ impl Tally {
     }
 }
 
+/// What the value that was read last is, if it is accepted.
+enum Last {
+    /// The decoder's last row.
+    Row,
+    /// A record that is no row, for this reason.
+    Misfit(Reason),
+    /// An envelope of records.
+    Envelope(cloudwatch::Kind),
+}
+
 /// Turns records into rows, and hands these on.
 pub struct Rows<'p, 'e> {
     plan: &'p Plan,
     decoder: Decoder<'p>,
     /// Good records are rejected too.
     set_aside: bool,
-    /// Why the value that was read last is no row, if it is none.
-    misfit: Option<Reason>,
+    /// What the value that was read last is.
+    last: Last,
     open: Vec<u8>,
+    /// The record that was made of a line or a log event.
+    made: Vec<u8>,
+    scratch: cloudwatch::Scratch,
     /// Bytes of the records in the batch.
     batch_bytes: usize,
     rejects: Vec<Reject>,
@@ -91,8 +107,20 @@ pub struct Rows<'p, 'e> {
 impl<'p, 'e> Rows<'p, 'e> {
     /// Hands the pieces to `emit`; with `set_aside` good records are rejected too.
     pub fn new(plan: &'p Plan, set_aside: bool, emit: &'e mut Emit<'e>) -> Self {
-        let (decoder, tally) = (Decoder::new(plan), Tally::default());
-        Self { plan, decoder, set_aside, misfit: None, open: Vec::new(), batch_bytes: 0, rejects: Vec::new(), reject_bytes: 0, tally, emit }
+        Self {
+            plan,
+            decoder: Decoder::new(plan),
+            set_aside,
+            last: Last::Row,
+            open: Vec::new(),
+            made: Vec::new(),
+            scratch: cloudwatch::Scratch::default(),
+            batch_bytes: 0,
+            rejects: Vec::new(),
+            reject_bytes: 0,
+            tally: Tally::default(),
+            emit,
+        }
     }
 
     /// Hands on what is left, and says what became of the records.
@@ -141,51 +169,179 @@ impl<'p, 'e> Rows<'p, 'e> {
         let batch = columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?;
         (self.emit)(Piece::Rows(batch))
     }
+
+    /// Takes a line: an enriched event of Snowplow, or the JSON of one.
+    ///
+    /// # Errors
+    /// As [`Records::accept`].
+    pub fn line(&mut self, offset: u64, line: &[u8]) -> Result<()> {
+        if line.trim_ascii_start().starts_with(b"{") {
+            let start = line.len() - line.trim_ascii_start().len();
+            return match self.read_json(line, start) {
+                Ok(end) if line[end..].trim_ascii().is_empty() => self.accept(offset, line),
+                Ok(end) => {
+                    self.take_back();
+                    self.reject(offset, line, malformed(Syntax { at: end, wanted: "the end of the line" }))
+                }
+                Err(syntax) => self.reject(offset, line, malformed(syntax)),
+            };
+        }
+        let mut made = std::mem::take(&mut self.made);
+        made.clear();
+        let plan = self.plan;
+        let done = match snowplow::to_json(line, |name| plan.root.find(name, 0).is_some(), &mut made) {
+            Ok(()) => self.made_of(offset, line, &made),
+            Err(reason) => self.reject(offset, line, reason),
+        };
+        self.made = made;
+        done
+    }
+
+    /// Takes row `row` of a batch of a Parquet object, where it is row `number`.
+    ///
+    /// # Errors
+    /// As [`Records::accept`].
+    pub fn row(&mut self, links: &Links, batch: &RecordBatch, row: usize, number: u64) -> Result<()> {
+        let reason = match self.decoder.columnar(links, batch, row) {
+            Ok(()) if !self.set_aside => return self.count_row(batch.get_array_memory_size() / batch.num_rows().max(1)),
+            Ok(()) => {
+                self.decoder.take_back();
+                set_aside()
+            }
+            Err(Fail::Value(reason)) => *reason,
+            Err(Fail::Syntax(syntax)) => malformed(syntax),
+        };
+        self.enter(self.plan.reject(number, &columnar::json_of(batch, row), reason))
+    }
+
+    /// Takes the record whose JSON was made of these bytes.
+    fn made_of(&mut self, offset: u64, origin: &[u8], made: &[u8]) -> Result<()> {
+        match self.read_json(made, 0) {
+            Ok(_) => match self.refusal(made) {
+                None => self.count_row(origin.len()),
+                Some(reason) => self.reject(offset, origin, reason),
+            },
+            Err(syntax) => self.reject(offset, origin, malformed(syntax)),
+        }
+    }
+
+    /// The records of an envelope.
+    fn envelope(&mut self, offset: u64, envelope: &[u8], kind: cloudwatch::Kind) -> Result<()> {
+        let data = match kind {
+            cloudwatch::Kind::Control => {
+                self.tally.read += 1;
+                self.tally.dropped += 1;
+                return Ok(());
+            }
+            cloudwatch::Kind::Other(reason) => return self.reject(offset, envelope, reason),
+            cloudwatch::Kind::Data(data) => data,
+        };
+        let plan = self.plan;
+        for event in data.events(envelope) {
+            let mut made = std::mem::take(&mut self.made);
+            made.clear();
+            let (at, event) = (offset + event.start as u64, &envelope[event]);
+            let written = data.write_record(event, |name| plan.root.find(name, 0).is_some(), &mut self.scratch, &mut made);
+            let done = match written {
+                // What is kept of a log event is its record, as the envelope's part of it would be lost otherwise.
+                Ok(()) => self.made_of(at, &made, &made),
+                Err(reason) => self.reject(at, event, reason),
+            };
+            self.made = made;
+            done?;
+        }
+        Ok(())
+    }
+
+    fn read_json(&mut self, bytes: &[u8], start: usize) -> std::result::Result<usize, Syntax> {
+        let reason = if bytes.get(start) == Some(&b'{') {
+            match self.decoder.record(bytes, start) {
+                Ok(end) => {
+                    self.last = Last::Row;
+                    return Ok(end);
+                }
+                Err(Fail::Value(reason)) => *reason,
+                Err(Fail::Syntax(syntax)) => return Err(syntax),
+            }
+        } else {
+            Reason::new(Code::NotAnObject, "", "the document is JSON but no object, so it has no columns".into())
+        };
+        let mut cursor = Cursor::new(bytes, start);
+        cursor.skip_value(&mut self.open)?;
+        self.last = Last::Misfit(reason);
+        Ok(cursor.pos)
+    }
+
+    /// Why the record that was read last is no row, if it is none; then it is taken back.
+    fn refusal(&mut self, record: &[u8]) -> Option<Reason> {
+        let foreign = self.decoder.seems_foreign.then(|| foreign(record)).flatten();
+        let reason = match std::mem::replace(&mut self.last, Last::Row) {
+            Last::Misfit(reason) => return Some(foreign.unwrap_or(reason)),
+            _ if simdutf8::basic::from_utf8(record).is_err() => Reason::new(Code::NotText, "", "the record is not UTF-8".into()),
+            _ => match foreign {
+                Some(reason) => reason,
+                None if self.set_aside => set_aside(),
+                None => return None,
+            },
+        };
+        self.decoder.take_back();
+        Some(reason)
+    }
+
+    /// Counts the decoder's last row, whose record has so many bytes.
+    fn count_row(&mut self, bytes: usize) -> Result<()> {
+        self.tally.read += 1;
+        self.batch_bytes += bytes;
+        if self.decoder.rows >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
+            self.close_batch()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a record that others wrote about a record is no data, if it is one.
+fn foreign(record: &[u8]) -> Option<Reason> {
+    if snowplow::is_bad_row(record) {
+        let detail = "a bad row, which Snowplow's pipeline wrote for an event that it refused";
+        return Some(Reason::new(Code::SnowplowBadRow, "", detail.to_string()));
+    }
+    firehose_error::parse(record).map(|error| error.reason())
+}
+
+fn set_aside() -> Reason {
+    Reason::new(Code::SetAside, "", "the record is good; too many others of its object are not".into())
+}
+
+fn malformed(syntax: Syntax) -> Reason {
+    Reason::new(Code::Malformed, "", format!("not JSON from byte {} of the record on: {} is needed there", syntax.at, syntax.wanted))
 }
 
 impl Records for Rows<'_, '_> {
     fn read(&mut self, bytes: &[u8], start: usize) -> std::result::Result<usize, Syntax> {
-        self.misfit = if bytes.get(start) == Some(&b'{') {
-            match self.decoder.record(bytes, start) {
-                Ok(end) => {
-                    self.misfit = None;
-                    return Ok(end);
-                }
-                Err(Fail::Value(reason)) => Some(*reason),
-                Err(Fail::Syntax(syntax)) => return Err(syntax),
-            }
-        } else {
-            Some(Reason::new(Code::NotAnObject, "", "the document is JSON but no object, so it has no columns".into()))
-        };
-        let mut cursor = Cursor::new(bytes, start);
-        cursor.skip_value(&mut self.open).map(|_| cursor.pos)
+        if self.plan.format != Format::CloudwatchLogs {
+            return self.read_json(bytes, start);
+        }
+        let envelope = cloudwatch::read(&bytes[start..], 0, &mut self.open);
+        let envelope = envelope.map_err(|syntax| Syntax { at: start + syntax.at, wanted: syntax.wanted })?;
+        self.last = Last::Envelope(envelope.kind);
+        Ok(start + envelope.end)
     }
 
     fn accept(&mut self, offset: u64, record: &[u8]) -> Result<()> {
-        let reason = match self.misfit.take() {
-            Some(reason) => reason,
-            None => {
-                let reason = if simdutf8::basic::from_utf8(record).is_err() {
-                    Reason::new(Code::NotText, "", "the record is not UTF-8".into())
-                } else if self.set_aside {
-                    Reason::new(Code::SetAside, "", "the record is good; too many others of its object are not".into())
-                } else {
-                    self.tally.read += 1;
-                    self.batch_bytes += record.len();
-                    if self.decoder.rows >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
-                        self.close_batch()?;
-                    }
-                    return Ok(());
-                };
-                self.decoder.take_back();
-                reason
-            }
-        };
-        self.reject(offset, record, reason)
+        if let Last::Envelope(_) = self.last {
+            return match std::mem::replace(&mut self.last, Last::Row) {
+                Last::Envelope(kind) => self.envelope(offset, record, kind),
+                _ => Ok(()),
+            };
+        }
+        match self.refusal(record) {
+            None => self.count_row(record.len()),
+            Some(reason) => self.reject(offset, record, reason),
+        }
     }
 
     fn take_back(&mut self) {
-        if self.misfit.take().is_none() {
+        if let Last::Row = std::mem::replace(&mut self.last, Last::Row) {
             self.decoder.take_back();
         }
     }

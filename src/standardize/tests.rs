@@ -26,7 +26,7 @@ fn plan(columns: &str, settings: &str) -> Plan {
     let new_columns =
         if columns.contains("rescued ") || set("new_columns") { table.new_columns } else { crate::config::NewColumns::Ignore };
     let plan = Plan::new(&schema, &table.rules, new_columns, if set("max_ratio") { table.max_ratio } else { 1.0 }).unwrap();
-    Plan { unwrap: table.unwrap, keep_raw: table.keep_raw, ..plan }
+    Plan { format: table.format, unwrap: table.unwrap, keep_raw: table.keep_raw, ..plan }
 }
 
 /// What one object became.

@@ -2,12 +2,16 @@
 
 use std::io::{self, Read};
 
+use bytes::Bytes;
+
 /// Bytes that are read at a time, at least.
 const CHUNK: usize = 1 << 20;
 
 /// The stretch, and where the rest comes from.
 pub struct Window {
     source: Option<Box<dyn Read + Send>>,
+    /// All of the text, where it is in memory already; then `buffer` is empty.
+    text: Bytes,
     buffer: Vec<u8>,
     /// Bytes of `buffer` that are text; what is behind them is free space.
     filled: usize,
@@ -20,13 +24,13 @@ pub struct Window {
 
 impl Window {
     /// The whole text at once.
-    pub fn whole(text: Vec<u8>) -> Self {
-        Self { filled: text.len(), buffer: text, source: None, base: 0, failure: None, chunk: CHUNK }
+    pub fn whole(text: Bytes) -> Self {
+        Self { text, source: None, buffer: Vec::new(), filled: 0, base: 0, failure: None, chunk: CHUNK }
     }
 
     /// Text that is read when it is asked for.
     pub fn of(source: Box<dyn Read + Send>) -> Self {
-        Self { source: Some(source), buffer: Vec::new(), filled: 0, base: 0, failure: None, chunk: CHUNK }
+        Self { source: Some(source), ..Self::whole(Bytes::new()) }
     }
 
     /// As [`Self::of`], a few bytes at a time.
@@ -38,7 +42,7 @@ impl Window {
     /// The text in memory.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.filled]
+        if self.buffer.is_empty() { &self.text } else { &self.buffer[..self.filled] }
     }
 
     /// Offset of the first of these bytes in the object.
