@@ -10,7 +10,7 @@ use super::columns::{Builder, Values};
 use super::plan::{FieldPlan, Node, ObjectPlan, Plan};
 use super::reject::{Code, Reason};
 use super::scan::{Cursor, Syntax, Text, unescape};
-use crate::config::OnFail;
+use crate::config::{NewColumns, OnFail};
 use crate::schema::HiveType;
 use unknown::Unknown;
 
@@ -46,6 +46,8 @@ pub struct Decoder<'p> {
     plan: &'p Plan,
     /// Rows finished so far.
     pub rows: usize,
+    /// The record that was read last has an unknown field by which others' records about records may be told.
+    pub seems_foreign: bool,
     /// Values of the rows that broke a rule whose `on_fail` is `warn` or `null`.
     pub warned: u64,
     /// Those of them that the last row has.
@@ -66,6 +68,7 @@ impl<'p> Decoder<'p> {
         Self {
             plan,
             rows: 0,
+            seems_foreign: false,
             warned: 0,
             warned_last: 0,
             columns,
@@ -101,6 +104,7 @@ impl<'p> Decoder<'p> {
     fn row(&mut self, read: impl FnOnce(&mut Self, &mut [Builder]) -> Result<(), Fail>) -> Result<(), Fail> {
         let mut columns = std::mem::take(&mut self.columns);
         self.warned_last = 0;
+        self.seems_foreign = false;
         let done = read(self, &mut columns);
         if done.is_ok() {
             self.rows += 1;

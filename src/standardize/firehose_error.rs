@@ -15,7 +15,7 @@ const BASE64: GeneralPurpose =
 
 /// A record that Firehose could not process, with what went wrong.
 ///
-/// Which members there are, and their names, differ by what failed: <https://docs.aws.amazon.com/firehose/latest/dev/retry.html> and the
+/// Which members there are, and their names, differ by what failed: <https://docs.aws.amazon.com/firehose/latest/dev/basic-deliver.html> and the
 /// objects that were seen. So names are compared without case, and numbers may be texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorRecord {

@@ -114,7 +114,7 @@ pub struct Frames<'r, R> {
 pub fn read<R: Records>(window: &mut Window, records: &mut R, unwrap: Option<&str>, limit: usize) -> Result<()> {
     let (levels, resync, open) = (Vec::new(), Resync::default(), Vec::new());
     let mut frames = Frames { records, unwrap, levels, resync, in_stretch: false, searching: false, open };
-    let mut pos = 0;
+    let mut pos = 0usize;
     loop {
         let end = window.bytes().len().min(pos.saturating_add(limit));
         let last = window.ended() && end == window.bytes().len();

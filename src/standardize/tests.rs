@@ -30,6 +30,7 @@ fn plan(columns: &str, settings: &str) -> Plan {
 }
 
 /// What one object became.
+#[derive(Debug)]
 struct Standardized {
     batches: Vec<RecordBatch>,
     rejects: Vec<Reject>,

@@ -41,6 +41,7 @@ impl Decoder<'_> {
     /// Passes over a value that no column takes, and keeps it if unknown fields are kept.
     pub(super) fn unknown(&mut self, cursor: &mut Cursor<'_>, key: Text<'_>, keep: bool) -> Result<(), Fail> {
         let start = cursor.pos;
+        self.seems_foreign |= self.path.is_empty() && [&b"rawData"[..], b"schema"].iter().any(|name| key.raw.eq_ignore_ascii_case(name));
         let depth = cursor.skip_value(&mut self.open)? + self.path.len() + 1;
         if depth > MAX_DEPTH {
             return self.refuse(Code::TooDeep, format!("nests deeper than {MAX_DEPTH} levels"));

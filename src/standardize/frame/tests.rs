@@ -44,7 +44,7 @@ fn diary(mut window: Window, unwrap: Option<&str>, limit: usize) -> Vec<(u64, St
 /// What is read of a text at once, which is also what is read of it in pieces of any size.
 #[track_caller]
 fn read_all(text: &[u8], unwrap: Option<&str>, limit: usize) -> Vec<(u64, String)> {
-    let whole = diary(Window::whole(text.to_vec()), unwrap, limit);
+    let whole = diary(Window::whole(text.to_vec().into()), unwrap, limit);
     for chunk in [1, 7, 100] {
         let source = Box::new(std::io::Cursor::new(text.to_vec()));
         let pieces = diary(Window::in_pieces(source, chunk), unwrap, limit);

@@ -66,7 +66,7 @@ fn what_is_no_address_is_never_kept() {
     check("v string", &settings("quarantine"), object, &[&[good][..], &rejects].concat());
     check("v string", &settings("null"), object, &[good, null, null, "warned 2"]);
     check("v string", &settings("warn"), object, &[good, null, null, "warned 2"]);
-    let done = standardize(&plan("v string", &settings("quarantine")), Bytes::from_static(br#"{"v":"1.2.3.4:80"}"#), 1 << 30).unwrap();
+    let done = standardized(&plan("v string", &settings("quarantine")), Bytes::from_static(br#"{"v":"1.2.3.4:80"}"#));
     assert_eq!(done.rejects[0].reason.detail, "breaks the rule truncate-ip");
     let mapped = r#"{"v":"::ffff:c0a8:101"}"#;
     check("v varchar(15)", &settings("null"), mapped, &[null, "warned 1"]);
@@ -155,16 +155,14 @@ fn what_cannot_be_redacted_is_not_kept() {
         (b"\x1f\x8bs", "", Code::DamagedObject),
     ];
     for (object, more, code) in cases {
-        let done = standardize(&plan("ip string", &format!("{more}{settings}")), Bytes::copy_from_slice(object), 1 << 30).unwrap();
+        let done = standardized(&plan("ip string", &format!("{more}{settings}")), Bytes::copy_from_slice(object));
         let reject = &done.rejects[0];
         assert_eq!((reject.reason.code, &reject.raw, reject.length), (*code, &None, object.len() as u64));
         assert!(reject.reason.detail.ends_with(clause), "{}", reject.reason.detail);
-        let open = standardize(
+        let open = standardized(
             &plan("ip string", &format!("{more}[table.quarantine]\nkeep_raw = \"redacted\"\n")),
             Bytes::copy_from_slice(object),
-            1 << 30,
-        )
-        .unwrap();
+        );
         assert_eq!(open.rejects[0].raw.as_deref(), Some(*object), "a table without private columns has nothing to hide");
         assert!(!open.rejects[0].reason.detail.contains(clause));
     }
@@ -179,15 +177,15 @@ fn what_cannot_be_redacted_is_not_kept() {
 #[test]
 fn an_object_that_is_set_aside_is_redacted_too() {
     let settings = "[table.columns.ip]\nprivacy = \"drop\"\n[table.quarantine]\nmax_ratio = 0\n";
-    let done = standardize(&plan("ip string", settings), Bytes::from_static(br#"{"ip":"s"}7"#), 1 << 30).unwrap();
+    let done = standardized(&plan("ip string", settings), Bytes::from_static(br#"{"ip":"s"}7"#));
     assert_eq!(&lines(&done)[..2], [r#"@0 object_set_aside  {"ip":null}"#, "@10 not_an_object  -"]);
 }
 
 #[test]
 fn a_reason_names_no_key_inside_of_a_private_value() {
     let settings = "[table.columns.by]\nprivacy = \"drop\"\n";
-    let done = standardize(&plan("by map<string,struct<n:int>>", settings), Bytes::from_static(br#"{"by":{"alice":{"n":"x"}}}"#), 1 << 30);
-    let reason = &done.unwrap().rejects[0].reason;
+    let done = standardized(&plan("by map<string,struct<n:int>>", settings), Bytes::from_static(br#"{"by":{"alice":{"n":"x"}}}"#));
+    let reason = &done.rejects[0].reason;
     assert_eq!((&*reason.column, reason.detail.contains("alice")), ("by{}.n", false));
 }
 

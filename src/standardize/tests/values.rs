@@ -3,17 +3,15 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
-use bytes::Bytes;
 
 use super::plan;
 use crate::schema::HiveType;
-use crate::standardize::standardize;
 
 const PAGE: &str = include_str!("../../../docs/values.md");
 
 /// What the one record of an object becomes: a row, or a reject with this code.
 fn standardized(columns: &str, object: Vec<u8>) -> Result<RecordBatch, String> {
-    let mut done = standardize(&plan(columns, ""), Bytes::from(object), 1 << 30).unwrap();
+    let mut done = super::standardized(&plan(columns, ""), object);
     match (done.batches.pop(), done.rejects.pop()) {
         (Some(row), None) if done.batches.is_empty() && row.num_rows() == 1 => Ok(row),
         (None, Some(reject)) if done.rejects.is_empty() => Err(reject.reason.code.as_str().to_string()),

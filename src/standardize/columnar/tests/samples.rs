@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use arrow::array::RecordBatchReader;
+
 use super::*;
 
 /// The folder of a set of samples, or nothing, and then it says so.
