@@ -177,10 +177,6 @@ const WRONG: &[(&str, &str)] = &[
         "catalog = \"glue\" is not in this version yet; use \"local\", the embedded catalog in the state folder",
     ),
     (
-        "+format = \"parquet\"",
-        "%: format = \"parquet\" is not in this version yet; turn record format conversion off in Firehose and use \"json\"",
-    ),
-    (
         "+format = \"snowplow-tsv\"",
         "%: format = \"snowplow-tsv\" is not in this version yet; land the Analytics SDK's JSON and use \"json\"",
     ),
