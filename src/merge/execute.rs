@@ -121,6 +121,7 @@ impl Attempt<'_> {
             target_file_size: merge.target_file_size,
             row_group_size: merge.row_group_size.min(self.limits.memory / 8),
             compression: merge.compression,
+            threads: self.limits.threads,
         }
     }
 
@@ -166,7 +167,7 @@ impl Attempt<'_> {
                 send(rows, batch).await?;
             }
         }
-        let mut intake = Intake::new(self.table, self.objects, self.limits.memory / 2, self.limits.threads);
+        let mut intake = Intake::new(self.table, self.objects, self.limits.memory, self.limits.threads);
         let mut merged = 0;
         while let Some(reading) = intake.next().await {
             merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);

@@ -66,26 +66,28 @@ pub struct Intake<'a> {
     waiting: std::slice::Iter<'a, LandedObject>,
     underway: VecDeque<Reading>,
     ahead: usize,
-    /// Bytes for all objects together.
+    /// `[lake] memory`, and the half of it that objects share.
     memory: u64,
+    shared: u64,
     budget: Arc<Semaphore>,
 }
 
 impl<'a> Intake<'a> {
-    /// Reads `objects` with `memory` bytes between them.
+    /// Reads `objects` with half of `memory` bytes between them.
     pub fn new(table: &ManagedTable, objects: &'a [LandedObject], memory: u64, threads: usize) -> Self {
-        let budget = Arc::new(Semaphore::new(units(memory) as usize));
+        let shared = memory / 2;
+        let budget = Arc::new(Semaphore::new(units(shared) as usize));
         let (landing, plan) = (table.landing.clone(), Arc::clone(&table.plan));
         // One more than threads, so that none waits while the first object's last rows are written.
-        Self { landing, plan, waiting: objects.iter(), underway: VecDeque::new(), ahead: threads + 1, memory, budget }
+        Self { landing, plan, waiting: objects.iter(), underway: VecDeque::new(), ahead: threads + 1, memory, shared, budget }
     }
 
     /// The next object, in their order.
     pub async fn next(&mut self) -> Option<Reading> {
         while self.underway.len() < self.ahead {
             let Some(object) = self.waiting.as_slice().first() else { break };
-            let need = object.size.saturating_mul(GROWTH).clamp(LEAST, self.memory.max(LEAST));
-            let Ok(permit) = Arc::clone(&self.budget).try_acquire_many_owned(units(need).min(units(self.memory))) else { break };
+            let need = object.size.saturating_mul(GROWTH).clamp(LEAST, self.shared.max(LEAST));
+            let Ok(permit) = Arc::clone(&self.budget).try_acquire_many_owned(units(need).min(units(self.shared))) else { break };
             self.waiting.next();
             self.underway.push_back(self.start(object.clone(), need, permit));
         }

@@ -1,6 +1,7 @@
 //! Merges landed objects into a partition: plan, write, commit; on a lost race, plan again.
 
 pub mod dedupe;
+pub mod encode;
 pub mod execute;
 pub mod intake;
 pub mod order;

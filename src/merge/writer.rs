@@ -5,11 +5,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use object_store::buffered::BufWriter;
-use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use tokio::io::AsyncWriteExt;
 
+use super::encode::Encoder;
 use super::reader;
 use crate::catalog::TableName;
 use crate::config::Compression;
@@ -30,6 +31,17 @@ pub struct Shape {
     pub row_group_size: u64,
     /// The codec of all columns.
     pub compression: Compression,
+    /// Threads that encode, at least 1.
+    pub threads: usize,
+}
+
+/// A file that is being written.
+struct OpenFile {
+    encoder: Encoder,
+    object: BufWriter,
+    name: String,
+    rows: u64,
+    bytes: u64,
 }
 
 /// Writes batches into the files of one generation.
@@ -40,7 +52,8 @@ pub struct GenerationWriter {
     schema: SchemaRef,
     properties: WriterProperties,
     target: u64,
-    open: Option<(AsyncArrowWriter<BufWriter>, String, u64)>,
+    threads: usize,
+    open: Option<OpenFile>,
     files: Vec<DataFile>,
 }
 
@@ -48,7 +61,8 @@ impl GenerationWriter {
     /// A writer of files below `folder` of `root`.
     pub fn new(root: &Root, table: &TableName, id: GenerationId, folder: String, schema: SchemaRef, shape: &Shape) -> Self {
         let properties = properties(table, &id, shape);
-        Self { root: root.clone(), id, folder, schema, properties, target: shape.target_file_size, open: None, files: Vec::new() }
+        let (target, threads) = (shape.target_file_size, shape.threads);
+        Self { root: root.clone(), id, folder, schema, properties, target, threads, open: None, files: Vec::new() }
     }
 
     /// Appends the rows of a batch.
@@ -60,10 +74,9 @@ impl GenerationWriter {
             self.open_file()?;
         }
         let failed = write_failed(&self.root, &self.folder);
-        let Some((writer, _, rows)) = &mut self.open else { return Ok(()) };
-        writer.write(batch).await.map_err(failed)?;
-        *rows += batch.num_rows() as u64;
-        if (writer.bytes_written() + writer.in_progress_size()) as u64 >= self.target {
+        let Some(file) = &mut self.open else { return Ok(()) };
+        file.write(batch).await.map_err(failed)?;
+        if file.encoder.size() >= self.target {
             self.close_file().await?;
         }
         Ok(())
@@ -89,18 +102,40 @@ impl GenerationWriter {
         let name = layout::part_file(self.files.len());
         let path = parse(&format!("{}{name}", self.folder))?;
         let object = BufWriter::new(Arc::clone(self.root.store()), path);
-        let writer = AsyncArrowWriter::try_new(object, self.schema.clone(), Some(self.properties.clone()));
-        self.open = Some((writer.map_err(write_failed(&self.root, &self.folder))?, name, 0));
+        let encoder = Encoder::new(self.schema.clone(), self.properties.clone(), self.threads);
+        let encoder = encoder.map_err(write_failed(&self.root, &self.folder))?;
+        self.open = Some(OpenFile { encoder, object, name, rows: 0, bytes: 0 });
         Ok(())
     }
 
     async fn close_file(&mut self) -> Result<()> {
-        let Some((mut writer, name, rows)) = self.open.take() else { return Ok(()) };
-        writer.finish().await.map_err(write_failed(&self.root, &self.folder))?;
-        let bytes = writer.bytes_written() as u64;
+        let Some(mut file) = self.open.take() else { return Ok(()) };
+        file.finish().await.map_err(write_failed(&self.root, &self.folder))?;
+        let OpenFile { name, rows, bytes, .. } = file;
         self.root.persist(&format!("{}{name}", self.folder))?;
         self.files.push(DataFile { name, rows, bytes });
         Ok(())
+    }
+}
+
+impl OpenFile {
+    async fn write(&mut self, batch: &RecordBatch) -> std::io::Result<()> {
+        self.encoder.write(batch).await.map_err(std::io::Error::other)?;
+        self.rows += batch.num_rows() as u64;
+        self.put().await
+    }
+
+    /// Hands on what is final.
+    async fn put(&mut self) -> std::io::Result<()> {
+        let bytes = self.encoder.take().map_err(std::io::Error::other)?;
+        self.bytes += bytes.len() as u64;
+        if bytes.is_empty() { Ok(()) } else { self.object.put(bytes.into()).await.map_err(std::io::Error::other) }
+    }
+
+    async fn finish(&mut self) -> std::io::Result<()> {
+        self.encoder.finish().await.map_err(std::io::Error::other)?;
+        self.put().await?;
+        self.object.shutdown().await
     }
 }
 

@@ -7,6 +7,7 @@ mod contracts;
 mod faults;
 mod golden;
 mod kill;
+mod memory;
 mod query;
 mod races;
 mod readers;

@@ -7,27 +7,10 @@ use lakebed::generate::{Settings, Summary};
 use serde_json::{Value, json};
 
 use super::support::python::{Reader, python, read_table};
-use super::support::{Answer, Lake, example};
-
-/// Starts its arguments and says on standard error, last, how many bytes of memory they had at most.
-const PEAK: &str = "import resource, subprocess, sys
-done = subprocess.run(sys.argv[1:])
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(peak if sys.platform == 'darwin' else peak * 1024, file=sys.stderr)
-sys.exit(done.returncode)";
+use super::support::{Answer, Lake, example, measured_run};
 
 /// The most that the run of an hour may take (promise P10), with the default of `[lake] memory`.
 const MOST: u64 = 512 << 20;
-
-/// `run`, and the most memory that it had.
-fn measured_run(lake: &Lake) -> (Value, u64) {
-    let run = lake.command(&["run", "--at", super::support::AT, "--output", "json"]);
-    let mut command = Command::new("/usr/bin/env");
-    command.args(["python3", "-c", PEAK]).arg(run.get_program()).args(run.get_args());
-    let answer = Answer::of(command.output().unwrap());
-    let peak = answer.stderr.lines().last().unwrap_or_default().parse().unwrap_or_else(|_| panic!("{}", answer.stderr));
-    (answer.json(0), peak)
-}
 
 /// An hour of the size that DESIGN §9 measures: 12 gzip objects with 300,000 records and nothing between them.
 fn big_hour() -> Settings {
