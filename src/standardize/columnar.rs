@@ -142,9 +142,7 @@ fn read_as(field: &Arc<Field>, leaves: &mut dyn Iterator<Item = Physical>) -> Re
     let data_type = match field.data_type() {
         DataType::List(element) => DataType::List(read_as(element, leaves)?),
         DataType::Map(entry, sorted) => DataType::Map(read_as(entry, leaves)?, *sorted),
-        DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(|field| read_as(field, leaves)).collect::<Result<Fields, _>>()?)
-        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| read_as(field, leaves)).collect::<Result<Fields, _>>()?),
         leaf => match (leaf, leaves.next()) {
             (DataType::Utf8, _) => DataType::Utf8View,
             (DataType::Binary, _) => DataType::BinaryView,

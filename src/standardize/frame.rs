@@ -222,7 +222,10 @@ impl<R: Records> Frames<'_, R> {
         let closed = matches!(view.bytes[start], b'{' | b'[' | b'"');
         if self.levels.is_empty() {
             let next = view.bytes.get(end);
-            if closed || next.is_some_and(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'+' | b'-' | b'_')) || view.last && next.is_none() {
+            if closed
+                || next.is_some_and(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'+' | b'-' | b'_'))
+                || view.last && next.is_none()
+            {
                 return Ok(Some((end, None)));
             }
             return if next.is_none() { Ok(None) } else { Err(Syntax { at: end, wanted: "the end of a value" }) };

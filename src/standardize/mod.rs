@@ -31,8 +31,8 @@ use codec::{Content, Stored};
 use frame::Records;
 pub use plan::Plan;
 use reject::{Code, Reason, Reject};
-pub use rows::{Emit, Piece, Tally};
 use rows::Rows;
+pub use rows::{Emit, Piece, Tally};
 use window::Window;
 
 /// How much of an object is held in memory at a time, bytes.

@@ -7,10 +7,10 @@ mod values;
 use std::path::Path;
 
 use super::*;
-use arrow::array::RecordBatch;
-use bytes::Bytes;
 use crate::config;
 use crate::schema::{Column, HiveType, TableSchema};
+use arrow::array::RecordBatch;
+use bytes::Bytes;
 
 /// A plan for columns such as `id bigint, page struct<url:string>`, with the settings of a table in `lakebed.toml`. Unless they are
 /// set, `max_ratio` is 1, and unknown fields are left out where there is no column `rescued`.

@@ -10,9 +10,9 @@ use parquet::file::reader::{ChunkReader, Length};
 use super::ColumnarObject;
 use crate::standardize::codec::Stored;
 
+use crate::error::{Error, Result};
 use crate::standardize::rows::Rows;
 use crate::standardize::{Limits, Plan};
-use crate::error::{Error, Result};
 
 /// Most bytes that are asked of the store at a time.
 const PIECE: usize = 8 << 20;

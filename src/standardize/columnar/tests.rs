@@ -6,10 +6,10 @@ mod samples;
 use std::collections::BTreeMap;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, DictionaryArray, FixedSizeListArray,
-    Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, Int64Builder, LargeListArray, LargeStringArray, ListArray, MapBuilder,
-    NullArray, StringArray, StringBuilder, StringViewArray, StructArray, Time32MillisecondArray, Time64NanosecondArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array, UInt64Array,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, DictionaryArray,
+    FixedSizeListArray, Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, Int64Builder, LargeListArray, LargeStringArray,
+    ListArray, MapBuilder, NullArray, StringArray, StringBuilder, StringViewArray, StructArray, Time32MillisecondArray,
+    Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array, UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Int8Type, Int64Type, i256};
@@ -181,9 +181,7 @@ fn decimals_are_exact_at_any_scale() {
     let whole: ArrayRef = Arc::new(Decimal128Array::from(vec![1200]).with_precision_and_scale(10, 2).unwrap());
     becomes(whole, "int", &["12"]);
     let wide = i256::from_string("1234567890123456789012345678901234567890").unwrap();
-    let wide = || -> ArrayRef {
-        Arc::new(Decimal256Array::from(vec![wide, i256::from_i128(5)]).with_precision_and_scale(50, 1).unwrap())
-    };
+    let wide = || -> ArrayRef { Arc::new(Decimal256Array::from(vec![wide, i256::from_i128(5)]).with_precision_and_scale(50, 1).unwrap()) };
     becomes(wide(), "decimal(38,1)", &["0.5", "!type_mismatch {\"v\":123456789012345678901234567890123456789.0}"]);
     becomes(wide(), "string", &["\"123456789012345678901234567890123456789.0\"", "\"0.5\""]);
 }
@@ -200,7 +198,11 @@ fn times_of_every_unit_and_zone() {
         "bigint",
         &["!type_mismatch {\"v\":\"2026-11-19T10:00:00.123\"}", "!type_mismatch {\"v\":\"1969-12-31T23:59:59.999\"}"],
     );
-    becomes(Arc::new(TimestampMillisecondArray::from(vec![i64::MAX])), "timestamp", &["!type_mismatch {\"v\":\"+292278994-08-17T07:12:55.807\"}"]);
+    becomes(
+        Arc::new(TimestampMillisecondArray::from(vec![i64::MAX])),
+        "timestamp",
+        &["!type_mismatch {\"v\":\"+292278994-08-17T07:12:55.807\"}"],
+    );
     let nanos = || TimestampNanosecondArray::from(vec![1_795_082_400_123_456_789, -1]);
     becomes(Arc::new(nanos()), "timestamp", &["\"2026-11-19T10:00:00.123456Z\"", "\"1969-12-31T23:59:59.999999Z\""]);
     becomes(Arc::new(nanos()), "string", &["\"2026-11-19T10:00:00.123456789\"", "\"1969-12-31T23:59:59.999999999\""]);
@@ -212,7 +214,11 @@ fn times_of_every_unit_and_zone() {
     becomes(Arc::new(Date32Array::from(vec![20_776])), "timestamp", &["!type_mismatch {\"v\":\"2026-11-19\"}"]);
     becomes(Arc::new(Time32MillisecondArray::from(vec![50_706_007])), "string", &["\"14:05:06.007\""]);
     becomes(Arc::new(Time64NanosecondArray::from(vec![50_706_000_000_001, 0])), "string", &["\"14:05:06.000000001\"", "\"00:00:00\""]);
-    becomes(texts(&["2026-11-19T10:00:00.5+01:00", "soon"]), "timestamp", &["\"2026-11-19T09:00:00.500Z\"", "!type_mismatch {\"v\":\"soon\"}"]);
+    becomes(
+        texts(&["2026-11-19T10:00:00.5+01:00", "soon"]),
+        "timestamp",
+        &["\"2026-11-19T09:00:00.500Z\"", "!type_mismatch {\"v\":\"soon\"}"],
+    );
 }
 
 #[test]
@@ -360,12 +366,15 @@ fn a_column_may_take_its_value_from_below_another() {
     let whole = r#"{"page":"{\"url\":\"7\",\"n\":1}","page_url":"7","also":7,"rescued":{}}"#;
     assert_eq!(rows(file(vec![("Page", page)]), &plan).unwrap(), [whole]);
     let entries = map(&[("url", 7)]);
-    assert_eq!(
-        rows(file(vec![("page", entries)]), &plan).unwrap(),
-        [r#"{"page":"{\"url\":7}","page_url":"7","also":7,"rescued":{}}"#]
-    );
+    assert_eq!(rows(file(vec![("page", entries)]), &plan).unwrap(), [r#"{"page":"{\"url\":7}","page_url":"7","also":7,"rescued":{}}"#]);
     assert_eq!(rows(file(vec![("page", texts(&["x"]))]), &plan).unwrap(), [r#"!type_mismatch page {"page":"x"}"#]);
-    let only = Plan::new(&table("page_url string, rescued map<string,string>"), &BTreeMap::from([("page_url".into(), from(&["page", "url"]))]), NewColumns::Rescue, 1.0).unwrap();
+    let only = Plan::new(
+        &table("page_url string, rescued map<string,string>"),
+        &BTreeMap::from([("page_url".into(), from(&["page", "url"]))]),
+        NewColumns::Rescue,
+        1.0,
+    )
+    .unwrap();
     let page = object(vec![("url", texts(&["7"])), ("n", Arc::new(Int32Array::from(vec![1])))]);
     assert_eq!(rows(file(vec![("page", page)]), &only).unwrap(), [r#"{"page_url":"7","rescued":{"page.n":"1"}}"#]);
 }
@@ -387,12 +396,7 @@ fn rules_hold_for_every_row() {
     let file = file(vec![("id", ids), ("n", Arc::new(Int64Array::from(vec![5, 9, 6]))), ("t", texts(&["x", "yy", "zz"]))]);
     assert_eq!(
         rows(file, &plan).unwrap(),
-        [
-            r#"{"id":"a","n":5,"t":"x"}"#,
-            r#"{"id":"b","n":null,"t":"zz"}"#,
-            r#"!rule_broken id {"id":null,"n":9,"t":"yy"}"#,
-            "warned 2"
-        ]
+        [r#"{"id":"a","n":5,"t":"x"}"#, r#"{"id":"b","n":null,"t":"zz"}"#, r#"!rule_broken id {"id":null,"n":9,"t":"yy"}"#, "warned 2"]
     );
 }
 

@@ -84,13 +84,10 @@ fn a_broken_array_keeps_its_whole_elements() {
     check(r#"[{"a":1},{"a":2"#, &[r#"{"a":1}"#, r#"!{"a":2"#]);
     check(r#"[{"a":1}"#, &[r#"{"a":1}"#, "!"]);
     check(r#"[{"a":1},"#, &[r#"{"a":1}"#, "!"]);
-    check(r#"[{"a":1},{"a":tru,"b":[{"c":1},{"c":2}]},{"a":3},{"a":4}]{"a":5}"#, &[
-        r#"{"a":1}"#,
-        r#"!{"a":tru,"b":[{"c":1},{"c":2}]},"#,
-        r#"{"a":3}"#,
-        r#"{"a":4}"#,
-        r#"{"a":5}"#,
-    ]);
+    check(
+        r#"[{"a":1},{"a":tru,"b":[{"c":1},{"c":2}]},{"a":3},{"a":4}]{"a":5}"#,
+        &[r#"{"a":1}"#, r#"!{"a":tru,"b":[{"c":1},{"c":2}]},"#, r#"{"a":3}"#, r#"{"a":4}"#, r#"{"a":5}"#],
+    );
     check("[1,2\n{\"a\":1}\n{\"a\":2}\n", &["1", "!2", r#"{"a":1}"#, r#"{"a":2}"#]);
     for text in ["[", "[1", "[1,", "[1,]", "[,1]", "[1 true]", "[\"a", "]", "[1}", "[-01]", "[1.]", "[nul]"] {
         let lines = read_all(text.as_bytes(), None, 1 << 20);
@@ -109,9 +106,8 @@ fn scalars_stand_for_themselves_and_end_where_they_end() {
 
 #[test]
 fn records_in_documents_are_unwrapped() {
-    let read = |text: &str| -> Vec<String> {
-        read_all(text.as_bytes(), Some("Records"), 1 << 20).into_iter().map(|(_, line)| line).collect()
-    };
+    let read =
+        |text: &str| -> Vec<String> { read_all(text.as_bytes(), Some("Records"), 1 << 20).into_iter().map(|(_, line)| line).collect() };
     assert_eq!(read(r#"{"v":[0], "Records": [ {"a":1} ,2,[]], "w":{"x":1} }{"Records":[]}"#), [r#"{"a":1}"#, "2", "[]"]);
     assert_eq!(read(r#"{"Records":[1],"R\u0065cords":[2]}"#), ["1", "2"]);
     assert_eq!(read(r#"[{"Records":[1]},{"Records":[2]}]"#), ["1", "2"]);
