@@ -1,6 +1,18 @@
 //! Parquet objects: which of a file's columns fill which of the table's, and the file's rows batch by batch.
 //!
 //! A file is read by Parquet's own types, as other readers of it do. The Arrow schema that some writers add to it is left out of account.
+//!
+//! A value of the column's own type is taken as it is. Any other is read as a JSON record with the same value would be (`json`), so it fits
+//! exactly, or is cut or rounded as documented there, or is refused. What JSON has no word for:
+//!
+//! - A null says nothing: in an unknown column it is neither kept nor refused.
+//! - Bytes go into `binary` as they are, and elsewhere are the text that they are in UTF-8, or refused. A text goes into `binary` by base64.
+//! - A float in a `double` column is the same number; elsewhere it is the shortest decimal that means it.
+//! - Times are cut to microseconds, INT96 already as it is read. A time without a zone is UTC.
+//! - A time of day is a text, `14:05:06.007`. An INTERVAL cannot be read: the object is refused.
+//!
+//! The `parquet` crate panics at some damaged pages (levels and dictionary indices that contradict the page's size). Whoever decodes an
+//! object has to run it where a panic costs that object alone.
 
 pub mod json;
 pub mod limits;
@@ -81,7 +93,7 @@ impl Iterator for ColumnarObject {
         match self.reader.next() {
             Some(Ok(batch)) => {
                 self.read += batch.num_rows() as u64;
-                return Some(Ok(batch));
+                Some(Ok(batch))
             }
             Some(Err(e)) => {
                 self.ended = true;

@@ -3,6 +3,7 @@
 //! A file of a few kilobytes can claim pages of gigabytes or types nested a million deep, and the decoder would believe it. Footer and headers
 //! are in Thrift's compact protocol (`parquet.thrift` of apache/parquet-format names the fields).
 
+use parquet::basic::ConvertedType;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
@@ -28,11 +29,18 @@ const BROKEN_FOOTER: &str = "its Parquet footer is broken";
 /// Checks the footer before it is parsed.
 pub fn check_footer<R: ChunkReader>(reader: &R) -> Result<(), String> {
     let size = reader.len();
-    let tail = size.checked_sub(8).and_then(|start| reader.get_bytes(start, 8).ok()).ok_or(NOT_PARQUET)?;
-    let [a, b, c, d, b'P', b'A', b'R', b'1'] = tail[..] else {
-        return Err(if tail[4..] == *b"PARE" { "its Parquet footer is encrypted, which lakebed cannot read" } else { NOT_PARQUET }.into());
-    };
-    let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    if size < 12 {
+        return Err(NOT_PARQUET.into());
+    }
+    let ends = |start, length| reader.get_bytes(start, length).map_err(|e| format!("it cannot be read ({e})"));
+    let (head, tail) = (ends(0, 4)?, ends(size - 8, 8)?);
+    if tail[4..] == *b"PARE" {
+        return Err("its Parquet footer is encrypted, which lakebed cannot read".into());
+    }
+    if head[..] != *b"PAR1" || tail[4..] != *b"PAR1" {
+        return Err(NOT_PARQUET.into());
+    }
+    let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
     if length > MAX_FOOTER {
         return Err(format!("its Parquet footer has {length} bytes, more than {MAX_FOOTER}"));
     }
@@ -60,7 +68,7 @@ fn depth(footer: &mut Thrift<'_>) -> Option<usize> {
             if kind != STRUCT {
                 return None;
             }
-            let children = footer.child_integer(&[5])?.unwrap_or(0);
+            let children = footer.child_integer(5)?.unwrap_or(0);
             while open.last() == Some(&0) {
                 open.pop();
             }
@@ -96,17 +104,17 @@ pub fn check_metadata(metadata: &ParquetMetaData) -> Result<(), String> {
 
 /// The entries of a map must be a group: the decoder takes that for granted.
 fn check_maps(of: &Type) -> Result<(), String> {
-    use parquet::basic::ConvertedType::{LIST, MAP, MAP_KEY_VALUE};
     if of.is_primitive() {
         return Ok(());
     }
     let info = of.get_basic_info();
-    let annotated = matches!(info.converted_type(), LIST | MAP | MAP_KEY_VALUE) || info.logical_type_ref().is_some();
+    let is_map = matches!(info.converted_type(), ConvertedType::MAP | ConvertedType::MAP_KEY_VALUE);
     for part in of.get_fields() {
-        if annotated && part.is_primitive() && !matches!(info.converted_type(), LIST) {
-            return Err(format!("its column {} is a map without entries", info.name()));
+        match (is_map, part.is_primitive()) {
+            (true, true) => return Err(format!("its column {} is a map without entries", info.name())),
+            (true, false) => part.get_fields().iter().try_for_each(|part| check_maps(part))?,
+            (false, _) => check_maps(part)?,
         }
-        check_maps(part)?;
     }
     Ok(())
 }
@@ -154,7 +162,7 @@ fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData) -> Option<Pag
             match (field, kind) {
                 (2 | 3, I32) => sizes[usize::from(field.unsigned_abs())] = header.integer()?,
                 // The data page of either kind has the number of its values first.
-                (5 | 8, STRUCT) => pages.values += u64::try_from(header.child_integer(&[1])?.unwrap_or(0)).ok()?,
+                (5 | 8, STRUCT) => pages.values += u64::try_from(header.child_integer(1)?.unwrap_or(0)).ok()?,
                 _ => header.skip(kind, 0)?,
             }
         }
@@ -216,13 +224,13 @@ impl Thrift<'_> {
         Some((count, head & 0x0f))
     }
 
-    /// Reads a whole struct and returns the integer that is one of its fields `wanted`.
+    /// Reads a whole struct and returns the integer that is its field `wanted`.
     #[expect(clippy::option_option, reason = "a struct without the field is not the end of the bytes")]
-    fn child_integer(&mut self, wanted: &[i16]) -> Option<Option<i64>> {
+    fn child_integer(&mut self, wanted: i16) -> Option<Option<i64>> {
         let (mut id, mut found) = (0, None);
         while let Some((field, kind)) = self.field(id)? {
             id = field;
-            if wanted.contains(&field) && kind == I32 {
+            if field == wanted && kind == I32 {
                 found = Some(self.integer()?);
             } else {
                 self.skip(kind, 0)?;

@@ -32,15 +32,22 @@ pub fn read(stored: &Arc<dyn Stored>, rows: &mut Rows<'_, '_>, plan: &Plan, limi
     }
 }
 
+/// The library panics on some damaged pages; that is damage of the object, and nothing of it is used any more.
+fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, String>) -> std::result::Result<T, String> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err("it is damaged in a way that the Parquet reader does not expect".to_string()))
+}
+
 fn each_row(file: File, rows: &mut Rows<'_, '_>, plan: &Plan, limits: Limits) -> Result<Option<String>> {
-    let object = match ColumnarObject::open(file, plan, limits.whole) {
+    let mut object = match guarded(|| ColumnarObject::open(file, plan, limits.whole)) {
         Ok(object) => object,
         Err(damage) => return Ok(Some(damage)),
     };
     let (links, mut number) = (object.links(), 0);
-    for batch in object {
-        let batch = match batch {
-            Ok(batch) => batch,
+    loop {
+        let batch = match guarded(|| object.next().transpose()) {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(None),
             Err(damage) => return Ok(Some(damage)),
         };
         for row in 0..batch.num_rows() {
@@ -48,7 +55,6 @@ fn each_row(file: File, rows: &mut Rows<'_, '_>, plan: &Plan, limits: Limits) ->
             number += 1;
         }
     }
-    Ok(None)
 }
 
 /// The object as the Parquet reader wants it. The reader tells all failures alike, so that of the store is kept aside.
