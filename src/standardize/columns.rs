@@ -23,6 +23,7 @@ pub struct Builder {
     /// The values; the slot of a null holds a default.
     pub values: Values,
     nulls: NullBufferBuilder,
+    len: usize,
 }
 
 /// The values of a [`Builder`], by physical kind.
@@ -81,13 +82,13 @@ impl Builder {
             DataType::Utf8 | DataType::Binary => Values::Bytes { offsets: vec![0], data: Vec::new() },
             other => unreachable!("no Hive type maps to {other}"),
         };
-        Self { data_type: data_type.clone(), values, nulls: NullBufferBuilder::new(0) }
+        Self { data_type: data_type.clone(), values, nulls: NullBufferBuilder::new(0), len: 0 }
     }
 
     /// Values appended so far.
     #[inline]
     pub fn len(&self) -> usize {
-        self.nulls.len()
+        self.len
     }
 
     /// True before the first value.
@@ -111,6 +112,7 @@ impl Builder {
     #[inline]
     pub fn present(&mut self) {
         self.nulls.append_non_null();
+        self.len += 1;
     }
 
     /// Appends a null.
@@ -130,6 +132,7 @@ impl Builder {
             Values::Struct { fields } => fields.iter_mut().for_each(Self::push_null),
         }
         self.nulls.append_null();
+        self.len += 1;
     }
 
     /// Appends a text or binary value; only for `Values::Bytes`.
@@ -190,6 +193,7 @@ impl Builder {
     /// Forgets all values from `len` on, and unfinished parts of the next one.
     pub fn truncate(&mut self, len: usize) {
         self.nulls.truncate(len);
+        self.len = self.len.min(len);
         match &mut self.values {
             Values::Bool(v) => v.truncate(len),
             Values::I8(v) => v.truncate(len),
@@ -216,6 +220,7 @@ impl Builder {
     /// If the values are not valid for the type, text that is not UTF-8 above all: a fault of the caller.
     pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let nulls = self.nulls.finish();
+        self.len = 0;
         let data_type = self.data_type.clone();
         Ok(match &mut self.values {
             Values::Bool(v) => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(v)), nulls)),

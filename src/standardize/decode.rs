@@ -179,8 +179,17 @@ impl<'p> Decoder<'p> {
         }
         let mut expected = 0;
         loop {
-            let key = cursor.key()?;
-            let found = if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw, expected) };
+            let (key, found) = match plan.next(&cursor.bytes[cursor.pos..], expected) {
+                Some(length) => {
+                    cursor.pos += length;
+                    cursor.skip_space();
+                    (Text { raw: plan.fields[expected].key.as_bytes(), escaped: false }, Some(expected))
+                }
+                None => {
+                    let key = cursor.key()?;
+                    (key, if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw, expected) })
+                }
+            };
             match found.map(|index| (index, &plan.fields[index])) {
                 Some((index, field)) if field.is_read() && !field.targets.iter().any(|(target, _)| out[*target].len() > row) => {
                     expected = index + 1;

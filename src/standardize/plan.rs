@@ -51,6 +51,8 @@ pub struct ObjectPlan {
 pub struct FieldPlan {
     /// The key, normalized: lower case, `[a-z0-9_]`.
     pub key: String,
+    /// The key as it stands in most records, with its quotes and the colon.
+    quoted: Vec<u8>,
     /// The builders that its value goes to, each with its type.
     pub targets: Vec<(usize, Node)>,
     /// Keys below it that columns take their values from (`from = "page.url"`).
@@ -134,6 +136,9 @@ impl Node {
     }
 }
 
+/// Fields that are compared one by one before a key is looked up.
+const NEAR: usize = 4;
+
 impl ObjectPlan {
     /// Adds a builder that takes its value from `path`, normalized.
     fn insert(&mut self, path: &[String], target: usize, node: Node, private: bool) {
@@ -159,16 +164,26 @@ impl ObjectPlan {
         let next = self.fields.len();
         let index = *self.lookup.entry(key.as_bytes().to_vec()).or_insert(next);
         if index == next {
-            self.fields.push(FieldPlan { key: key.to_string(), targets: Vec::new(), below: None, private: false });
+            let quoted = format!("\"{key}\":").into_bytes();
+            self.fields.push(FieldPlan { key: key.to_string(), quoted, targets: Vec::new(), below: None, private: false });
         }
         &mut self.fields[index]
+    }
+
+    /// The field that is next in the order of the columns, if `bytes` begin with its key and a colon; then how long these are.
+    #[inline]
+    pub fn next(&self, bytes: &[u8], expected: usize) -> Option<usize> {
+        let quoted = &self.fields.get(expected)?.quoted;
+        bytes.starts_with(quoted).then_some(quoted.len())
     }
 
     /// The field for a key as it stands in the record. `expected` is where it probably is: keys tend to come in the same order.
     #[inline]
     pub fn find(&self, raw: &[u8], expected: usize) -> Option<usize> {
-        if self.fields.get(expected).is_some_and(|field| field.key.as_bytes() == raw) {
-            return Some(expected);
+        // Fields that a record leaves out stand between.
+        let near = self.fields.get(expected..).unwrap_or_default().iter().take(NEAR).position(|field| field.key.as_bytes() == raw);
+        if let Some(ahead) = near {
+            return Some(expected + ahead);
         }
         self.lookup.get(raw).or_else(|| self.lookup.get(&normalize(raw))).copied()
     }

@@ -19,10 +19,35 @@ pub fn integer(text: &str, is_integer: bool) -> Option<i64> {
 
 /// A decimal number's unscaled value at `scale`, if it has no more than `precision` digits and loses nothing.
 pub fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
+    if let Some(unscaled) = short_decimal(text.as_bytes(), precision, scale) {
+        return Some(unscaled);
+    }
     let number = Number::of(text)?;
     let (unscaled, is_cut) = number.times_ten_to(scale.into())?;
     let fits = !is_cut && unscaled < 10i128.checked_pow(u32::from(precision))?;
     fits.then_some(if number.is_negative { -unscaled } else { unscaled })
+}
+
+/// As [`decimal`], for what almost all numbers are: digits without a sign or an exponent, no more than fit into 64 bits, and no more
+/// behind the point than the scale; `None` for every other text.
+fn short_decimal(text: &[u8], precision: u8, scale: u8) -> Option<i128> {
+    let (mut value, mut digits, mut behind) = (0u64, 0u32, None);
+    if text.len() > 17 || text.first() == Some(&b'.') || text.last() == Some(&b'.') {
+        return None;
+    }
+    for byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                value = value * 10 + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if behind.is_none() => behind = Some(digits),
+            _ => return None,
+        }
+    }
+    let missing = u32::from(scale).checked_sub(behind.map_or(0, |before| digits - before))?;
+    let unscaled = i128::from(value).checked_mul(10i128.checked_pow(missing)?)?;
+    (digits > 0 && unscaled < 10i128.checked_pow(u32::from(precision))?).then_some(unscaled)
 }
 
 /// The float or double that is nearest to a number, if the number is not too large for it; `NaN` and the infinities by their names.

@@ -34,10 +34,17 @@ impl Decoder<'_> {
             }
             _ => {
                 let number = cursor.number()?;
-                if *hive == HiveType::Timestamp {
-                    return self.push_epoch(number.text, number.integer, out);
+                match (&mut out.values, hive) {
+                    (_, HiveType::Timestamp) => return self.push_epoch(number.text, number.integer, out),
+                    // What JSON takes for a number, a double takes too, unless it is too large.
+                    (Values::F64(v), _) => match number.text.parse::<f64>() {
+                        Ok(value) if value.is_finite() => v.push(value),
+                        _ => return self.refuse(Code::Type, format!("does not fit {hive} exactly")),
+                    },
+                    _ => return self.push_typed(number.text, number.integer, hive, out),
                 }
-                self.push_typed(number.text, number.integer, hive, out)
+                out.present();
+                Ok(())
             }
         }
     }
@@ -72,6 +79,13 @@ impl Decoder<'_> {
                 Ok(bytes) => out.push_bytes(&bytes),
                 Err(_) => return self.refuse(Code::Type, "is not base64, which binary needs".into()),
             },
+            HiveType::Timestamp => match (scalar::timestamp(text), &mut out.values) {
+                (Some(micros), Values::I64(v)) => {
+                    v.push(micros);
+                    out.present();
+                }
+                _ => return self.refuse(Code::Type, format!("does not fit {hive} exactly")),
+            },
             _ => {
                 let text = std::str::from_utf8(text).unwrap_or("");
                 let integer = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
@@ -99,7 +113,6 @@ impl Decoder<'_> {
             (Values::I16(v), _) => whole().and_then(|value| i16::try_from(value).ok()).map(|value| v.push(value)),
             (Values::I32(v), HiveType::Date) => scalar::date(text.as_bytes()).map(|value| v.push(value)),
             (Values::I32(v), _) => whole().and_then(|value| i32::try_from(value).ok()).map(|value| v.push(value)),
-            (Values::I64(v), HiveType::Timestamp) => scalar::timestamp(text.as_bytes()).map(|value| v.push(value)),
             (Values::I64(v), _) => whole().map(|value| v.push(value)),
             (Values::I128(v), HiveType::Decimal(precision, scale)) => scalar::decimal(text, *precision, *scale).map(|value| v.push(value)),
             (Values::F32(v), _) => scalar::float(text).map(|value| v.push(value)),
