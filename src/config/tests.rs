@@ -176,15 +176,8 @@ const WRONG: &[(&str, &str)] = &[
         "[lake]\ncatalog = \"glue\"\n[[table]]\nname = \"a.b\"\nlanding = \"l\"\nlocation = \"t\"",
         "catalog = \"glue\" is not in this version yet; use \"local\", the embedded catalog in the state folder",
     ),
-    (
-        "+format = \"snowplow-tsv\"",
-        "%: format = \"snowplow-tsv\" is not in this version yet; land the Analytics SDK's JSON and use \"json\"",
-    ),
-    (
-        "+format = \"cloudwatch-logs\"",
-        "%: format = \"cloudwatch-logs\" is not in this version yet; let Firehose decompress and extract the messages, and use \"json\"",
-    ),
     ("+format = \"jsonl\"", "%: format = \"jsonl\" is not known; did you mean `json`?"),
+    ("+format = \"orc\"", "%: format = \"orc\" is not known; allowed are `json`, `snowplow-tsv`, `cloudwatch-logs`, `parquet`"),
     (
         "+time = \"collector_tstamp\"",
         "%: time = \"collector_tstamp\", rows by a column's time, is not in this version yet; use \"arrival\"",

@@ -1,10 +1,15 @@
 //! Where the records of an object begin and end, one JSON document after the other, whatever stands between them.
 
+mod skim;
+mod unwrap;
+
 use super::reject::{Code, Reason};
 use super::resync::{Next, Resync};
-use super::scan::{Cursor, Syntax, Text, unescape};
+use super::scan::{Cursor, Syntax};
 use super::window::Window;
 use crate::error::Result;
+use skim::Skim;
+use unwrap::{into_array, is_named};
 
 /// Takes the records of an object, in their order.
 pub trait Records {
@@ -329,7 +334,7 @@ impl<R: Records> Frames<'_, R> {
     /// Passes over a record that is longer than a record may be, as well as its end can be told without holding it.
     fn oversized(&mut self, window: &mut Window, mut pos: usize) -> Result<usize> {
         let in_document = self.levels.last() == Some(&Level::Document);
-        let mut skim = Skim { depth: usize::from(in_document), ..Skim::default() };
+        let mut skim = Skim::inside(usize::from(in_document));
         let (offset, mut length) = (window.base() + pos as u64, 0);
         loop {
             let bytes = &window.bytes()[pos..];
@@ -349,69 +354,6 @@ impl<R: Records> Frames<'_, R> {
         self.set(At::After);
         Ok(pos)
     }
-}
-
-/// Finds the end of a value, piece by piece, by its brackets and quotes alone.
-#[derive(Debug, Default)]
-struct Skim {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Skim {
-    /// Where the value ends, if that is in `piece`.
-    fn end(&mut self, piece: &[u8]) -> Option<usize> {
-        for (at, byte) in piece.iter().enumerate() {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                // A number or a word goes on.
-                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' => continue,
-                _ if self.depth == 0 => return Some(at),
-                _ => continue,
-            }
-            if self.depth == 0 && !self.in_string {
-                return Some(at + 1);
-            }
-        }
-        None
-    }
-}
-
-/// Brings the cursor to the array that is the member `field` of the document at the cursor; behind the document if it has none.
-fn into_array(cursor: &mut Cursor<'_>, field: &str, open: &mut Vec<u8>) -> std::result::Result<bool, Syntax> {
-    if !cursor.eat(b'{') {
-        return cursor.skip_value(open).map(|_| false);
-    }
-    cursor.skip_space();
-    if cursor.eat(b'}') {
-        return Ok(false);
-    }
-    loop {
-        let key = cursor.key()?;
-        if is_named(key, field) && cursor.peek() == Some(b'[') {
-            return Ok(true);
-        }
-        cursor.skip_value(open)?;
-        cursor.skip_space();
-        if cursor.eat(b'}') {
-            return Ok(false);
-        }
-        if !cursor.eat(b',') {
-            return cursor.fail("`,` or `}`");
-        }
-        cursor.skip_space();
-    }
-}
-
-fn is_named(key: Text<'_>, field: &str) -> bool {
-    let mut name = Vec::new();
-    unescape(key.raw, &mut name).is_ok() && name == field.as_bytes()
 }
 
 /// The bytes without the white space at their end.

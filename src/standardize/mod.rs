@@ -153,12 +153,13 @@ fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: bool, 
             return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), damage });
         }
         Ok(Content::Whole(text)) if text.is_empty() => (Window::whole(text), Format::Json),
-        content => (window(content), plan.format),
+        Ok(content) => (window(content), plan.format),
+        Err(failure) => return Ok(Reading { tally: rows.finish()?, bytes: 0, damage: Some(damage(failure)?) }),
     };
     match format {
         Format::Parquet => {
             let damage = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
-            return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), damage: Some(damage) });
+            return Ok(Reading { tally: rows.finish()?, bytes: 0, damage: Some(damage) });
         }
         Format::SnowplowTsv => lines::read(&mut text, &mut rows, limits.record)?,
         Format::Json | Format::CloudwatchLogs => frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?,
@@ -168,21 +169,11 @@ fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: bool, 
 }
 
 /// The text of what was opened.
-fn window(content: io::Result<Content>) -> Window {
+fn window(content: Content) -> Window {
     match content {
-        Ok(Content::Whole(text)) => Window::whole(text),
-        Ok(Content::Text(source)) => Window::of(source),
-        Ok(Content::Columnar) => Window::whole(Bytes::new()),
-        Err(e) => Window::of(Box::new(Failed(Some(e)))),
-    }
-}
-
-/// A source that cannot be read at all.
-struct Failed(Option<io::Error>);
-
-impl io::Read for Failed {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        self.0.take().map_or(Ok(0), Err)
+        Content::Whole(text) => Window::whole(text),
+        Content::Text(source) => Window::of(source),
+        Content::Columnar => Window::whole(Bytes::new()),
     }
 }
 
@@ -217,7 +208,10 @@ pub fn documents(
     limits: Limits,
     each: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<Option<String>> {
-    let mut text = window(codec::open(stored, limits.codec()));
+    let mut text = match codec::open(stored, limits.codec()) {
+        Ok(content) => window(content),
+        Err(failure) => return damage(failure).map(Some),
+    };
     frame::read(&mut text, &mut Documents { each, open: Vec::new() }, unwrap, limits.record)?;
     text.failure().map(damage).transpose()
 }

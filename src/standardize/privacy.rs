@@ -185,8 +185,13 @@ impl Plan {
         let kept = match self.keep_raw {
             KeepRaw::Never => None,
             KeepRaw::Redacted if self.root.private => {
-                // A document without the array of its records may have them in another place; a damaged object is no record.
-                let is_record = !(reason.code == Code::Type && reason.column.is_empty()) && reason.code != Code::DamagedObject;
+                // A document without the array of its records may have them in another place; a damaged object is no record; and what
+                // others wrote about a record has the record in it somewhere, even in base64.
+                let is_record = match reason.code {
+                    Code::Type => !reason.column.is_empty(),
+                    Code::DamagedObject | Code::NotCloudwatch | Code::SnowplowBadRow | Code::FirehoseError => false,
+                    _ => true,
+                };
                 let redacted = is_record.then(|| redacted(&self.root, raw)).flatten();
                 if redacted.is_none() {
                     reason.detail.push_str(NOT_KEPT);

@@ -274,7 +274,9 @@ impl<'p, 'e> Rows<'p, 'e> {
 
     /// Why the record that was read last is no row, if it is none; then it is taken back.
     fn refusal(&mut self, record: &[u8]) -> Option<Reason> {
-        let foreign = self.decoder.seems_foreign.then(|| foreign(record)).flatten();
+        // A misfit may have failed before the decoder saw the names that make a record seem foreign.
+        let seems_foreign = self.decoder.seems_foreign || matches!(self.last, Last::Misfit(_));
+        let foreign = seems_foreign.then(|| foreign(record)).flatten();
         let reason = match std::mem::replace(&mut self.last, Last::Row) {
             Last::Misfit(reason) => return Some(foreign.unwrap_or(reason)),
             _ if simdutf8::basic::from_utf8(record).is_err() => Reason::new(Code::NotText, "", "the record is not UTF-8".into()),

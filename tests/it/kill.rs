@@ -28,7 +28,7 @@ fn clicks(part: Part) -> Settings {
 fn small_lake(settings: &str) -> Lake {
     let lake = Lake::new(settings);
     let text = std::fs::read_to_string(lake.path("lakebed.toml")).unwrap();
-    std::fs::write(lake.path("small.toml"), text.replace("[lake]\n", "[lake]\nmemory = \"1500KiB\"\n")).unwrap();
+    std::fs::write(lake.path("small.toml"), text.replace("[lake]\n", "[lake]\nmemory = \"3000KiB\"\n")).unwrap();
     lake
 }
 

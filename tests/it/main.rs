@@ -5,6 +5,7 @@
 mod cli;
 mod contracts;
 mod faults;
+mod formats;
 mod golden;
 mod kill;
 mod memory;

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use serde_json::{Value, json};
 
-use super::support::{Lake, measured_run};
+use super::support::Lake;
 
 /// Bytes of the large objects.
 const LARGE: usize = 1 << 30;
@@ -25,7 +25,7 @@ fn write_records(out: impl Write) {
 }
 
 fn within(lake: &Lake, cap: u64) -> Value {
-    let (run, peak) = measured_run(lake);
+    let (run, peak) = lake.measured_run(0);
     assert!(peak < cap, "the run had {} MB, and the cap is {}", peak >> 20, cap >> 20);
     run["tables"][0].clone()
 }

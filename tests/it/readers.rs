@@ -7,7 +7,7 @@ use lakebed::generate::{Settings, Summary};
 use serde_json::{Value, json};
 
 use super::support::python::{Reader, python, read_table};
-use super::support::{Answer, Lake, example, measured_run};
+use super::support::{Answer, Lake, example};
 
 /// The most that the run of an hour may take (promise P10), with the default of `[lake] memory`.
 const MOST: u64 = 512 << 20;
@@ -34,7 +34,7 @@ fn example_merge() -> String {
 
 /// Runs, and checks that every record is accounted for as the generator counted, within the memory that it may take.
 fn merged(lake: &Lake, landed: &Summary, duplicates: u64) {
-    let (run, peak) = measured_run(lake);
+    let (run, peak) = lake.measured_run(0);
     let table = &run["tables"][0];
     let rows = landed.records - landed.bad_records() - duplicates;
     let records = json!({"read": 300_000, "merged": rows, "quarantined": landed.bad_records(), "duplicates": duplicates, "dropped": 0});

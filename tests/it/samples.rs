@@ -20,7 +20,7 @@ const KEEP: &str = "CREATE EXTERNAL TABLE ${table} (rescued map<string,string>) 
 const ALL: &str = "[table.quarantine]\nmax_ratio = 1\n";
 
 /// The files of one set by their path in it. Where the samples are not, it says so, and the test has nothing to do.
-fn samples(set: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+pub(crate) fn samples(set: &str) -> Option<BTreeMap<String, Vec<u8>>> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let root = std::env::var_os("LAKEBED_SAMPLES").map_or_else(beside, PathBuf::from);
     let folder = root.join(set);

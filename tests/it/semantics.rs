@@ -221,26 +221,27 @@ fn p9_careful_deletes() {
 #[test]
 fn p10_bounded() {
     let lake = Lake::small("");
-    lake.limit_memory("256MiB");
+    lake.limit_memory("128MiB");
     let spaces = gzip(&vec![b' '; 16 << 20]);
-    lake.land("14", "clicks-bomb", &spaces.repeat(64));
-    lake.land("14", "clicks-plain", &vec![b' '; 80 << 20]);
-    lake.land("14", "clicks-good", [record(1), record(2)].concat().as_bytes());
-    lake.land("14", "clicks-deep", format!("{{\"x\":{}{}}}{}", "[".repeat(100_000), "]".repeat(100_000), record(3)).as_bytes());
-    let run = lake.run(3);
-    assert_eq!(run["tables"][0]["objects"], json!({"landed": 4, "merged": 2, "rejected": 1, "pending": 1}));
-    assert_eq!(lake.query("SELECT n FROM shop.clicks ORDER BY n"), [1, 2, 3].map(|n| json!({"n": n})));
-    let failures = run["failures"].as_array().unwrap();
-    let said = |name: &str, limit: &str| {
-        failures.iter().map(|failure| failure["error"].as_str().unwrap()).any(|error| error.contains(name) && error.contains(limit))
-    };
-    assert!(said("clicks-bomb", "more than 67108864 bytes when decompressed"), "{failures:?}");
-    assert!(said("clicks-plain", "83886080 bytes, more than 67108864, a quarter of [lake] memory"), "{failures:?}");
-    assert_eq!(failures.len(), 2);
-    let reasons = lake.query("SELECT reason, byte_length FROM shop.clicks_quarantine ORDER BY byte_length");
-    assert_eq!(reasons[0]["reason"], "too_deep");
-    let lengths: Vec<u64> = reasons[1..].iter().map(|row| row["byte_length"].as_u64().unwrap()).collect();
-    assert_eq!(lengths, [(spaces.len() * 64) as u64], "an object that is set aside keeps its bytes");
+    // A gigabyte in one object, and a quarter of one: both are more than there is memory.
+    lake.land("14", "clicks-large", &[gzip(record(1).as_bytes()), spaces.repeat(64), gzip(record(2).as_bytes())].concat());
+    lake.land("14", "clicks-plain", &[record(3).into_bytes(), vec![b' '; 256 << 20], record(4).into_bytes()].concat());
+    let bomb = gzip(&gzip(&vec![b' '; 256 << 20]));
+    lake.land("14", "clicks-bomb", &bomb);
+    lake.land("14", "clicks-deep", format!("{{\"x\":{}{}}}{}", "[".repeat(100_000), "]".repeat(100_000), record(5)).as_bytes());
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(16 << 20));
+    lake.land("14", "clicks-long", [&record(6), &long, &record(7)].map(String::as_bytes).concat().as_slice());
+    let (run, peak) = lake.measured_run(3);
+    assert_eq!(run["tables"][0]["objects"], json!({"landed": 5, "merged": 4, "rejected": 1, "pending": 0}));
+    assert_eq!(lake.query("SELECT n FROM shop.clicks ORDER BY n"), [1, 2, 3, 4, 5, 6, 7].map(|n| json!({"n": n})));
+    let [failure] = run["failures"].as_array().unwrap().as_slice() else { panic!("{run}") };
+    let error = failure["error"].as_str().unwrap();
+    assert!(error.contains("clicks-bomb") && error.contains("more than 2000 times as long when decompressed"), "{error}");
+    let rejects = lake.query("SELECT reason, byte_length, raw IS NULL AS gone FROM shop.clicks_quarantine ORDER BY object");
+    let expected = [("damaged_object", bomb.len(), false), ("too_deep", 200_006, false), ("too_large", long.len(), true)];
+    assert_eq!(rejects, expected.map(|(reason, length, gone)| json!({"reason": reason, "byte_length": length, "gone": gone})));
+    // The program itself, without any object, has about 60 MB.
+    assert!(peak < (128 + 100) << 20, "the run had {} MB", peak >> 20);
 }
 
 /// Deterministic: same input, same configuration: the same rows in the same order.

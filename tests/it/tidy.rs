@@ -60,6 +60,8 @@ const PURE: &[&str] = &[
     "standardize::decode::columnar",
     "standardize::firehose_error",
     "standardize::frame",
+    "standardize::frame::skim",
+    "standardize::frame::unwrap",
     "standardize::lines",
     "standardize::members",
     "standardize::plan",

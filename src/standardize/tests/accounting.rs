@@ -4,8 +4,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 
-use super::plan;
-use super::standardized;
+use super::*;
+use crate::error::Kind;
 use crate::standardize::rows::BATCH_ROWS;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -88,4 +88,39 @@ fn rows_stay_in_order_over_the_edges_of_batches() {
     let rows: Vec<i64> = done.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert!(done.batches.len() == 3 && rows.iter().copied().eq(0..count as i64));
     assert_eq!(done.rejects.len(), 17);
+}
+
+#[test]
+fn what_others_wrote_about_a_record_is_told_before_what_is_wrong_with_it() {
+    let error = r#"{"attemptsMade":"4","errorCode":"Lambda.X","rawData":"e30="}"#;
+    let bad_row = r#"{"id":[],"data":{},"schema":"iglu:com.snowplowanalytics.snowplow.badrows/size_violation/jsonschema/1-0-0"}"#;
+    let reject = "[table.evolution]\nnew_columns = \"reject\"\n";
+    let required = "[table.columns.id]\nrequired = true\n";
+    for settings in ["", reject, required, &format!("{required}{reject}")] {
+        check("id int", settings, error, &[&format!("@0 firehose_error  {error}")]);
+        check("id int", settings, bad_row, &[&format!("@0 snowplow_bad_row  {bad_row}")]);
+    }
+}
+
+/// A store that gives nothing.
+struct Fails;
+
+impl Stored for Fails {
+    fn size(&self) -> u64 {
+        100
+    }
+
+    fn read_at(&self, _: u64, _: usize) -> std::io::Result<Bytes> {
+        Err(std::io::Error::other("the connection broke"))
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_no_fault_of_the_object() {
+    for format in ["json", "snowplow-tsv", "cloudwatch-logs", "parquet"] {
+        let stored: Arc<dyn Stored> = Arc::new(Fails);
+        let plan = plan("id int", &format!("format = \"{format}\"\n"));
+        let failed = standardize(&plan, &stored, Limits::within(1 << 30, 1 << 30), &mut |_| Ok(())).unwrap_err();
+        assert_eq!((failed.kind(), failed.to_string().as_str()), (Kind::Unavailable, "the connection broke: make it readable"), "{format}");
+    }
 }

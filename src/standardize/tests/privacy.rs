@@ -152,6 +152,10 @@ fn what_cannot_be_redacted_is_not_kept() {
         (b"\"ip is s\"", "", Code::NotAnObject),
         (b"{\"records\":[{\"ip\":\"s\"}]}", "unwrap = \"Records\"\n", Code::Type),
         (b"\x1f\x8bs", "", Code::DamagedObject),
+        // What others wrote about a record has its values in other places, or in base64.
+        (br#"{"attemptsMade":1,"errorCode":"X","rawData":"eyJpcCI6InMifQ=="}"#, "", Code::FirehoseError),
+        (br#"{"ip":{},"schema":"iglu:com.snowplowanalytics.snowplow.badrows/x/jsonschema/1-0-0","data":"ip=s"}"#, "", Code::SnowplowBadRow),
+        (br#"{"logEvents":[{"message":"{\"ip\":\"s\"}"}]}"#, "format = \"cloudwatch-logs\"\n", Code::NotCloudwatch),
     ];
     for (object, more, code) in cases {
         let done = standardized(&plan("ip string", &format!("{more}{settings}")), Bytes::copy_from_slice(object));

@@ -1,6 +1,5 @@
 //! What can fail outside of lakebed: objects, folders, disks. The rest goes on, nothing is half-made, and the next run heals it.
 
-use std::fs::File;
 use std::process::Command;
 
 use lakebed::generate::Settings;
@@ -8,24 +7,42 @@ use lakebed::generate::Settings;
 use super::super::support::{AT, Answer, LAKEBED, Lake, files};
 use super::{RUN, gzip, hex, ids, one_message, refused, snapshot};
 
-/// An object that is not read: more than a quarter of the default memory, though it takes no room on the disk.
-fn land_oversized(lake: &Lake, name: &str) {
-    let path = lake.land("10", name, b"");
-    File::options().write(true).open(path).unwrap().set_len(600 << 20).unwrap();
+/// An object that the disk refuses to give to whoever has no privileges.
+fn land_unreadable(lake: &Lake, name: &str) {
+    let path = lake.land("10", name, b"secret");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+}
+
+/// A run without the privileges that root has on Linux, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: file permissions count for everyone.
+fn run_unprivileged(lake: &Lake) -> Answer {
+    let script = "import ctypes, os, sys\n\
+                  prctl = getattr(ctypes.CDLL(None), 'prctl', None)\n\
+                  PR_CAPBSET_DROP = 24\n\
+                  for capability in (1, 2) if prctl else ():\n    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)\n\
+                  os.execv(sys.argv[1], sys.argv[1:])";
+    let mut python = Command::new("python3");
+    python.args(["-c", script, LAKEBED]).args(RUN).arg("--config").arg(lake.path("lakebed.toml"));
+    Answer::of(python.output().unwrap())
+}
+
+/// Puts a readable object in its place.
+fn land_again(lake: &Lake, name: &str, body: &[u8]) {
+    std::fs::remove_file(lake.path("landing/2026/11/19/10").join(name)).unwrap();
+    lake.land("10", name, body);
 }
 
 #[test]
 fn an_object_that_cannot_be_read_costs_only_itself() {
     let lake = Lake::small("");
     lake.land("10", "a", b"{\"id\":\"a\"}");
-    land_oversized(&lake, "b");
-    let answer = lake.lakebed(&RUN);
+    land_unreadable(&lake, "b");
+    let answer = run_unprivileged(&lake);
     assert_eq!(answer.code, 3, "{}", answer.stderr);
-    one_message(&answer.stderr, &["hour=10", "object 2026/11/19/10/b", "more than", "[lake] memory: raise that"]);
+    one_message(&answer.stderr, &["hour=10", "object 2026/11/19/10/b", "make it readable"]);
     assert!(answer.stdout.contains("1 row in 1 file") && answer.stdout.contains("incomplete"), "{}", answer.stdout);
     assert_eq!(ids(&lake), ["a"]);
 
-    lake.land("10", "b", b"{\"id\":\"b\"}");
+    land_again(&lake, "b", b"{\"id\":\"b\"}");
     let run = lake.run(0);
     assert_eq!(
         (&run["tables"][0]["partitions"][0]["action"], &run["tables"][0]["partitions"][0]["complete"]),
@@ -81,16 +98,16 @@ fn an_object_that_was_read_in_part_is_not_taken_in_twice() {
 #[test]
 fn an_hour_of_which_nothing_can_be_read_is_not_committed() {
     let lake = Lake::small("");
-    land_oversized(&lake, "a");
-    land_oversized(&lake, "b");
-    let answer = lake.lakebed(&RUN);
+    land_unreadable(&lake, "a");
+    land_unreadable(&lake, "b");
+    let answer = run_unprivileged(&lake);
     assert_eq!(answer.code, 1, "{}", answer.stderr);
     one_message(&answer.stderr, &["hour=10", "cannot read object 2026/11/19/10/a", "then run again"]);
     assert!(answer.stdout.contains("nothing was merged, of 2 landed objects: 2 failed"), "{}", answer.stdout);
     assert!(lake.partitions().is_empty());
     assert!(files(&lake.path("lake")).is_empty() && !lake.path(".lakebed/ledger").exists());
-    lake.land("10", "a", b"{\"id\":\"a\"}");
-    lake.land("10", "b", b"{\"id\":\"b\"}");
+    land_again(&lake, "a", b"{\"id\":\"a\"}");
+    land_again(&lake, "b", b"{\"id\":\"b\"}");
     lake.run(0);
     assert_eq!(ids(&lake), ["a", "b"]);
 }

@@ -26,34 +26,55 @@ fn an_hour_that_needs_too_much_memory_fails_alone() {
 }
 
 #[test]
-fn an_object_whose_records_take_too_much_memory_waits_for_more() {
+fn an_object_whose_records_take_more_memory_than_there_is_is_read_twice() {
     let lake = Lake::small("[table.quarantine]\nmax_ratio = 1");
     lake.limit_memory("8MiB");
     lake.land("10", "good", b"{\"id\":\"a\"}");
-    lake.land("10", "scalars", "0 ".repeat(100_000).as_bytes());
-    let answer = lake.lakebed(&RUN);
-    assert_eq!(answer.code, 3);
-    one_message(&answer.stderr, &["10/scalars", "its records take more than 2097152 bytes of memory", "raise that"]);
-    assert_eq!(ids(&lake), ["a"]);
-    lake.configure("[table.quarantine]\nmax_ratio = 1");
-    assert_eq!(lake.run(0)["tables"][0]["records"]["quarantined"], 100_000);
+    // A reject takes about 200 bytes of memory, so these are about 20 MB.
+    lake.land("10", "scalars", ["0 ".repeat(100_000).as_str(), "{\"id\":\"b\"}"].concat().as_bytes());
+    let run = lake.run(0);
+    let expected = json!({"read": 100_002, "merged": 2, "quarantined": 100_000, "duplicates": 0, "dropped": 0});
+    assert_eq!(run["tables"][0]["records"], expected);
+    assert_eq!(ids(&lake), ["a", "b"]);
+    let kept = lake.query("SELECT count(*) AS n, count(DISTINCT byte_offset) AS places FROM shop.clicks_quarantine");
+    assert_eq!(kept, [json!({"n": 100_000, "places": 100_000})], "each of them once");
 }
 
 #[test]
-fn a_damaged_object_that_takes_too_much_memory_is_not_entered_in_part() {
+fn a_damaged_object_that_takes_more_memory_than_there_is_is_entered_whole() {
     let lake = Lake::small("");
     lake.limit_memory("8MiB");
     lake.land("10", "good", b"{\"id\":\"a\"}");
-    // The bad records alone fit into the memory; the good ones with them, once the object is set aside, do not.
-    let bytes = gzip("{}{}{}0 0 0 0 ".repeat(1_900).as_bytes());
+    // More than half of the records are bad, so that good ones that were handed on would have to be taken back.
+    let bytes = gzip("{}{}{}0 0 0 0 ".repeat(10_000).as_bytes());
     lake.land("10", "cut", &bytes[..bytes.len() - 4]);
-    let answer = lake.lakebed(&RUN);
-    assert_eq!(answer.code, 3);
-    one_message(&answer.stderr, &["10/cut", "of memory, a quarter of [lake] memory: raise that"]);
+    let run = lake.run(3);
+    let error = run["failures"][0]["error"].as_str().unwrap();
+    assert!(error.contains("10/cut") && error.contains("gzip"), "{error}");
+    let expected = json!({"read": 70_002, "merged": 1, "quarantined": 70_001, "duplicates": 0, "dropped": 0});
+    assert_eq!(run["tables"][0]["records"], expected, "each of its records, and its damaged end");
     assert_eq!(ids(&lake), ["a"]);
-    lake.configure("");
-    let records = &lake.run(3)["tables"][0]["records"];
-    assert_eq!(records["read"], 13_301, "each of its records, and its damaged end");
+    let reasons = lake.query("SELECT reason, count(*) AS n FROM shop.clicks_quarantine GROUP BY reason ORDER BY reason");
+    let expected = [("damaged_object", 1), ("not_an_object", 40_000), ("object_set_aside", 30_000)];
+    assert_eq!(reasons, expected.map(|(reason, n)| json!({"reason": reason, "n": n})));
+}
+
+/// A record has at most a sixteenth of the half of the memory that is for objects.
+#[test]
+fn a_record_that_is_too_large_stays_in_the_landing() {
+    let lake = Lake::small("");
+    lake.limit_memory("16MiB");
+    let long = format!("{{\"id\":\"long\",\"x\":\"{}\"}}", "x".repeat(3 << 20));
+    let records = ["{\"id\":\"a\"}", &long, "{\"id\":\"b\"}\n", &long, "\n{\"id\":\"c\"}"].concat();
+    lake.land("10", "plain", records.as_bytes());
+    lake.land("10", "packed", &gzip(records.as_bytes()));
+    let run = lake.run(0);
+    assert_eq!(run["tables"][0]["records"], json!({"read": 10, "merged": 6, "quarantined": 4, "duplicates": 0, "dropped": 0}));
+    assert_eq!(ids(&lake), ["a", "a", "b", "b", "c", "c"]);
+    let kept =
+        lake.query("SELECT byte_offset, byte_length, raw, reason FROM shop.clicks_quarantine WHERE object LIKE '%/packed' ORDER BY 1");
+    let large = |offset: usize| json!({"byte_offset": offset, "byte_length": long.len(), "raw": null, "reason": "too_large"});
+    assert_eq!(kept, [large(10), large(10 + long.len() + 11)]);
 }
 
 #[test]

@@ -17,6 +17,13 @@ pub const LAKEBED: &str = env!("CARGO_BIN_EXE_lakebed");
 /// A time at which every hour that tests generate has closed.
 pub const AT: &str = "2026-11-19T20:00:00Z";
 
+/// Starts its arguments and says on standard error, last, how many bytes of memory they had at most.
+const PEAK: &str = "import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(peak if sys.platform == 'darwin' else peak * 1024, file=sys.stderr)
+sys.exit(done.returncode)";
+
 /// What the binary answered.
 pub struct Answer {
     pub code: i32,
@@ -119,6 +126,16 @@ impl Lake {
         self.lakebed(&["run", "--at", AT, "--output", "json"]).json(code)
     }
 
+    /// As [`Self::run`], and the most bytes of memory that the process had.
+    pub fn measured_run(&self, code: i32) -> (Value, u64) {
+        let run = self.command(&["run", "--at", AT, "--output", "json"]);
+        let mut command = Command::new("/usr/bin/env");
+        command.args(["python3", "-c", PEAK]).arg(run.get_program()).args(run.get_args());
+        let answer = Answer::of(command.output().unwrap());
+        let peak = answer.stderr.lines().last().unwrap_or_default().parse().unwrap_or_else(|_| panic!("{}", answer.stderr));
+        (answer.json(code), peak)
+    }
+
     /// The rows of a query, as JSON objects.
     pub fn query(&self, sql: &str) -> Vec<Value> {
         match self.lakebed(&["query", sql, "--format", "json"]).json(0) {
@@ -166,21 +183,4 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     found
-}
-
-/// Starts its arguments and says on standard error, last, how many bytes of memory they had at most.
-const PEAK: &str = "import resource, subprocess, sys
-done = subprocess.run(sys.argv[1:])
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(peak if sys.platform == 'darwin' else peak * 1024, file=sys.stderr)
-sys.exit(done.returncode)";
-
-/// `run`, and the most memory that it had.
-pub fn measured_run(lake: &Lake) -> (Value, u64) {
-    let run = lake.command(&["run", "--at", AT, "--output", "json"]);
-    let mut command = Command::new("/usr/bin/env");
-    command.args(["python3", "-c", PEAK]).arg(run.get_program()).args(run.get_args());
-    let answer = Answer::of(command.output().unwrap());
-    let peak = answer.stderr.lines().last().unwrap_or_default().parse().unwrap_or_else(|_| panic!("{}", answer.stderr));
-    (answer.json(0), peak)
 }

@@ -41,6 +41,12 @@ pub fn read_table(reader: Reader, files: &[PathBuf], order_by: &str, values: usi
     serde_json::from_str(&printed).unwrap_or_else(|e| panic!("read_table.py did not print one JSON document: {e}\n{printed}"))
 }
 
+/// What a script of `tests/it/python` printed.
+pub fn script(name: &str, arguments: &[&OsStr]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python").join(name);
+    run(Command::new(python()).arg(script).args(arguments)).unwrap_or_else(|problem| panic!("{name}: {problem}"))
+}
+
 /// `target/lakebed-venv/<hash of the requirements>/`, complete once it holds the file `complete`. The lock goes away with the
 /// process that holds it, so a killed test run leaves nothing that blocks the next one.
 fn environment() -> Result<PathBuf, String> {
