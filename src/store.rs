@@ -97,14 +97,15 @@ impl Root {
             Error::unavailable(format!("cannot write {}: {e}; free space or fix permissions, then run again", self.url_of(path)))
         };
         self.store.put(&own, PutPayload::from(bytes)).await.map_err(failed)?;
-        self.persist(&format!("{path}.{attempt}"))?;
+        // Its bytes are safe before its name is there; the folders have to be only then.
+        self.flush(&format!("{path}.{attempt}"), |object, place| place == object)?;
         let linked = self.store.copy_opts(&own, &target, CopyOptions::new().with_mode(CopyMode::Create)).await;
         // The answer is about the target; what is left of the way there says by its name whose it is.
         if let Err(e) = self.store.delete(&own).await {
             tracing::warn!("cannot remove {}.{attempt}: {e}", self.url_of(path));
         }
         match linked {
-            Ok(()) => self.persist(path).map(|()| Created::Yes),
+            Ok(()) => self.flush(path, |object, place| place != object).map(|()| Created::Yes),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::AlreadyThere),
             Err(e) => Err(failed(e)),
         }
@@ -116,10 +117,21 @@ impl Root {
     /// # Errors
     /// `Unavailable` if the disk cannot be written.
     pub fn persist(&self, path: &str) -> Result<()> {
+        self.flush(path, |_, _| true)
+    }
+
+    /// Flushes those of an object's file and the folders that lead to it that `wanted` names, all at the same time: a file system takes
+    /// them together, which costs little more than one.
+    fn flush(&self, path: &str, wanted: impl Fn(&std::path::Path, &std::path::Path) -> bool) -> Result<()> {
         let Some(folder) = self.folder() else { return Ok(()) };
-        let flush = |place: &std::path::Path| std::fs::File::open(place).and_then(|file| file.sync_all());
         let object = folder.join(path);
-        let flushed = object.ancestors().take_while(|place| place.starts_with(&folder)).try_for_each(flush);
+        let places = object.ancestors().take_while(|place| place.starts_with(&folder)).filter(|place| wanted(&object, place));
+        let flush = |place: &std::path::Path| std::fs::File::open(place).and_then(|file| file.sync_all());
+        let flushed: std::io::Result<()> = std::thread::scope(|scope| {
+            let threads: Vec<_> = places.map(|place| scope.spawn(move || flush(place))).collect();
+            let stopped = || Err(std::io::Error::other("a thread stopped"));
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| stopped()))
+        });
         flushed.map_err(|e| Error::unavailable(format!("cannot flush {} to disk: {e}; run again", self.url_of(path))))
     }
 

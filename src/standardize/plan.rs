@@ -174,7 +174,7 @@ impl ObjectPlan {
     #[inline]
     pub fn next(&self, bytes: &[u8], expected: usize) -> Option<usize> {
         let quoted = &self.fields.get(expected)?.quoted;
-        bytes.starts_with(quoted).then_some(quoted.len())
+        begins_with(bytes, quoted).then_some(quoted.len())
     }
 
     /// The field for a key as it stands in the record. `expected` is where it probably is: keys tend to come in the same order.
@@ -206,6 +206,14 @@ impl FieldPlan {
 /// [`normalize`] for text.
 pub fn normalized(key: &str) -> String {
     String::from_utf8_lossy(&normalize(key.as_bytes())).into_owned()
+}
+
+/// As `starts_with`, without a call for the few bytes that keys have: eight at a time, the last eight overlapping those before.
+#[inline]
+fn begins_with(bytes: &[u8], head: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..head.len()) else { return false };
+    let (Some(end), Some(wanted)) = (bytes.last_chunk::<8>(), head.last_chunk::<8>()) else { return bytes == head };
+    end == wanted && bytes.as_chunks::<8>().0 == head.as_chunks::<8>().0
 }
 
 /// A key as column names are written: ASCII letters lower, every character outside `[a-z0-9_]` becomes `_`, and so does no key at all.
