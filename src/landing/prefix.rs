@@ -44,6 +44,11 @@ pub(super) enum Piece {
 /// What Firehose appends to a prefix without expressions, by plain concatenation.
 const APPENDED: &str = "yyyy/MM/dd/HH/";
 
+/// Most characters of an expression: as many as Firehose takes
+/// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_ExtendedS3DestinationConfiguration.html>). Each folder is matched on
+/// its own, so that a text of any length would take any memory.
+const LONGEST: usize = 1024;
+
 const ALLOWED: &str = "!{timestamp:…}, !{firehose:random-string}, !{firehose:error-output-type}, !{partitionKeyFromQuery:…}, \
                        !{partitionKeyFromLambda:…} and, in partition_by, !{column:…}";
 
@@ -58,13 +63,12 @@ impl Prefix {
     /// `Config`, naming the expression that is wrong and what is allowed.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |clause: String| Error::config(format!("expression `{text}` {clause}"));
-        if text.starts_with('/') || text.contains("//") {
-            return Err(wrong("has an empty folder name; leave out the extra `/`".to_string()));
-        }
-        if text.split('/').any(|part| part == "." || part == "..") {
-            return Err(wrong("has a folder `.` or `..`, which no object can lie in; leave it out".to_string()));
+        if text.len() > LONGEST && text.chars().count() > LONGEST {
+            let start: String = text.chars().take(40).collect();
+            return Err(Error::config(format!("expression `{start}…` has more than {LONGEST} characters, Firehose's limit; shorten it")));
         }
         let pieces = pieces_of(text).map_err(wrong)?;
+        check_folders(&pieces).map_err(|clause| wrong(clause.to_string()))?;
         let unreadable = |e: regex::Error| wrong(format!("is too long to be matched: {e}"));
         let has_time = pieces.iter().any(|piece| matches!(piece, Piece::Time(..)));
         let appended = if has_time {
@@ -215,6 +219,18 @@ fn expression(inside: &str, pieces: &mut Vec<Piece>) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks the folders' names as they are written, as a pattern of time may write a `/` too.
+fn check_folders(pieces: &[Piece]) -> Result<(), &'static str> {
+    let written: String = pieces.iter().map(|piece| if let Piece::Text(text) = piece { text } else { "x" }).collect();
+    if written.starts_with('/') || written.contains("//") {
+        return Err("has an empty folder name; leave out the extra `/`");
+    }
+    if written.split('/').any(|part| part == "." || part == "..") {
+        return Err("has a folder `.` or `..`, which no object can lie in; leave it out");
+    }
+    Ok(())
+}
+
 fn push(pieces: &mut Vec<Piece>, piece: Piece) {
     match (pieces.last_mut(), piece) {
         (_, Piece::Text(text)) if text.is_empty() => {}
@@ -256,7 +272,12 @@ mod tests {
         assert!(error("!{timestamp:yyyy").contains("close the expression"));
         assert!(error("/a/").contains("empty folder name"));
         assert!(error("a//b").contains("empty folder name"));
+        assert!(error("a/!{timestamp:/yyyy}").contains("empty folder name"));
         assert!(error("../b").contains("leave it out"));
+        assert!(error("a/!{timestamp:'..'}/b").contains("leave it out"));
+        assert!(
+            error(&"a/".repeat(100_000)).contains("expression `a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/…` has more than 1024 characters")
+        );
     }
 
     proptest! {

@@ -64,14 +64,16 @@ fn fill(text: &str, names: &Placeholders) -> Result<String> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         filled.push_str(before);
-        let line = text[..text.len() - after.len()].lines().count();
-        let (name, behind) = after.split_once('}').ok_or_else(|| Error::config(format!("line {line}: the `}}` of a `${{` is missing")))?;
+        let line = || text[..text.len() - after.len()].lines().count();
+        let missing = || Error::config(format!("line {}: the `}}` of a `${{` is missing", line()));
+        let (name, behind) = after.split_once('}').ok_or_else(missing)?;
         match name {
             "table" => filled.push_str(&names.table.to_string()),
             "location" => filled.push_str(&render::escaped(names.location)),
             other => {
                 let other: String = other.chars().take(40).collect();
-                return Err(Error::config(format!("line {line}: `${{{other}}}` is unknown; a migration has ${{table}} and ${{location}}")));
+                let problem = format!("line {}: `${{{other}}}` is unknown; a migration has ${{table}} and ${{location}}", line());
+                return Err(Error::config(problem));
             }
         }
         rest = behind;

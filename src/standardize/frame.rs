@@ -317,8 +317,12 @@ impl<R: Records> Frames<'_, R> {
     }
 
     fn reject_stretch(&mut self, view: View<'_>, start: usize, end: usize, detail: String) -> Result<()> {
-        self.in_stretch = false;
+        let is_rest = std::mem::take(&mut self.in_stretch);
         let record = trim_end(&view.bytes[start..end]);
+        // The rest of what was cut into pieces may be white space, and that is no record.
+        if is_rest && record.is_empty() {
+            return Ok(());
+        }
         self.records.reject(view.offset(start), record, Reason::new(Code::Malformed, "", detail))
     }
 

@@ -6,6 +6,7 @@ mod cli;
 mod contracts;
 mod faults;
 mod formats;
+mod fuzz;
 mod golden;
 mod kill;
 mod memory;

@@ -13,6 +13,9 @@ use crate::schema::is_name;
 /// Glue's limit for the text of a column's type, characters.
 const MAX_TEXT: usize = 131_072;
 
+/// Longest word that is compared with the names of types: comparing takes time and memory that grow with both.
+const LONGEST_NAME: usize = 20;
+
 /// Names of types elsewhere, and what they are in Hive.
 const FOREIGN: [(&str, &str); 37] = [
     ("integer", "int"),
@@ -271,7 +274,7 @@ impl<'a> Reader<'a> {
 
 /// What to write instead of a type that does not exist.
 fn unknown(name: &str) -> String {
-    let nearest = || KNOWN.into_iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    let near = |known: &'static str| (name.len() <= LONGEST_NAME).then(|| (strsim::damerau_levenshtein(name, known), known));
     if name.is_empty() {
         return "expected a type, such as string or bigint".to_string();
     }
@@ -281,7 +284,7 @@ fn unknown(name: &str) -> String {
     if let Some((_, hive)) = FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
         return format!("`{name}` is not a Hive type; write {hive}");
     }
-    match nearest() {
+    match KNOWN.into_iter().filter_map(near).min() {
         Some((distance, known)) if distance <= 2 => format!("no such type; did you mean {known}?"),
         _ => format!("no such type; the types are {}", KNOWN.join(", ")),
     }
@@ -369,6 +372,7 @@ mod tests {
         refused("struct<a:text>", "write string");
         refused("bigit", "did you mean bigint?");
         refused("geometry", "the types are boolean");
+        refused(&"bigit".repeat(1_000_000), "the types are boolean");
         refused("uniontype<int,string>", "no unions");
         refused("double precision", "the type ends here");
         refused("timestamp with time zone", "at character 10, before `with time zone`");

@@ -26,6 +26,10 @@ pub(super) fn at_once(stored: &[u8], limit: u64) -> Option<Vec<u8>> {
         return None;
     }
     let length = u32::from_le_bytes(*length);
+    // An empty member's checksum and length are zeros, and so are the last bytes of much that is no gzip.
+    if length == 0 {
+        return None;
+    }
     // Deflate cannot do better than 1032 to 1: a length beyond that is not the real one, and no memory is given for it.
     if u64::from(length) > limit.min(stored.len() as u64 * 1032) {
         return None;

@@ -14,12 +14,14 @@ pub(super) struct Inflate {
     codec: &'static str,
     ended: bool,
     corrupt: bool,
+    /// Why there is no more input; it comes behind what is decoded already.
+    failed: Option<io::Error>,
 }
 
 impl Inflate {
     /// `codec` is the format that damage is reported for.
     pub(super) fn new(codec: &'static str) -> Self {
-        Self { state: Decompress::new(false), codec, ended: false, corrupt: false }
+        Self { state: Decompress::new(false), codec, ended: false, corrupt: false, failed: None }
     }
 
     /// Makes ready for the next stream.
@@ -35,7 +37,13 @@ impl Inflate {
             if self.corrupt {
                 return Err(damage(format!("{}: the data is corrupt", self.codec)));
             }
-            let chunk = input.fill_buf()?;
+            let chunk = match &self.failed {
+                Some(_) => &[],
+                None => input.fill_buf().unwrap_or_else(|e| {
+                    self.failed = Some(e);
+                    &[]
+                }),
+            };
             let no_more = chunk.is_empty();
             let before = (self.state.total_in(), self.state.total_out());
             let status = self.state.decompress(chunk, out, FlushDecompress::None);
@@ -44,7 +52,7 @@ impl Inflate {
             input.consume(used);
             match status {
                 Ok(Status::StreamEnd) => self.ended = true,
-                Ok(_) if made == 0 && no_more => return Err(ends_early(self.codec)),
+                Ok(_) if made == 0 && no_more => return Err(self.failed.take().unwrap_or_else(|| ends_early(self.codec))),
                 Ok(_) => self.corrupt = made == 0 && used == 0,
                 Err(_) => self.corrupt = true,
             }
@@ -52,6 +60,6 @@ impl Inflate {
                 return Ok(made);
             }
         }
-        Ok(0)
+        self.failed.take().map_or(Ok(0), Err)
     }
 }

@@ -187,6 +187,18 @@ proptest! {
 }
 
 #[test]
+fn damage_of_the_outer_layer_costs_nothing_that_was_decoded() {
+    let inner = gzip(&[b' '; 5_000]);
+    for cut in 20..inner.len() {
+        let mut object = gzip(&inner[..cut]);
+        object.truncate(object.len() - 8);
+        let [large, small] = [64 << 10, 7].map(|step| read_by(&remote(&object), LIMITS, step));
+        assert_eq!(large.0.len(), small.0.len(), "cut at {cut}");
+        assert_eq!(large.1.unwrap().to_string(), small.1.unwrap().to_string(), "cut at {cut}");
+    }
+}
+
+#[test]
 fn objects_put_together_are_read_to_the_end() {
     let text = text(3_000);
     let twice = [&text[..], &text].concat();
@@ -240,6 +252,10 @@ fn gzip_may_be_padded_and_not_followed_by_anything_else() {
     let good: [(&[u8], &[u8]); 4] = [(b"", b"\0\0\0"), (b"\n", b""), (b"\r\n", b"\n"), (b"", &[0; 5000])];
     for (between, behind) in good {
         reads(&[&member, between, &member, behind].concat(), b"one one ", "padded");
+    }
+    for rest in [&b"{\"a\":1}\n"[..], b"\x01"] {
+        let object = [&gzip(b""), rest, &[0; 8]].concat();
+        assert_eq!(read(&object).1.unwrap(), "gzip: what follows its member 1 is not gzip", "behind an empty member");
     }
     for behind in [&b"x"[..], b"\0\0{\"a\":1}", b"\x1f", b"\x1f\x8b\x09\0\0\0\0\0\0\0"] {
         let (out, damage) = read(&[&member, behind].concat());

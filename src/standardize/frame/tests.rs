@@ -139,6 +139,14 @@ fn a_long_broken_stretch_is_cut_into_pieces() {
     assert_eq!(lengths, [(0, 7), (7, 101), (107, 101), (207, 51), (258, 7)]);
 }
 
+#[test]
+fn white_space_behind_a_piece_is_no_record() {
+    let text = format!("{{\"a\":1}}{}{}", "x".repeat(100), "\n".repeat(450));
+    let read = read_all(text.as_bytes(), None, 100);
+    let lengths: Vec<(u64, usize)> = read.iter().map(|(offset, line)| (*offset, line.len())).collect();
+    assert_eq!(lengths, [(0, 7), (7, 101)]);
+}
+
 /// Pieces that objects are put together from, so that all states are met often.
 fn soup() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
