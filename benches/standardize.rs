@@ -209,7 +209,7 @@ fn encode(criterion: &mut Criterion, clicks: &Clicks) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(clicks.throughput());
     for (name, compression) in [("zstd", Codec::Zstd), ("snappy", Codec::Snappy)] {
-        let shape = Shape { target_file_size: 512 << 20, row_group_size: 128 << 20, compression };
+        let shape = Shape { target_file_size: 512 << 20, row_group_size: 128 << 20, compression, threads: 1 };
         group.bench_function(name, |bencher| {
             let batches = &*batches;
             bencher.iter(|| assert_eq!(runtime.block_on(written(&plan, batches, &shape)), clicks.records));

@@ -62,7 +62,7 @@ fn fuzz(target: Target) {
     let last = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", target.name));
     // Written at once and past the test's capture, as nothing else is known of a process that dies.
     if time.is_some() {
-        writeln!(std::io::stderr(), "fuzz {}: seed {seed}; the input that is run is in {}", target.name, last.display()).unwrap();
+        writeln!(std::io::stderr().lock(), "fuzz {}: seed {seed}; the input that is run is in {}", target.name, last.display()).unwrap();
     }
     let name = format!("fuzz {}", target.name);
     let run = move || feed(target, &Run { seed, time, last });
@@ -83,7 +83,7 @@ fn feed(target: Target, run: &Run) {
         if is_done {
             if run.time.is_some() {
                 let kept = known.len();
-                writeln!(std::io::stderr(), "fuzz {name}: {number} inputs, {kept} outcomes, the slowest took {slowest:?}").unwrap();
+                writeln!(std::io::stderr().lock(), "fuzz {name}: {number} inputs, {kept} outcomes, the slowest took {slowest:?}").unwrap();
             }
             return;
         }

@@ -10,7 +10,7 @@ use super::{RUN, gzip, hex, ids, one_message, refused, snapshot};
 /// An object that the disk refuses to give to whoever has no privileges.
 fn land_unreadable(lake: &Lake, name: &str) {
     let path = lake.land("10", name, b"secret");
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
 }
 
 /// A run without the privileges that root has on Linux, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: file permissions count for everyone.
