@@ -6,7 +6,7 @@
 //!                             └─► quarantine, part of the same version
 //! ```
 //!
-//! Values go one way: [`LandedObject`](landing::LandedObject) → [`Standardized`](standardize::Standardized) →
+//! Values go one way: [`LandedObject`](landing::LandedObject) → [`Piece`](standardize::Piece)s →
 //! [`PartitionPlan`](merge::plan::PartitionPlan) → [`Generation`](ledger::Generation) → [`LedgerVersion`](ledger::LedgerVersion) →
 //! [`CatalogChange`](catalog::reconcile::CatalogChange). Stages never call back.
 //!

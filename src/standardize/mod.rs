@@ -103,16 +103,17 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
         held.take(piece);
         Ok(())
     })?;
-    let (bad, all) = (reading.tally.bad(reading.bytes), reading.tally.bad(reading.bytes) + reading.tally.rows);
-    let set_aside = bad > 0 && bad as f64 / all as f64 > plan.max_ratio;
+    let (bad, good) = (reading.tally.bad(reading.bytes), reading.tally.rows);
+    let set_aside = bad > 0 && bad as f64 / (bad + good) as f64 > plan.max_ratio;
+    let too_many = too_many(bad, &reading.tally);
     match held.pieces.filter(|_| !set_aside) {
         Some(pieces) => pieces.into_iter().try_for_each(&mut *emit)?,
         None => reading = read(plan, stored, limits, set_aside, emit)?,
     }
-    let too_many = format!(
-        "{bad} of its {all} records are bad, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again"
-    );
     let mut damage = set_aside.then_some(Damage::Rejected(too_many));
+    if damage.is_none() && reading.tally.oversized > 0 {
+        damage = Some(too_long(&reading.tally, limits));
+    }
     if let Some(why) = reading.damage {
         emit(Piece::Rejects(vec![damaged(plan, stored, reading.bytes, limits, why.clone())?]))?;
         reading.tally.read += 1;
@@ -124,6 +125,26 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
         });
     }
     Ok(Outcome { tally: reading.tally, damage })
+}
+
+/// Why an object with so many bad records is set aside.
+fn too_many(bad: u64, tally: &Tally) -> String {
+    let what = if bad == tally.rejected {
+        format!("{bad} of its {} records are bad", bad + tally.rows)
+    } else {
+        format!("beside {} good records it has {} bytes that are no JSON, which is room for {bad}", tally.rows, tally.malformed_bytes)
+    };
+    format!("{what}, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again")
+}
+
+/// What is wrong with an object that has records which could not be held: what they are is not known, and may be many.
+fn too_long(tally: &Tally, limits: Limits) -> Damage {
+    let why = format!(
+        "{} of its records have more than {} bytes and stay in the landing alone; raise [lake] memory if that is less than 1 GiB, or land \
+         them as records of their own",
+        tally.oversized, limits.record
+    );
+    if tally.rows == 0 { Damage::Rejected(why) } else { Damage::Partly(why) }
 }
 
 /// Pieces that wait until their object was read to its end.

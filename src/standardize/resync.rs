@@ -27,14 +27,13 @@ pub(super) enum Next {
 ///
 /// The rule: a record may begin at a `{` from which a whole JSON object can be read, and
 ///
-/// - that follows a line break directly, or
+/// - that follows a line break directly, though behind a `:`, a `[` or a `,` only if it is alike, or
 /// - that follows a `}` with nothing but white space, a byte order mark or a literal `\n` between, or
-/// - that follows a comma, where records are separated by commas (in an array of records, or once a comma stood between two), if
-///   its first name is also the first name of the last whole record.
+/// - that follows a comma, where records are separated by commas (in an array of records, or once a comma stood between two), if it is
+///   alike: its first name is also that of the broken record, or of the last whole one.
 ///
 /// The first such place after the broken record's first byte is taken, so that a record that lacks its end costs no other record.
-/// Objects inside a broken record follow a `:`, a `[` or a `,` and are not taken for records, unless they begin a line: there a line that
-/// was cut off behind such a character is the more likely reason.
+/// Objects inside a broken record follow a `:`, a `[` or a `,` and mostly begin with another name, so they are not taken for records.
 ///
 /// Searching is bounded: once 16 bytes have been scanned in vain for each byte of the object so far (`PATIENCE`), the rest of it is one
 /// broken record.
@@ -120,7 +119,7 @@ impl Resync {
         let mut bare = before;
         loop {
             let shorter = bare.strip_suffix(BOM).unwrap_or(bare).trim_ascii_end();
-            let shorter = shorter.strip_suffix(b"\\n").or(shorter.strip_suffix(b"\\r")).unwrap_or(shorter);
+            let shorter = shorter.strip_suffix(b"\\n").or(shorter.strip_suffix(b"\\r")).or(shorter.strip_suffix(b"\\t")).unwrap_or(shorter);
             if shorter.len() == bare.len() {
                 break;
             }
@@ -128,9 +127,18 @@ impl Resync {
         }
         match bare.last() {
             Some(b'}') => Some(false),
-            Some(b',') if commas && !self.name.is_empty() && first_name(bytes, at) == Some(self.name.as_slice()) => Some(true),
+            Some(b',') if commas && self.is_alike(bytes, start, at) => Some(true),
+            Some(b':' | b'[' | b',') if !self.is_alike(bytes, start, at) => None,
             _ => matches!(before.last(), Some(b'\n' | b'\r')).then_some(false),
         }
+    }
+}
+
+impl Resync {
+    /// True if the object at `at` begins with the same name as the last whole record, or as the broken one at `start`.
+    fn is_alike(&self, bytes: &[u8], start: usize, at: usize) -> bool {
+        let name = first_name(bytes, at);
+        name.is_some() && (name == first_name(bytes, start) || !self.name.is_empty() && name == Some(self.name.as_slice()))
     }
 }
 
@@ -179,13 +187,21 @@ mod tests {
     fn between_commas_the_first_name_tells_a_record() {
         let text = r#"{"id":tru,"c":[{"y":2},{"z":3}]},{"id":2}"#;
         let mut resync = Resync::default();
-        assert_eq!(next(text, &mut resync, true), Next::End, "no record is known yet");
+        let other = text.replacen("id", "no", 1);
+        assert_eq!(next(&other, &mut resync, true), Next::End, "no record is known yet");
         resync.remember(br#"{"id":1}"#, 0, true);
         let at = text.len() - 8;
         assert_eq!(next(text, &mut resync, true), Next::Found { at, behind_comma: true });
         assert_eq!(next(text, &mut resync, false), Next::End, "no comma stood between two records");
         resync.skip_between(b",", 0);
         assert_eq!(next(text, &mut resync, false), Next::Found { at, behind_comma: true });
+    }
+
+    #[test]
+    fn objects_that_begin_a_line_inside_a_broken_record_are_no_records() {
+        assert_eq!(check("{\"a\":tru,\"b\":\n{\"c\":1}}"), "");
+        assert_eq!(check("{\"a\":tru,\"b\":[\n{\"c\":1},\n{\"c\":2}]}\n{\"a\":2}"), "{\"a\":2}");
+        assert_eq!(check("{\"a\":1,}\\t{\"a\":2}"), r#"{"a":2}"#);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::frame::Records;
 use super::plan::Plan;
 use super::reject::{Code, Reason, Reject};
 use super::scan::{Cursor, Syntax};
-use super::{cloudwatch, firehose_error, snowplow};
+use super::{cloudwatch, firehose_error, frame, snowplow};
 use crate::config::Format;
 use crate::error::{Error, Result};
 
@@ -60,6 +60,8 @@ pub struct Tally {
     /// See `rejected_bytes`.
     pub malformed_bytes: u64,
     malformed: u64,
+    /// Records that are longer than a record may be: their bytes are in the landing alone.
+    pub oversized: u64,
 }
 
 impl Tally {
@@ -175,6 +177,9 @@ impl<'p, 'e> Rows<'p, 'e> {
     /// # Errors
     /// As [`Records::accept`].
     pub fn line(&mut self, offset: u64, line: &[u8]) -> Result<()> {
+        if let Some(rest) = line.strip_prefix(frame::BOM) {
+            return self.line(offset + frame::BOM.len() as u64, rest);
+        }
         if line.trim_ascii_start().starts_with(b"{") {
             let start = line.len() - line.trim_ascii_start().len();
             return match self.read_json(line, start) {
@@ -353,6 +358,7 @@ impl Records for Rows<'_, '_> {
     }
 
     fn oversized(&mut self, offset: u64, length: u64) -> Result<()> {
+        self.tally.oversized += 1;
         let detail = "the record has more bytes than a record may have; they stay in the landing only".to_string();
         self.enter(Reject { offset, length, raw: None, reason: Reason::new(Code::TooLarge, "", detail) })
     }

@@ -9,6 +9,11 @@ const MICROS: i64 = 1_000_000;
 const YEAR_1: i64 = -62_135_596_800 * MICROS;
 const YEAR_10000: i64 = 253_402_300_800 * MICROS;
 
+/// True if a time, in microseconds since 1970, is in one of the years 1 to 9999, which all readers can show.
+pub fn has_year(micros: i64) -> bool {
+    (YEAR_1..YEAR_10000).contains(&micros)
+}
+
 /// An integer written as a JSON number. A fraction or exponent is fine as long as the value is whole (`1.0`, `2e3`).
 pub fn integer(text: &str, is_integer: bool) -> Option<i64> {
     if is_integer {
@@ -159,7 +164,7 @@ pub fn epoch(text: &str, is_integer: bool) -> Option<i64> {
 
 /// The time, if its year is 1 to 9999.
 fn in_sql(micros: i64) -> Option<i64> {
-    (YEAR_1..YEAR_10000).contains(&micros).then_some(micros)
+    has_year(micros).then_some(micros)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

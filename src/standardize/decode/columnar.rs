@@ -16,6 +16,7 @@ use crate::standardize::columnar::links::{Link, Links, Shape};
 use crate::standardize::columns::{Builder, Values};
 use crate::standardize::plan::{FieldPlan, Node, ObjectPlan};
 use crate::standardize::reject::Code;
+use crate::standardize::scalar;
 use crate::standardize::scan::Cursor;
 
 /// A column of the file, or a part of one, and the place in it.
@@ -57,7 +58,11 @@ impl<'p> Decoder<'p> {
                     self.file_member(link, (column, row), field, out, at, keep)?;
                     self.path.pop();
                 }
-                _ => self.file_unknown(link.name.as_bytes(), (column, row), keep)?,
+                field => {
+                    // The second value of a private place is as private as the first, as in `members`.
+                    let forget = self.plan.new_columns == NewColumns::Rescue && field.is_some_and(|field| field.private);
+                    self.file_unknown(link.name.as_bytes(), (column, row), keep && !forget)?;
+                }
             }
         }
         Ok(())
@@ -74,7 +79,7 @@ impl<'p> Decoder<'p> {
         keep: bool,
     ) -> Result<(), Fail> {
         for (index, ((target, node), shape)) in field.targets.iter().zip(&link.shapes).enumerate() {
-            self.file_value(shape, value, node, &mut out[*target], keep && index == 0)?;
+            self.file_value(shape, value, node, &mut out[*target], keep && index == 0 && !field.private)?;
         }
         let (column, row) = value;
         let Some(below) = &field.below else { return Ok(()) };
@@ -219,13 +224,16 @@ fn push_same((column, row): At<'_>, hive: &HiveType, out: &mut Builder) -> Optio
         (DataType::Int16, Values::I16(v), _) => v.push(column.as_primitive::<Int16Type>().value(row)),
         (DataType::Int32, Values::I32(v), HiveType::Int) => v.push(column.as_primitive::<Int32Type>().value(row)),
         (DataType::Int64, Values::I64(v), HiveType::BigInt) => v.push(column.as_primitive::<Int64Type>().value(row)),
-        (DataType::Date32, Values::I32(v), HiveType::Date) => v.push(column.as_primitive::<Date32Type>().value(row)),
+        (DataType::Date32, Values::I32(v), HiveType::Date) => match column.as_primitive::<Date32Type>().value(row) {
+            days if scalar::has_year(i64::from(days).saturating_mul(86_400_000_000)) => v.push(days),
+            _ => return Some(false),
+        },
         (DataType::Float32, Values::F32(v), _) => v.push(column.as_primitive::<Float32Type>().value(row)),
         (DataType::Float32, Values::F64(v), _) => v.push(column.as_primitive::<Float32Type>().value(row).into()),
         (DataType::Float64, Values::F64(v), _) => v.push(column.as_primitive::<Float64Type>().value(row)),
         (DataType::Timestamp(unit, _), Values::I64(v), HiveType::Timestamp) => match micros(column, row, *unit) {
-            Some(value) => v.push(value),
-            None => return Some(false),
+            Some(value) if scalar::has_year(value) => v.push(value),
+            _ => return Some(false),
         },
         (DataType::Decimal128(_, from), Values::I128(v), HiveType::Decimal(precision, to)) if i8::try_from(*to) == Ok(*from) => {
             let value = column.as_primitive::<Decimal128Type>().value(row);

@@ -22,6 +22,8 @@ impl Skim {
                 _ if self.escaped => self.escaped = false,
                 b'\\' if self.in_string => self.escaped = true,
                 b'"' => self.in_string = !self.in_string,
+                // A text has no raw line break, so this is none, and a record may begin behind it.
+                b'\n' | b'\r' if self.in_string => return Some(at),
                 _ if self.in_string => {}
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => self.depth = self.depth.saturating_sub(1),
