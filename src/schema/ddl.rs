@@ -108,7 +108,8 @@ fn table_name(reader: &mut Reader, table: &TableName) -> Result<()> {
     let place = reader.place();
     let mut name = reader.name("the table's name or ${table}")?;
     while reader.takes(&Token::Period) {
-        name = format!("{name}.{}", reader.name("the table's name")?);
+        name.push('.');
+        name.push_str(&reader.name("the table's name")?);
     }
     let lower = name.to_ascii_lowercase();
     if lower == table.name || lower == table.to_string() {

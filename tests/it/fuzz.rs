@@ -53,10 +53,14 @@ struct Run {
 }
 
 /// Runs a target as the environment says.
-fn fuzz(target: Target) {
+fn fuzz(mut target: Target) {
     let set =
         |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name}={text} is no number")));
-    let time = set("LAKEBED_FUZZ_SECONDS").map(Duration::from_secs);
+    let mut time = set("LAKEBED_FUZZ_SECONDS").map(Duration::from_secs);
+    if let Some(file) = std::env::var_os("LAKEBED_FUZZ_INPUT") {
+        time = None;
+        target = Target { deep: vec![std::fs::read(file).unwrap()], seeds: Vec::new(), inputs: 0, ..target };
+    }
     let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let seed = set("LAKEBED_FUZZ_SEED").unwrap_or_else(|| if time.is_some() { now() } else { 1 });
     let last = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", target.name));

@@ -137,15 +137,11 @@ pub(super) fn decompress() -> Target {
             assert!(is_same, "{} bytes, and {} by {step}", out.len(), again.len());
             assert_eq!(damage, damaged, "by {step}");
         }
-        // At once more may come out: that takes codes which no encoder writes, and the stream does not.
-        let at_once = read_by(&near, LIMITS, 1 << 16);
-        assert!(
-            damage.is_some() || at_once == (out.clone(), None),
-            "{} bytes, and {} at once, {:?}",
-            out.len(),
-            at_once.0.len(),
-            at_once.1
-        );
+        // At once more may come out: that takes codes which no encoder writes, and the stream does not. An archive that is in memory is
+        // read by its directory, which a stream cannot.
+        let (at_once, damaged) = read_by(&near, LIMITS, 1 << 16);
+        let is_same = at_once == out && damaged.is_none();
+        assert!(is_same || damage.is_some() || holds_archive(input), "{} bytes, and {} at once, {damaged:?}", out.len(), at_once.len());
         if matches!(codec::open(&near, LIMITS), Ok(Content::Whole(text)) if text == input) && input.len() < 2000 {
             for (codec, object) in corpus::encode::all(input) {
                 let (out, damage) = read_by(&both(&object)[1], LIMITS, 4096);
@@ -156,6 +152,17 @@ pub(super) fn decompress() -> Target {
     };
     let seeds = corpus::compressed().into_iter().chain(corpus::json().into_iter().take(9)).collect();
     Target { name: "decompress", run, seeds, deep: vec![], tokens: corpus::CODECS, is_object: true, inputs: 5000 }
+}
+
+/// True if a ZIP archive is in gzip, however often that is in itself.
+fn holds_archive(object: &[u8]) -> bool {
+    let mut layer = object.to_vec();
+    while layer.starts_with(b"\x1f\x8b") {
+        let mut out = Vec::new();
+        let whole = flate2::read::MultiGzDecoder::new(&layer[..]).take(LIMITS.bytes).read_to_end(&mut out).is_ok();
+        layer = if whole { out } else { Vec::new() };
+    }
+    layer.starts_with(b"PK")
 }
 
 /// All that can be read of an object `step` bytes at a time, and what is wrong with the rest.
