@@ -110,10 +110,10 @@ fn a_private_place_may_be_deep() {
     let settings = "[table.columns.mail]\nfrom = \"user.contact.mail\"\nprivacy = \"redact\"\n[table.columns.city]\nfrom = \"user.city\"\n";
     let record = r#"{"user":{"contact":{"Mail":"a","mail":"b","x":1},"city":"c","y":2},"user":{"contact":{"mail":"d"}}}"#;
     check(columns, settings, record, &[r#"{"mail":"[redacted]","city":"c","rescued":{"user.contact.x":"1","user.y":"2"}}"#]);
-    // A broken record may leave a part of itself behind as a record of its own.
-    let fragments = "{\"user\":\n{\"contact\":{\"mail\":\"a\"}}{\"contact\":\n{\"mail\":\"a\"}";
+    // A broken record may leave a part of itself behind as a record of its own, if that looks like one.
     let row = r#"{"mail":null,"city":null,"rescued":{}}"#;
-    check(columns, settings, fragments, &[row, row, "@0 malformed_json  -", "@33 malformed_json  -"]);
+    check(columns, settings, "{\"mail\":tru,\"user\":\n{\"mail\":\"a\"}}", &[row, "@0 malformed_json  -", "@32 malformed_json  -"]);
+    check(columns, settings, "{\"user\":\n{\"contact\":{\"mail\":\"a\"}}{\"contact\":\n{\"mail\":\"a\"}", &["@0 malformed_json  -"]);
     let top = r#"{"contact":{"mail":"a"},"mail":"b","CONTACT":"c","city":"d","y":2}"#;
     check(columns, settings, top, &[r#"{"mail":null,"city":null,"rescued":{"city":"\"d\"","y":"2"}}"#]);
 }
