@@ -89,8 +89,25 @@ struct Reading {
     /// Bytes of its text, as far as it could be read.
     bytes: u64,
     /// Why it could not be read to its end.
-    damage: Option<String>,
+    flaw: Option<Flaw>,
 }
+
+/// Why an object could not be read to its end.
+struct Flaw {
+    why: String,
+    /// What was read of it may be other than what was written.
+    corrupt: bool,
+}
+
+impl Flaw {
+    fn of(why: String) -> Self {
+        Self { why, corrupt: false }
+    }
+}
+
+/// Why good records of an object are rejected with the others.
+const TOO_MANY: &str = "the record is good; too many others of its object are not";
+const CORRUPT: &str = "the record can be read, but its object is corrupt, so its values may be wrong";
 
 /// Standardizes one object and hands what becomes of it to `emit`, piece by piece, in the order of its records.
 ///
@@ -99,22 +116,24 @@ struct Reading {
 /// input is no error: it comes as rejects.
 pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: &mut Emit<'_>) -> Result<Outcome> {
     let mut held = Held { pieces: Some(Vec::new()), memory: 0, limit: limits.held };
-    let mut reading = read(plan, stored, limits, false, &mut |piece| {
+    let mut reading = read(plan, stored, limits, None, &mut |piece| {
         held.take(piece);
         Ok(())
     })?;
     let (bad, good) = (reading.tally.bad(reading.bytes), reading.tally.rows);
-    let set_aside = bad > 0 && bad as f64 / (bad + good) as f64 > plan.max_ratio;
+    let are_too_many = bad > 0 && bad as f64 / (bad + good) as f64 > plan.max_ratio;
+    let is_corrupt = reading.flaw.as_ref().is_some_and(|flaw| flaw.corrupt);
+    let set_aside = if is_corrupt { Some(CORRUPT) } else { are_too_many.then_some(TOO_MANY) };
     let too_many = too_many(bad, &reading.tally);
-    match held.pieces.filter(|_| !set_aside) {
+    match held.pieces.filter(|_| set_aside.is_none()) {
         Some(pieces) => pieces.into_iter().try_for_each(&mut *emit)?,
         None => reading = read(plan, stored, limits, set_aside, emit)?,
     }
-    let mut damage = set_aside.then_some(Damage::Rejected(too_many));
+    let mut damage = are_too_many.then_some(Damage::Rejected(too_many));
     if damage.is_none() && reading.tally.oversized > 0 {
         damage = Some(too_long(&reading.tally, limits));
     }
-    if let Some(why) = reading.damage {
+    if let Some(Flaw { why, .. }) = reading.flaw {
         emit(Piece::Rejects(vec![damaged(plan, stored, reading.bytes, limits, why.clone())?]))?;
         reading.tally.read += 1;
         reading.tally.rejected += 1;
@@ -166,27 +185,27 @@ impl Held {
 }
 
 /// Reads an object once. With `set_aside` all its records are rejected, so that it can be redriven as a whole.
-fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: bool, emit: &mut Emit<'_>) -> Result<Reading> {
+fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: Option<&'static str>, emit: &mut Emit<'_>) -> Result<Reading> {
     let mut rows = Rows::new(plan, set_aside, emit);
     let (mut text, format) = match codec::open(stored, limits.codec()) {
         Ok(Content::Columnar) => {
-            let damage = columnar::stored::read(stored, &mut rows, plan, limits)?;
-            return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), damage });
+            let flaw = columnar::stored::read(stored, &mut rows, plan, limits)?.map(Flaw::of);
+            return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), flaw });
         }
         Ok(Content::Whole(text)) if text.is_empty() => (Window::whole(text), Format::Json),
         Ok(content) => (window(content), plan.format),
-        Err(failure) => return Ok(Reading { tally: rows.finish()?, bytes: 0, damage: Some(damage(failure)?) }),
+        Err(failure) => return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(flaw(failure)?) }),
     };
     match format {
         Format::Parquet => {
-            let damage = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
-            return Ok(Reading { tally: rows.finish()?, bytes: 0, damage: Some(damage) });
+            let why = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
+            return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(Flaw::of(why)) });
         }
         Format::SnowplowTsv => lines::read(&mut text, &mut rows, limits.record)?,
         Format::Json | Format::CloudwatchLogs => frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?,
     }
-    let damage = text.failure().map(damage).transpose()?;
-    Ok(Reading { tally: rows.finish()?, bytes: text.base() + text.bytes().len() as u64, damage })
+    let flaw = text.failure().map(flaw).transpose()?;
+    Ok(Reading { tally: rows.finish()?, bytes: text.base() + text.bytes().len() as u64, flaw })
 }
 
 /// The text of what was opened.
@@ -199,9 +218,9 @@ fn window(content: Content) -> Window {
 }
 
 /// What is wrong with the content; where the store failed, that is an error.
-fn damage(failure: io::Error) -> Result<String> {
+fn flaw(failure: io::Error) -> Result<Flaw> {
     match codec::Damage::of(&failure) {
-        Some(damage) => Ok(damage.to_string()),
+        Some(damage) => Ok(Flaw { why: damage.to_string(), corrupt: damage.is_corrupt() }),
         None => Err(Error::unavailable(format!("{failure}: make it readable"))),
     }
 }
@@ -231,10 +250,10 @@ pub fn documents(
 ) -> Result<Option<String>> {
     let mut text = match codec::open(stored, limits.codec()) {
         Ok(content) => window(content),
-        Err(failure) => return damage(failure).map(Some),
+        Err(failure) => return flaw(failure).map(|flaw| Some(flaw.why)),
     };
     frame::read(&mut text, &mut Documents { each, open: Vec::new() }, unwrap, limits.record)?;
-    text.failure().map(damage).transpose()
+    text.failure().map(|failure| flaw(failure).map(|flaw| flaw.why)).transpose()
 }
 
 /// Hands records on as they are.

@@ -90,8 +90,8 @@ enum Last {
 pub struct Rows<'p, 'e> {
     plan: &'p Plan,
     decoder: Decoder<'p>,
-    /// Good records are rejected too.
-    set_aside: bool,
+    /// Why good records are rejected too, if they are.
+    set_aside: Option<&'static str>,
     /// What the value that was read last is.
     last: Last,
     open: Vec<u8>,
@@ -107,8 +107,8 @@ pub struct Rows<'p, 'e> {
 }
 
 impl<'p, 'e> Rows<'p, 'e> {
-    /// Hands the pieces to `emit`; with `set_aside` good records are rejected too.
-    pub fn new(plan: &'p Plan, set_aside: bool, emit: &'e mut Emit<'e>) -> Self {
+    /// Hands the pieces to `emit`; with `set_aside` good records are rejected too, for that reason.
+    pub fn new(plan: &'p Plan, set_aside: Option<&'static str>, emit: &'e mut Emit<'e>) -> Self {
         Self {
             plan,
             decoder: Decoder::new(plan),
@@ -208,10 +208,10 @@ impl<'p, 'e> Rows<'p, 'e> {
     /// As [`Records::accept`].
     pub fn row(&mut self, links: &Links, batch: &RecordBatch, row: usize, number: u64) -> Result<()> {
         let reason = match self.decoder.columnar(links, batch, row) {
-            Ok(()) if !self.set_aside => return self.count_row(batch.get_array_memory_size() / batch.num_rows().max(1)),
+            Ok(()) if self.set_aside.is_none() => return self.count_row(batch.get_array_memory_size() / batch.num_rows().max(1)),
             Ok(()) => {
                 self.decoder.take_back();
-                set_aside()
+                set_aside(self.set_aside.unwrap_or_default())
             }
             Err(Fail::Value(reason)) => *reason,
             Err(Fail::Syntax(syntax)) => malformed(syntax),
@@ -287,8 +287,7 @@ impl<'p, 'e> Rows<'p, 'e> {
             _ if simdutf8::basic::from_utf8(record).is_err() => Reason::new(Code::NotText, "", "the record is not UTF-8".into()),
             _ => match foreign {
                 Some(reason) => reason,
-                None if self.set_aside => set_aside(),
-                None => return None,
+                None => set_aside(self.set_aside?),
             },
         };
         self.decoder.take_back();
@@ -315,8 +314,8 @@ fn foreign(record: &[u8]) -> Option<Reason> {
     firehose_error::parse(record).map(|error| error.reason())
 }
 
-fn set_aside() -> Reason {
-    Reason::new(Code::SetAside, "", "the record is good; too many others of its object are not".into())
+fn set_aside(why: &str) -> Reason {
+    Reason::new(Code::SetAside, "", why.to_string())
 }
 
 fn malformed(syntax: Syntax) -> Reason {

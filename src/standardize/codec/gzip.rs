@@ -4,9 +4,9 @@ use std::io::{self, BufRead, Read};
 
 use flate2::Crc;
 
-use super::damage;
 use super::inflate::Inflate;
 use super::input::{self, Input};
+use super::{corrupt, damage};
 
 /// The first bytes of every gzip member: the magic number and the one method there is (RFC 1952).
 const MEMBER: [u8; 3] = [0x1f, 0x8b, 8];
@@ -100,10 +100,10 @@ impl Gzip {
         let checksum = u32::from_le_bytes(input::array(&mut self.input, "gzip")?);
         let length = u32::from_le_bytes(input::array(&mut self.input, "gzip")?);
         if checksum != self.crc.sum() {
-            return Err(damage("gzip: the checksum is wrong"));
+            return Err(corrupt("gzip: the checksum is wrong"));
         }
         if length != self.crc.amount() {
-            return Err(damage("gzip: the length is wrong"));
+            return Err(corrupt("gzip: the length is wrong"));
         }
         self.inside = false;
         Ok(())

@@ -4,7 +4,7 @@ use std::io::{self, BufRead};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{damage, ends_early};
+use super::{corrupt, ends_early};
 
 /// A deflate stream that is being read (RFC 1951).
 ///
@@ -35,7 +35,7 @@ impl Inflate {
     pub(super) fn read(&mut self, input: &mut (impl BufRead + ?Sized), out: &mut [u8]) -> io::Result<usize> {
         while !self.ended {
             if self.corrupt {
-                return Err(damage(format!("{}: the data is corrupt", self.codec)));
+                return Err(corrupt(format!("{}: the data is corrupt", self.codec)));
             }
             let chunk = match &self.failed {
                 Some(_) => &[],

@@ -92,25 +92,38 @@ impl fmt::Debug for Content {
 ///
 /// It travels inside of an [`io::Error`]; [`Damage::of`] tells it from a failure of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage(String);
+pub struct Damage {
+    why: String,
+    corrupt: bool,
+}
 
 impl Damage {
     /// The damage that an error reports; `None` if the store failed.
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
+
+    /// True if bytes are not those that were written, so that what came before, too, may be other than it was. False if some are
+    /// missing, or not read, or too many.
+    pub fn is_corrupt(&self) -> bool {
+        self.corrupt
+    }
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
 impl std::error::Error for Damage {}
 
 fn damage(why: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, Damage(why.into()))
+    io::Error::new(io::ErrorKind::InvalidData, Damage { why: why.into(), corrupt: false })
+}
+
+fn corrupt(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Damage { why: why.into(), corrupt: true })
 }
 
 fn ends_early(codec: &str) -> io::Error {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use snap::raw::{Decoder, decompress_len, max_compress_len};
 
 use super::input::{self, Input};
-use super::{damage, ends_early};
+use super::{corrupt, damage, ends_early};
 
 /// How a stream of snappy-java begins; a version and the oldest one that can read it follow, four bytes each.
 pub(super) const XERIAL: [u8; 8] = *b"\x82SNAPPY\0";
@@ -60,7 +60,7 @@ impl Blocks {
         self.block.clear();
         let compressed = compressed as usize;
         if compressed > max_compress_len(BLOCK) {
-            return Err(damage(format!("snappy: block {} states a length that no block has", self.number)));
+            return Err(corrupt(format!("snappy: block {} states a length that no block has", self.number)));
         }
         let in_place = self.input.fill_buf()?.len() >= compressed;
         if !in_place {
@@ -76,7 +76,7 @@ impl Blocks {
         let decoded = self.decoder.decompress(bytes, &mut self.block);
         if length.is_none() || decoded.ok() != length {
             self.block.clear();
-            return Err(damage(format!("snappy: block {} is corrupt", self.number)));
+            return Err(corrupt(format!("snappy: block {} is corrupt", self.number)));
         }
         if in_place {
             self.input.consume(compressed);
@@ -180,7 +180,7 @@ impl Read for Framed {
         read.map_err(|e| match e.kind() {
             _ if self.0.get_ref().failed => e,
             io::ErrorKind::UnexpectedEof => ends_early("snappy"),
-            _ => damage("snappy: a chunk is corrupt"),
+            _ => corrupt("snappy: a chunk is corrupt"),
         })
     }
 }

@@ -8,7 +8,7 @@ use flate2::Crc;
 
 use super::inflate::Inflate;
 use super::input::{self, Input, Source};
-use super::{Stored, damage, ends_early};
+use super::{Stored, corrupt, damage, ends_early};
 
 /// Signatures of the parts of an archive (PKWARE application note, 4.3).
 const ENTRY: [u8; 4] = *b"PK\x03\x04";
@@ -165,10 +165,10 @@ impl Body {
 
     fn check(&self, number: u64) -> io::Result<()> {
         if self.header.length != self.made {
-            return Err(damage(format!("zip: the length of entry {number} is wrong")));
+            return Err(corrupt(format!("zip: the length of entry {number} is wrong")));
         }
         if self.header.checksum != self.crc.sum() {
-            return Err(damage(format!("zip: the checksum of entry {number} is wrong")));
+            return Err(corrupt(format!("zip: the checksum of entry {number} is wrong")));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use ::zstd::stream::raw::{DParameter, Decoder, Operation};
 
 use super::input::Input;
-use super::{damage, ends_early};
+use super::{corrupt, ends_early};
 
 /// The longest distance that a frame may look back, as a power of two: 128 MiB, what the zstd command itself reads without being asked to
 /// take more. It is the memory that a frame takes.
@@ -38,7 +38,7 @@ impl Read for Zstd {
                 return if self.wants == 0 { Ok(0) } else { Err(ends_early("zstd")) };
             }
             let chunk = &chunk[..chunk.len().min(self.wants.max(1))];
-            let status = self.decoder.run_on_buffers(chunk, out).map_err(|e| damage(format!("zstd: it is corrupt: {e}")))?;
+            let status = self.decoder.run_on_buffers(chunk, out).map_err(|e| corrupt(format!("zstd: it is corrupt: {e}")))?;
             self.input.consume(status.bytes_read);
             self.wants = status.remaining;
             self.holds = status.bytes_written == out.len() && self.wants > 0;
