@@ -41,12 +41,8 @@ impl ErrorRecord {
     }
 }
 
-/// True for an error record of Firehose: an object with a `rawData` in base64, `attemptsMade`, and an error code.
-pub fn is_error_record(record: &[u8]) -> bool {
-    parse(record).is_some()
-}
-
-/// Reads an error record of Firehose; `None` for every other record.
+/// Reads an error record of Firehose: an object with a `rawData` in base64, `attemptsMade`, and an error code; `None` for every other
+/// record.
 pub fn parse(record: &[u8]) -> Option<ErrorRecord> {
     // Almost no record is one, so most are told by a search for a letter that is rare, without reading them.
     let names_raw_data = |at: usize| at >= 2 && record.get(at - 2..at + 5).is_some_and(|name| name.eq_ignore_ascii_case(b"rawdata"));
@@ -100,7 +96,6 @@ mod tests {
     use super::*;
 
     fn check(record: &str) -> Option<String> {
-        assert_eq!(is_error_record(record.as_bytes()), parse(record.as_bytes()).is_some());
         parse(record.as_bytes()).map(|found| {
             let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
             let arrival = or_none(found.arrival_millis.map(|millis| millis.to_string()));

@@ -99,7 +99,7 @@ impl View<'_> {
 }
 
 /// Reads an object's records out of a window, and hands each to `records`.
-pub struct Frames<'r, R> {
+struct Frames<'r, R> {
     records: &'r mut R,
     /// The records are in this array of each document.
     unwrap: Option<&'r str>,
@@ -306,8 +306,7 @@ impl<R: Records> Frames<'_, R> {
             Next::Found { at, behind_comma } => (at, behind_comma),
             Next::End => (view.bytes.len(), false),
         };
-        let detail = format!("not JSON from byte {} of the record on: {} is needed there", syntax.at - start, syntax.wanted);
-        self.reject_stretch(view, start, end, detail)?;
+        self.reject_stretch(view, start, end, Reason::malformed(syntax, start))?;
         if behind_comma && in_array {
             self.set(At::Value);
         } else {
@@ -316,20 +315,21 @@ impl<R: Records> Frames<'_, R> {
         Ok(Step::To(end))
     }
 
-    fn reject_stretch(&mut self, view: View<'_>, start: usize, end: usize, detail: String) -> Result<()> {
+    fn reject_stretch(&mut self, view: View<'_>, start: usize, end: usize, reason: Reason) -> Result<()> {
         let is_rest = std::mem::take(&mut self.in_stretch);
         let record = trim_end(&view.bytes[start..end]);
         // The rest of what was cut into pieces may be white space, and that is no record.
         if is_rest && record.is_empty() {
             return Ok(());
         }
-        self.records.reject(view.offset(start), record, Reason::new(Code::Malformed, "", detail))
+        self.records.reject(view.offset(start), record, reason)
     }
 
     /// Rejects a piece of a broken record that is longer than a record may be.
     fn cut(&mut self, view: View<'_>, pos: usize) -> Result<usize> {
         let end = view.bytes.len();
-        self.reject_stretch(view, pos, end, "not JSON, and no record is found in all of it".to_string())?;
+        let reason = Reason::new(Code::Malformed, "", "not JSON, and no record is found in all of it".to_string());
+        self.reject_stretch(view, pos, end, reason)?;
         self.in_stretch = true;
         self.resync.settle();
         Ok(end)

@@ -75,6 +75,11 @@ pub enum Node {
 }
 
 impl Plan {
+    /// True if a field of that name at the top of a record is one of the table's.
+    pub fn knows(&self, name: &[u8]) -> bool {
+        self.root.find(name, 0).is_some()
+    }
+
     /// The plan for a table's schema under its rules.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, Rec
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 
+use super::scan::Syntax;
 use crate::schema::{Column, HiveType, arrow_schema};
 
 /// Why a record is in the quarantine. The text form is what the column `reason` holds.
@@ -79,6 +80,12 @@ impl Reason {
     /// A reason.
     pub fn new(code: Code, column: &str, detail: String) -> Self {
         Self { code, column: column.to_string(), detail }
+    }
+
+    /// The reason of a record that begins at `start` and is not JSON, for what is wrong in it.
+    pub fn malformed(syntax: Syntax, start: usize) -> Self {
+        let detail = format!("not JSON from byte {} of the record on: {} is needed there", syntax.at - start, syntax.wanted);
+        Self::new(Code::Malformed, "", detail)
     }
 }
 

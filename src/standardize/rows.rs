@@ -186,15 +186,15 @@ impl<'p, 'e> Rows<'p, 'e> {
                 Ok(end) if line[end..].trim_ascii().is_empty() => self.accept(offset, line),
                 Ok(end) => {
                     self.take_back();
-                    self.reject(offset, line, malformed(Syntax { at: end, wanted: "the end of the line" }))
+                    self.reject(offset, line, Reason::malformed(Syntax { at: end, wanted: "the end of the line" }, 0))
                 }
-                Err(syntax) => self.reject(offset, line, malformed(syntax)),
+                Err(syntax) => self.reject(offset, line, Reason::malformed(syntax, 0)),
             };
         }
         let mut made = std::mem::take(&mut self.made);
         made.clear();
         let plan = self.plan;
-        let done = match snowplow::to_json(line, |name| plan.root.find(name, 0).is_some(), &mut made) {
+        let done = match snowplow::to_json(line, |name| plan.knows(name), &mut made) {
             Ok(()) => self.made_of(offset, line, &made),
             Err(reason) => self.reject(offset, line, reason),
         };
@@ -214,7 +214,7 @@ impl<'p, 'e> Rows<'p, 'e> {
                 set_aside(self.set_aside.unwrap_or_default())
             }
             Err(Fail::Value(reason)) => *reason,
-            Err(Fail::Syntax(syntax)) => malformed(syntax),
+            Err(Fail::Syntax(syntax)) => Reason::malformed(syntax, 0),
         };
         self.enter(self.plan.reject(number, &columnar::json_of(batch, row), reason))
     }
@@ -226,7 +226,7 @@ impl<'p, 'e> Rows<'p, 'e> {
                 None => self.count_row(origin.len()),
                 Some(reason) => self.reject(offset, origin, reason),
             },
-            Err(syntax) => self.reject(offset, origin, malformed(syntax)),
+            Err(syntax) => self.reject(offset, origin, Reason::malformed(syntax, 0)),
         }
     }
 
@@ -246,7 +246,7 @@ impl<'p, 'e> Rows<'p, 'e> {
             let mut made = std::mem::take(&mut self.made);
             made.clear();
             let (at, event) = (offset + event.start as u64, &envelope[event]);
-            let written = data.write_record(event, |name| plan.root.find(name, 0).is_some(), &mut self.scratch, &mut made);
+            let written = data.write_record(event, |name| plan.knows(name), &mut self.scratch, &mut made);
             let done = match written {
                 // What is kept of a log event is its record, as the envelope's part of it would be lost otherwise.
                 Ok(()) => self.made_of(at, &made, &made),
@@ -316,10 +316,6 @@ fn foreign(record: &[u8]) -> Option<Reason> {
 
 fn set_aside(why: &str) -> Reason {
     Reason::new(Code::SetAside, "", why.to_string())
-}
-
-fn malformed(syntax: Syntax) -> Reason {
-    Reason::new(Code::Malformed, "", format!("not JSON from byte {} of the record on: {} is needed there", syntax.at, syntax.wanted))
 }
 
 impl Records for Rows<'_, '_> {
