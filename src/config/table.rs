@@ -10,7 +10,7 @@ use super::choices::{COMPRESSION, CONSUMERS, FORMAT, KEEP_RAW, NEW_COLUMNS, TYPE
 use super::keys::nearest;
 use super::raw::{RawMerge, RawQuarantine, RawTable};
 use super::units::Duration;
-use super::{ColumnRules, Compression, Consumer, HmacKey, KeepRaw, Location, Merge, Privacy, TableConfig, partition_by, rules};
+use super::{ColumnRules, Compression, Consumer, Format, HmacKey, KeepRaw, Location, Merge, Privacy, TableConfig, partition_by, rules};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::prefix::Prefix;
@@ -27,12 +27,13 @@ pub(super) fn resolve(raw: &RawTable, base: &Path, key: Option<&HmacKey>) -> Res
     let consumers = consumers(raw.consumers.as_deref())?;
     refuse_later(raw)?;
     let rules = rules::resolve(&raw.columns, key)?;
+    let format = FORMAT.or_first(raw.format.as_deref())?;
     Ok(TableConfig {
         landing: Location::parse(&raw.landing, base).map_err(|e| Error::config(format!("`landing`: {e}")))?,
         error_prefix: raw.error_prefix.as_deref().map(|text| error_prefix(text, &prefix)).transpose()?,
         timezone: timezone(raw.timezone.as_deref().unwrap_or("UTC"))?,
-        format: FORMAT.or_first(raw.format.as_deref())?,
-        unwrap: unwrap(raw.unwrap.as_deref())?,
+        format,
+        unwrap: unwrap(raw.unwrap.as_deref(), format)?,
         location: Location::parse(&raw.location, base).map_err(|e| Error::config(format!("`location`: {e}")))?,
         migrations: base.join(raw.migrations.clone().unwrap_or_else(|| format!("migrations/{name}"))),
         partition_by: partition_by::resolve(raw.partition_by.as_deref(), &prefix)?,
@@ -102,8 +103,11 @@ fn timezone(text: &str) -> Result<Tz> {
     })
 }
 
-fn unwrap(text: Option<&str>) -> Result<Option<String>> {
+fn unwrap(text: Option<&str>, format: Format) -> Result<Option<String>> {
     match text {
+        Some(_) if format != Format::Json => {
+            Err(Error::config("`unwrap` names the array of a JSON document that holds the records; leave it out, or set format = \"json\""))
+        }
         Some("") => Err(Error::config("`unwrap` is empty; name the field that holds the records, or leave it out")),
         text => Ok(text.map(str::to_string)),
     }

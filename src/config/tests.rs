@@ -335,6 +335,10 @@ const WRONG: &[(&str, &str)] = &[
         "%: partition key `p`: its value can be of !{timestamp:…} and partition keys of `prefix` only; leave !{firehose:…} out",
     ),
     ("+unwrap = \"\"", "%: `unwrap` is empty; name the field that holds the records, or leave it out"),
+    (
+        "+format = \"parquet\"\nunwrap = \"Records\"",
+        "%: `unwrap` names the array of a JSON document that holds the records; leave it out, or set format = \"json\"",
+    ),
     ("+close_after = \"0s\"", "%: `close_after` must be longer than nothing, such as \"1m\""),
     ("+lookback = \"0m\"", "%: `lookback` must be longer than nothing, such as \"1m\""),
     ("+expect_every = \"0s\"", "%: `expect_every` must be longer than nothing, such as \"1m\""),

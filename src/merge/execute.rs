@@ -284,6 +284,7 @@ impl Account {
                 rejected = Some(reason);
             }
             Some(Damage::Partly(reason)) => self.missing.push(Missing { key: key.clone(), reason }),
+            Some(Damage::Empty) => rejected = Some("it holds no records".to_string()),
             None => {}
         }
         self.warned += outcome.tally.warned;

@@ -125,7 +125,7 @@ fn spelling_notes(place: &Place, notes: &mut Vec<String>) {
         [key] => notes.push(format!("`{name}`: the documents spell it `{}`", short(key))),
         keys => {
             let spelled: Vec<String> = keys.iter().take(5).map(|key| format!("`{}`", short(key))).collect();
-            notes.push(format!("`{name}`: several keys become this column and are merged: {}", spelled.join(", ")));
+            notes.push(format!("`{name}`: several keys become this column: {}; where a record has more than one, the first is taken and the others go to `{RESCUED}`", spelled.join(", ")));
         }
     }
 }

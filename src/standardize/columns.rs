@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, ListArray, MapArray, PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
@@ -16,13 +16,17 @@ use arrow::error::ArrowError;
 /// Map keys that are compared one by one: most maps are small, and a set would cost more.
 const FEW: usize = 32;
 
+/// Most values, or bytes of text, that room is left for: memory that no value may come for.
+const ROOM: usize = 2 << 20;
+
 /// One column under construction.
 #[derive(Debug)]
 pub struct Builder {
     data_type: DataType,
     /// The values; the slot of a null holds a default.
     pub values: Values,
-    nulls: NullBufferBuilder,
+    /// The indices of the nulls, ascending.
+    nulls: Vec<usize>,
     len: usize,
 }
 
@@ -82,7 +86,7 @@ impl Builder {
             DataType::Utf8 | DataType::Binary => Values::Bytes { offsets: vec![0], data: Vec::new() },
             other => unreachable!("no Hive type maps to {other}"),
         };
-        Self { data_type: data_type.clone(), values, nulls: NullBufferBuilder::new(0), len: 0 }
+        Self { data_type: data_type.clone(), values, nulls: Vec::new(), len: 0 }
     }
 
     /// Values appended so far.
@@ -98,7 +102,7 @@ impl Builder {
 
     /// True if the last value is null; there must be one.
     pub fn last_is_null(&self) -> bool {
-        !self.nulls.is_valid(self.len() - 1)
+        self.nulls.last() == Some(&(self.len - 1))
     }
 
     /// The last value of `Values::Bytes`; empty for other values, and before the first one.
@@ -111,7 +115,6 @@ impl Builder {
     /// Marks the value that was just pushed to `values` as present.
     #[inline]
     pub fn present(&mut self) {
-        self.nulls.append_non_null();
         self.len += 1;
     }
 
@@ -131,7 +134,7 @@ impl Builder {
             }
             Values::Struct { fields } => fields.iter_mut().for_each(Self::push_null),
         }
-        self.nulls.append_null();
+        self.nulls.push(self.len);
         self.len += 1;
     }
 
@@ -160,6 +163,11 @@ impl Builder {
     /// belongs to the values from `first` on: few of them are compared one by one, many are looked up in it.
     pub fn last_repeats(&self, first: usize, seen: &mut HashSet<Vec<u8>>) -> bool {
         let last = self.len() - 1;
+        if let (Values::Bytes { offsets, data }, true) = (&self.values, last - first < FEW) {
+            let at = |index: usize| usize::try_from(offsets[index]).unwrap_or(0);
+            let value = &data[at(last)..at(last + 1)];
+            return (first..last).any(|index| at(index + 1) - at(index) == value.len() && &data[at(index)..at(index + 1)] == value);
+        }
         let value = self.value_bytes(last);
         if last - first < FEW {
             return (first..last).any(|index| self.value_bytes(index) == value);
@@ -192,7 +200,9 @@ impl Builder {
 
     /// Forgets all values from `len` on, and unfinished parts of the next one.
     pub fn truncate(&mut self, len: usize) {
-        self.nulls.truncate(len);
+        while self.nulls.last().is_some_and(|&at| at >= len) {
+            self.nulls.pop();
+        }
         self.len = self.len.min(len);
         match &mut self.values {
             Values::Bool(v) => v.truncate(len),
@@ -219,25 +229,26 @@ impl Builder {
     /// # Errors
     /// If the values are not valid for the type, text that is not UTF-8 above all: a fault of the caller.
     pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        let nulls = self.nulls.finish();
+        let nulls = null_buffer(&self.nulls, self.len);
+        self.nulls.clear();
         self.len = 0;
         let data_type = self.data_type.clone();
         Ok(match &mut self.values {
-            Values::Bool(v) => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(v)), nulls)),
+            Values::Bool(v) => Arc::new(BooleanArray::new(BooleanBuffer::from(take(v)), nulls)),
             Values::I8(v) => primitive::<Int8Type>(v, nulls),
             Values::I16(v) => primitive::<Int16Type>(v, nulls),
             Values::I32(v) if data_type == DataType::Date32 => primitive::<Date32Type>(v, nulls),
             Values::I32(v) => primitive::<Int32Type>(v, nulls),
             Values::I64(v) if data_type == DataType::Int64 => primitive::<Int64Type>(v, nulls),
             Values::I64(v) => {
-                let array = PrimitiveArray::<TimestampMicrosecondType>::new(ScalarBuffer::from(std::mem::take(v)), nulls);
+                let array = PrimitiveArray::<TimestampMicrosecondType>::new(ScalarBuffer::from(take(v)), nulls);
                 Arc::new(array.with_data_type(data_type))
             }
-            Values::I128(v) => Arc::new(Decimal128Array::new(ScalarBuffer::from(std::mem::take(v)), nulls).with_data_type(data_type)),
+            Values::I128(v) => Arc::new(Decimal128Array::new(ScalarBuffer::from(take(v)), nulls).with_data_type(data_type)),
             Values::F32(v) => primitive::<Float32Type>(v, nulls),
             Values::F64(v) => primitive::<Float64Type>(v, nulls),
             Values::Bytes { offsets, data } => {
-                let (offsets, data) = (take_offsets(offsets), Buffer::from_vec(std::mem::take(data)));
+                let (offsets, data) = (take_offsets(offsets), Buffer::from_vec(take(data)));
                 if data_type == DataType::Binary {
                     Arc::new(BinaryArray::try_new(offsets, data, nulls)?)
                 } else {
@@ -259,8 +270,18 @@ impl Builder {
     }
 }
 
+/// The bitmap of `len` values, those at `nulls` null.
+fn null_buffer(nulls: &[usize], len: usize) -> Option<NullBuffer> {
+    if nulls.is_empty() {
+        return None;
+    }
+    let mut bits = vec![u8::MAX; len.div_ceil(8)];
+    nulls.iter().for_each(|at| bits[at / 8] &= !(1 << (at % 8)));
+    Some(NullBuffer::new(BooleanBuffer::new(bits.into(), 0, len)))
+}
+
 fn primitive<T: arrow::datatypes::ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(std::mem::take(values)), nulls))
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(take(values)), nulls))
 }
 
 fn finish_list(
@@ -305,8 +326,16 @@ fn cut(offsets: &mut Vec<i32>, len: usize) -> usize {
     usize::try_from(offsets.last().copied().unwrap_or(0)).unwrap_or(0)
 }
 
+/// What was gathered, leaving room for as much, if that is no more than usual: one batch is about as large as the one before.
+fn take<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(values.len().min(ROOM));
+    std::mem::replace(values, room)
+}
+
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, vec![0])))
+    let taken = OffsetBuffer::new(ScalarBuffer::from(take(offsets)));
+    offsets.push(0);
+    taken
 }
 
 #[cfg(test)]

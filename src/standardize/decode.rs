@@ -1,6 +1,7 @@
 //! One JSON record into the column builders, driven by the table's schema; what does not fit is taken back whole.
 
 mod columnar;
+mod plain;
 mod unknown;
 mod values;
 
@@ -180,17 +181,20 @@ impl<'p> Decoder<'p> {
         let mut expected = 0;
         loop {
             let (key, found) = match plan.next(&cursor.bytes[cursor.pos..], expected) {
-                Some(length) => {
+                Some((index, length)) => {
                     cursor.pos += length;
                     cursor.skip_space();
-                    (Text { raw: plan.fields[expected].key.as_bytes(), escaped: false }, Some(expected))
+                    (Text { raw: plan.fields[index].key.as_bytes(), escaped: false }, Some(index))
                 }
                 None => {
                     let key = cursor.key()?;
-                    (key, if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw, expected) })
+                    (key, if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw) })
                 }
             };
             match found.map(|index| (index, &plan.fields[index])) {
+                Some((index, field)) if field.plain().is_some_and(|(target, hive)| plain::read(cursor, hive, &mut out[target], row)) => {
+                    expected = index + 1;
+                }
                 Some((index, field)) if field.is_read() && !field.targets.iter().any(|(target, _)| out[*target].len() > row) => {
                     expected = index + 1;
                     self.path.push(Step::Key(&field.key));
@@ -204,20 +208,22 @@ impl<'p> Decoder<'p> {
                 }
             }
             cursor.skip_space();
-            if cursor.eat(b',') {
-                cursor.skip_space();
-            } else if cursor.eat(b'}') {
-                return Ok(());
-            } else {
-                return Ok(cursor.fail("`,` or `}`")?);
+            match cursor.peek() {
+                Some(b',') => cursor.pos += 1,
+                Some(b'}') => {
+                    cursor.pos += 1;
+                    return Ok(());
+                }
+                _ => return Ok(cursor.fail("`,` or `}`")?),
             }
+            cursor.skip_space();
         }
     }
 
     fn find_escaped(&mut self, plan: &ObjectPlan, key: Text<'_>) -> Option<usize> {
         self.text.clear();
         unescape(key.raw, &mut self.text).ok()?;
-        plan.find(&self.text, 0)
+        plan.find(&self.text)
     }
 
     /// Reads the value of a known key into each of its builders.
@@ -286,12 +292,17 @@ impl<'p> Decoder<'p> {
 
     /// Reads one value into one builder.
     fn value(&mut self, cursor: &mut Cursor<'_>, node: &'p Node, out: &mut Builder, keep: bool) -> Result<(), Fail> {
+        let row = out.len();
+        if let Node::Scalar(hive) = node
+            && plain::read(cursor, hive, out, row)
+        {
+            return Ok(());
+        }
         if cursor.peek() == Some(b'n') {
             cursor.word("null")?;
             out.push_null();
             return Ok(());
         }
-        let row = out.len();
         match (node, &mut out.values) {
             (Node::Scalar(hive), _) => return self.scalar(cursor, hive, out),
             (Node::List(node), Values::List { items, .. }) => {

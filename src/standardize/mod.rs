@@ -81,6 +81,8 @@ pub enum Damage {
     Partly(String),
     /// None of it became rows.
     Rejected(String),
+    /// It holds no records. Firehose writes such objects, and nothing is missing then; but it may be one whose content is still to come.
+    Empty,
 }
 
 /// One reading of an object.
@@ -132,6 +134,9 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
     let mut damage = are_too_many.then_some(Damage::Rejected(too_many));
     if damage.is_none() && reading.tally.oversized > 0 {
         damage = Some(too_long(&reading.tally, limits));
+    }
+    if reading.flaw.is_none() && reading.tally.read == 0 {
+        damage = Some(Damage::Empty);
     }
     if let Some(Flaw { why, .. }) = reading.flaw {
         emit(Piece::Rejects(vec![damaged(plan, stored, reading.bytes, limits, why.clone())?]))?;
@@ -249,6 +254,7 @@ pub fn documents(
     each: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<Option<String>> {
     let mut text = match codec::open(stored, limits.codec()) {
+        Ok(Content::Columnar) => return Ok(Some("parquet has no documents".to_string())),
         Ok(content) => window(content),
         Err(failure) => return flaw(failure).map(|flaw| Some(flaw.why)),
     };

@@ -51,14 +51,48 @@ pub struct ObjectPlan {
 pub struct FieldPlan {
     /// The key, normalized: lower case, `[a-z0-9_]`.
     pub key: String,
-    /// The key as it stands in most records, with its quotes and the colon.
-    quoted: Vec<u8>,
+    quoted: Quoted,
     /// The builders that its value goes to, each with its type.
     pub targets: Vec<(usize, Node)>,
     /// Keys below it that columns take their values from (`from = "page.url"`).
     pub below: Option<ObjectPlan>,
     /// The value is private as a whole: what no column takes of it is kept nowhere.
     pub private: bool,
+}
+
+/// A key as it stands in most records, with its quotes and the colon, and its first eight bytes as a number, to compare them at once.
+#[derive(Debug)]
+struct Quoted {
+    text: Vec<u8>,
+    first: u64,
+    /// The bits of `first` that belong to the text.
+    mask: u64,
+}
+
+impl Quoted {
+    fn new(key: &str) -> Self {
+        let text = format!("\"{key}\":").into_bytes();
+        let (mut first, mut mask) = ([0; 8], [0; 8]);
+        for (at, &byte) in text.iter().take(8).enumerate() {
+            (first[at], mask[at]) = (byte, u8::MAX);
+        }
+        Self { text, first: u64::from_le_bytes(first), mask: u64::from_le_bytes(mask) }
+    }
+
+    /// True if `bytes` begin with the text; `first` are the first eight of them.
+    #[inline]
+    fn begins(&self, first: u64, bytes: &[u8]) -> bool {
+        first & self.mask == self.first && (self.text.len() <= 8 || self.ends(bytes))
+    }
+
+    /// True if `bytes` go on like the text behind its first eight: eight at a time, the last eight overlapping those before.
+    #[inline]
+    fn ends(&self, bytes: &[u8]) -> bool {
+        let Some(bytes) = bytes.get(..self.text.len()) else { return false };
+        let (found, wanted) = (bytes[8..].as_chunks::<8>().0, self.text[8..].as_chunks::<8>().0);
+        let word = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk);
+        bytes.last_chunk().map(word) == self.text.last_chunk().map(word) && found.iter().map(word).eq(wanted.iter().map(word))
+    }
 }
 
 /// How a value of some type is read.
@@ -77,7 +111,7 @@ pub enum Node {
 impl Plan {
     /// True if a field of that name at the top of a record is one of the table's.
     pub fn knows(&self, name: &[u8]) -> bool {
-        self.root.find(name, 0).is_some()
+        self.root.find(name).is_some()
     }
 
     /// The plan for a table's schema under its rules.
@@ -169,27 +203,22 @@ impl ObjectPlan {
         let next = self.fields.len();
         let index = *self.lookup.entry(key.as_bytes().to_vec()).or_insert(next);
         if index == next {
-            let quoted = format!("\"{key}\":").into_bytes();
-            self.fields.push(FieldPlan { key: key.to_string(), quoted, targets: Vec::new(), below: None, private: false });
+            self.fields.push(FieldPlan { key: key.to_string(), quoted: Quoted::new(key), targets: Vec::new(), below: None, private: false });
         }
         &mut self.fields[index]
     }
 
-    /// The field that is next in the order of the columns, if `bytes` begin with its key and a colon; then how long these are.
+    /// The field whose key and colon `bytes` begin with, and how long these are, if it is one of the next in the order of the columns:
+    /// records leave fields out.
     #[inline]
-    pub fn next(&self, bytes: &[u8], expected: usize) -> Option<usize> {
-        let quoted = &self.fields.get(expected)?.quoted;
-        begins_with(bytes, quoted).then_some(quoted.len())
+    pub fn next(&self, bytes: &[u8], expected: usize) -> Option<(usize, usize)> {
+        let first = u64::from_le_bytes(*bytes.first_chunk()?);
+        let near = self.fields.get(expected..)?.iter().take(NEAR);
+        near.enumerate().find(|(_, field)| field.quoted.begins(first, bytes)).map(|(ahead, field)| (expected + ahead, field.quoted.text.len()))
     }
 
-    /// The field for a key as it stands in the record. `expected` is where it probably is: keys tend to come in the same order.
-    #[inline]
-    pub fn find(&self, raw: &[u8], expected: usize) -> Option<usize> {
-        // Fields that a record leaves out stand between.
-        let near = self.fields.get(expected..).unwrap_or_default().iter().take(NEAR).position(|field| field.key.as_bytes() == raw);
-        if let Some(ahead) = near {
-            return Some(expected + ahead);
-        }
+    /// The field for a key as it stands in the record.
+    pub fn find(&self, raw: &[u8]) -> Option<usize> {
         self.lookup.get(raw).or_else(|| self.lookup.get(&normalize(raw))).copied()
     }
 
@@ -201,6 +230,15 @@ impl ObjectPlan {
 }
 
 impl FieldPlan {
+    /// The only builder that takes the value, and its type, if that is one without parts.
+    #[inline]
+    pub fn plain(&self) -> Option<(usize, &HiveType)> {
+        match self.targets.as_slice() {
+            [(target, Node::Scalar(hive))] if self.below.is_none() => Some((*target, hive)),
+            _ => None,
+        }
+    }
+
     /// True if a builder takes the value or a part of it.
     #[inline]
     pub fn is_read(&self) -> bool {
@@ -211,14 +249,6 @@ impl FieldPlan {
 /// [`normalize`] for text.
 pub fn normalized(key: &str) -> String {
     String::from_utf8_lossy(&normalize(key.as_bytes())).into_owned()
-}
-
-/// As `starts_with`, without a call for the few bytes that keys have: eight at a time, the last eight overlapping those before.
-#[inline]
-fn begins_with(bytes: &[u8], head: &[u8]) -> bool {
-    let Some(bytes) = bytes.get(..head.len()) else { return false };
-    let (Some(end), Some(wanted)) = (bytes.last_chunk::<8>(), head.last_chunk::<8>()) else { return bytes == head };
-    end == wanted && bytes.as_chunks::<8>().0 == head.as_chunks::<8>().0
 }
 
 /// A key as column names are written: ASCII letters lower, every character outside `[a-z0-9_]` becomes `_`, and so does no key at all.
@@ -240,7 +270,7 @@ mod tests {
         let columns = ["event_id", "user_agent", "page"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
         let schema = TableSchema { columns: columns.to_vec(), partition_keys: vec![] };
         let plan = Plan::new(&schema, &BTreeMap::new(), NewColumns::Ignore, 1.0).unwrap();
-        let find = |key: &str| plan.root.find(key.as_bytes(), 0);
+        let find = |key: &str| plan.root.find(key.as_bytes());
         assert_eq!(find("event_id"), Some(0));
         assert_eq!(find("User-Agent"), Some(1));
         assert_eq!(find("useragent"), None);

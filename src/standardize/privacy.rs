@@ -270,7 +270,7 @@ impl Redaction<'_> {
     fn field<'p>(&mut self, plan: &'p ObjectPlan, key: Text<'_>) -> Option<&'p FieldPlan> {
         self.key.clear();
         unescape(key.raw, &mut self.key).ok()?;
-        plan.find(&self.key, 0).map(|index| &plan.fields[index])
+        plan.find(&self.key).map(|index| &plan.fields[index])
     }
 
     /// A name without a UTF-8 form may stand for any.

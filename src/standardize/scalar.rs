@@ -167,6 +167,35 @@ fn in_sql(micros: i64) -> Option<i64> {
     has_year(micros).then_some(micros)
 }
 
+/// Bytes of what [`plain_timestamp`] reads.
+pub const PLAIN_TIMESTAMP: usize = 26;
+
+/// [`timestamp`] of a JSON string that `rest` begins with, if it is written as most are: `"yyyy-MM-ddTHH:mm:ss.SSSZ"`.
+#[inline]
+pub fn plain_timestamp(rest: &[u8]) -> Option<i64> {
+    let text = rest.first_chunk::<PLAIN_TIMESTAMP>()?;
+    let marks = [(0, b'"'), (5, b'-'), (8, b'-'), (11, b'T'), (14, b':'), (17, b':'), (20, b'.'), (24, b'Z'), (25, b'"')];
+    if marks.iter().any(|&(at, mark)| text[at] != mark) {
+        return None;
+    }
+    let mut most = 0;
+    let mut digit = |at: usize| {
+        let digit = text[at].wrapping_sub(b'0');
+        most = most.max(digit);
+        i64::from(digit)
+    };
+    let mut two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let (year, month, day) = (two(1) * 100 + two(3), two(6), two(9));
+    let (hour, minute, second) = (two(12), two(15), two(18));
+    let millis = two(21) * 10 + digit(23);
+    // Every year has these days; the others are left to the full reading.
+    if most > 9 || year == 0 || !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(seconds * MICROS + millis * 1000)
+}
+
 fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0i64, |value, b| b.is_ascii_digit().then(|| value * 10 + i64::from(b - b'0')))
 }

@@ -44,16 +44,32 @@ fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
+/// Offset of the first byte of `chunk` that is a quote, a backslash or a control character; its length if there is none.
+#[inline]
+pub(super) fn first_special(chunk: &[u8; 16]) -> usize {
+    let (low, high) = chunk.split_at(8);
+    let word = |half: &[u8]| u64::from_le_bytes([half[0], half[1], half[2], half[3], half[4], half[5], half[6], half[7]]);
+    match (special_bytes(word(low)), special_bytes(word(high))) {
+        (0, 0) => 16,
+        (0, high) => 8 + (high.trailing_zeros() / 8) as usize,
+        (low, _) => (low.trailing_zeros() / 8) as usize,
+    }
+}
+
+/// A word whose lowest set high bit marks the first byte of `word` that is a quote, a backslash or a control character.
+fn special_bytes(word: u64) -> u64 {
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\'))) | control
+}
+
 /// Offset of the first byte from `pos` on that is a quote, a backslash or a control character; the length if there is none.
 pub(super) fn special(bytes: &[u8], mut pos: usize) -> usize {
-    while let Some(chunk) = bytes.get(pos..pos + 8) {
-        let word = u64::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]);
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let found = zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\'))) | control;
-        if found != 0 {
-            return pos + (found.trailing_zeros() / 8) as usize;
+    while let Some(chunk) = bytes.get(pos..).and_then(|rest| rest.first_chunk::<16>()) {
+        let plain = first_special(chunk);
+        pos += plain;
+        if plain < chunk.len() {
+            return pos;
         }
-        pos += 8;
     }
     while bytes.get(pos).is_some_and(|&b| b >= 0x20 && b != b'"' && b != b'\\') {
         pos += 1;
@@ -76,6 +92,13 @@ impl<'a> Cursor<'a> {
     /// Passes over JSON white space.
     #[inline]
     pub fn skip_space(&mut self) {
+        if self.peek().is_none_or(|b| b <= b' ') {
+            self.skip_some_space();
+        }
+    }
+
+    #[cold]
+    fn skip_some_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.pos += 1;
         }

@@ -136,9 +136,9 @@ fn column_names_are_what_athena_takes() {
         &[r#"{"userId":1,"page-url":"x","é":1,"":2,"Ab":1}"#, r#"{"ab":0.5,"page.url":"y"}"#],
         "userid bigint; page_url string; _ bigint; ab double",
         &[
-            "`page_url`: several keys become this column and are merged: `page-url`, `page.url`",
-            "`_`: several keys become this column and are merged: `é`, ``",
-            "`ab`: several keys become this column and are merged: `Ab`, `ab`",
+            "`page_url`: several keys become this column: `page-url`, `page.url`; where a record has more than one, the first is taken and the others go to `rescued`",
+            "`_`: several keys become this column: `é`, ``; where a record has more than one, the first is taken and the others go to `rescued`",
+            "`ab`: several keys become this column: `Ab`, `ab`; where a record has more than one, the first is taken and the others go to `rescued`",
         ],
     );
     check(&[r#"{"a b":1}"#], "a_b bigint", &["`a_b`: the documents spell it `a b`"]);

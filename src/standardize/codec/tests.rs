@@ -173,7 +173,8 @@ proptest! {
         let place = place.index(object.len());
         object[place] ^= 1 << bit;
         let (out, damage) = read(&object);
-        let unchecked = UNCHECKED.contains(&codec) || place < 10;
+        // Another type makes of a chunk one that readers pass over.
+        let unchecked = UNCHECKED.contains(&codec) || place <= 10;
         prop_assert!(unchecked || damage.is_some() || out == text, "{} at {}", codec, place);
     }
 

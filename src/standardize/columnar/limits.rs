@@ -134,7 +134,7 @@ pub fn check_pages<R: ChunkReader>(reader: &R, metadata: &ParquetMetaData, limit
             }
         }
         if bytes > limit {
-            return Err(format!("one of its row groups has {bytes} bytes decompressed, more than {limit}"));
+            return Err(format!("one of its row groups has {bytes} bytes decompressed, more than {limit}: raise [lake] memory"));
         }
     }
     Ok(())

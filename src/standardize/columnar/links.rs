@@ -39,10 +39,8 @@ pub enum Shape {
 impl Links {
     /// Finds the field of the plan for each column. Names are compared as those of JSON keys are.
     pub fn new(plan: &ObjectPlan, columns: &Fields) -> Self {
-        let mut expected = 0;
         let link = columns.iter().map(|column| {
-            let field = plan.find(column.name().as_bytes(), expected);
-            expected = field.map_or(expected, |index| index + 1);
+            let field = plan.find(column.name().as_bytes());
             let known = field.map(|index| &plan.fields[index]);
             let shape = |(_, node): &(usize, Node)| Shape::new(node, column.data_type());
             let below = match (known.and_then(|field| field.below.as_ref()), column.data_type()) {

@@ -107,7 +107,9 @@ fn nothing_and_noise_are_objects_too() {
     lake.land("10", "empty.gz", &gzip(b""));
     lake.land("10", "noise", &noise);
     let run = lake.run(3);
-    assert_eq!(run["tables"][0]["objects"], json!({"landed": 4, "merged": 3, "rejected": 1, "pending": 0}));
+    assert_eq!(run["tables"][0]["objects"], json!({"landed": 4, "merged": 1, "rejected": 3, "pending": 0}));
+    let missing: Vec<_> = run["errors"].as_array().unwrap().iter().map(|error| error["message"].as_str().unwrap().to_string()).collect();
+    assert!(missing.len() == 1 && missing[0].contains("noise"), "nothing is missing of an empty object: {missing:?}");
     let counts = counts(&lake);
     assert_eq!(
         (&counts["empty"], &counts["empty.gz"], &counts["noise"]["merged"]),
@@ -116,4 +118,8 @@ fn nothing_and_noise_are_objects_too() {
     let kept: String = rejects(&lake).into_iter().map(|(_, raw)| raw).collect();
     // White space at the ends of what is broken, and between, may be left out.
     assert!(kept.len() * 100 > noise.len() * 2 * 99, "{} of {}", kept.len() / 2, noise.len());
+    // What was empty when it was found is taken in once it is there.
+    lake.land("10", "empty", b"{\"id\":\"b\"}");
+    let run = lake.run(0);
+    assert_eq!(run["tables"][0]["objects"], json!({"landed": 4, "merged": 2, "rejected": 2, "pending": 0}));
 }

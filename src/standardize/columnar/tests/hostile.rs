@@ -108,7 +108,7 @@ fn a_row_group_may_not_be_larger_than_allowed_once_decompressed() {
     let file = file_with(&batch(vec![("id", zeros)]), properties);
     assert!(file.len() < 10_000);
     let why = ColumnarObject::open(file.clone(), &plan("id string"), 1 << 20).err().unwrap();
-    assert!(why.contains("one of its row groups has") && why.ends_with("bytes decompressed, more than 1048576"), "{why}");
+    assert!(why.contains("one of its row groups has") && why.ends_with("bytes decompressed, more than 1048576: raise [lake] memory"), "{why}");
     assert!(ColumnarObject::open(file, &plan("id string"), 8 << 20).is_ok());
 }
 
