@@ -119,10 +119,12 @@ fn says(what: &str, error: &dyn std::fmt::Display) -> String {
 fn check_codecs(metadata: &ParquetMetaData) -> Result<(), String> {
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         let codec = column.compression();
-        if !matches!(codec, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_)) {
+        if !matches!(codec, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_)) {
             let name = codec.to_string();
             let name = name.split('(').next().unwrap_or_default();
-            return Err(format!("it is compressed with {name}, which lakebed cannot read; write it with SNAPPY, ZSTD or UNCOMPRESSED"));
+            return Err(format!(
+                "it is compressed with {name}, which lakebed cannot read; write it with SNAPPY, GZIP, ZSTD or UNCOMPRESSED"
+            ));
         }
     }
     Ok(())

@@ -3,7 +3,10 @@
 //! A file of a few kilobytes can claim pages of gigabytes or types nested a million deep, and the decoder would believe it. Footer and headers
 //! are in Thrift's compact protocol (`parquet.thrift` of apache/parquet-format names the fields).
 
-use parquet::basic::ConvertedType;
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
+use parquet::basic::{Compression, ConvertedType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
@@ -68,7 +71,7 @@ fn depth(footer: &mut Thrift<'_>) -> Option<usize> {
             if kind != STRUCT {
                 return None;
             }
-            let children = footer.child_integer(5)?.unwrap_or(0);
+            let [children] = footer.child_integers([5])?;
             while open.last() == Some(&0) {
                 open.pop();
             }
@@ -126,6 +129,9 @@ pub fn check_pages<R: ChunkReader>(reader: &R, metadata: &ParquetMetaData, limit
         for column in group.columns() {
             let name = column.column_path().string();
             let pages = pages(reader, column).ok_or_else(|| format!("the pages of its column {name} are broken"))?;
+            if pages.is_more {
+                return Err(format!("a page of its column {name} holds more bytes than its header says"));
+            }
             bytes = bytes.saturating_add(pages.bytes);
             let width = u64::try_from(column.column_descr().type_length()).unwrap_or(0).max(16);
             let elements = pages.values.saturating_mul(width);
@@ -144,6 +150,8 @@ pub fn check_pages<R: ChunkReader>(reader: &R, metadata: &ParquetMetaData, limit
 struct Pages {
     bytes: u64,
     values: u64,
+    /// A page has more bytes than its header says.
+    is_more: bool,
 }
 
 fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData) -> Option<Pages> {
@@ -153,23 +161,39 @@ fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData) -> Option<Pag
         return None;
     }
     let chunk = reader.get_bytes(start, usize::try_from(length).ok()?).ok()?;
-    let (mut rest, mut pages) = (&chunk[..], Pages { bytes: 0, values: 0 });
+    let (mut rest, mut pages) = (&chunk[..], Pages { bytes: 0, values: 0, is_more: false });
     while !rest.is_empty() {
         let mut header = Thrift(rest);
-        let (mut id, mut sizes) = (0, [0i64; 4]);
+        let (mut id, mut sizes, mut levels) = (0, [0i64; 4], 0);
         while let Some((field, kind)) = header.field(id)? {
             id = field;
             match (field, kind) {
                 (2 | 3, I32) => sizes[usize::from(field.unsigned_abs())] = header.integer()?,
                 // The data page of either kind has the number of its values first.
-                (5 | 8, STRUCT) => pages.values += u64::try_from(header.child_integer(1)?.unwrap_or(0)).ok()?,
+                (5, STRUCT) => pages.values += u64::try_from(header.child_integers([1])?[0]).ok()?,
+                // That of version 2 has the lengths of its levels too, which stand in front and are not compressed.
+                (8, STRUCT) => {
+                    let [values, definition, repetition] = header.child_integers([1, 5, 6])?;
+                    pages.values += u64::try_from(values).ok()?;
+                    levels = usize::try_from(definition.checked_add(repetition)?).ok()?;
+                }
                 _ => header.skip(kind, 0)?,
             }
         }
-        pages.bytes = pages.bytes.checked_add(u64::try_from(sizes[2]).ok()?)?;
-        rest = header.0.get(usize::try_from(sizes[3]).ok()?..)?;
+        let (claimed, stored) = (u64::try_from(sizes[2]).ok()?, usize::try_from(sizes[3]).ok()?);
+        let page;
+        (page, rest) = header.0.split_at_checked(stored)?;
+        pages.bytes = pages.bytes.checked_add(claimed)?;
+        pages.is_more |= matches!(column.compression(), Compression::GZIP(_)) && inflates_beyond(page.get(levels..)?, claimed);
     }
     Some(pages)
+}
+
+/// True if more than `claimed` bytes come out of gzip. The decoder of pages would take all of them; those of the other codecs stop there.
+fn inflates_beyond(page: &[u8], claimed: u64) -> bool {
+    let mut text = MultiGzDecoder::new(page).take(claimed.saturating_add(1));
+    // What is not gzip is found by the decoder before it has more.
+    io::copy(&mut text, &mut io::sink()).is_ok_and(|bytes| bytes > claimed)
 }
 
 const I32: u8 = 5;
@@ -224,16 +248,14 @@ impl Thrift<'_> {
         Some((count, head & 0x0f))
     }
 
-    /// Reads a whole struct and returns the integer that is its field `wanted`.
-    #[expect(clippy::option_option, reason = "a struct without the field is not the end of the bytes")]
-    fn child_integer(&mut self, wanted: i16) -> Option<Option<i64>> {
-        let (mut id, mut found) = (0, None);
+    /// Reads a whole struct and returns the integers that are its fields `wanted`, 0 for those it does not have.
+    fn child_integers<const N: usize>(&mut self, wanted: [i16; N]) -> Option<[i64; N]> {
+        let (mut id, mut found) = (0, [0; N]);
         while let Some((field, kind)) = self.field(id)? {
             id = field;
-            if field == wanted && kind == I32 {
-                found = Some(self.integer()?);
-            } else {
-                self.skip(kind, 0)?;
+            match wanted.iter().position(|wanted| *wanted == field) {
+                Some(index) if kind == I32 => found[index] = self.integer()?,
+                _ => self.skip(kind, 0)?,
             }
         }
         Some(found)

@@ -1,7 +1,7 @@
 //! Files that are damaged, or made to do harm: an error each, and little memory.
 
 use parquet::data_type::{Int32Type, Int96, Int96Type};
-use parquet::file::properties::WriterPropertiesPtr;
+use parquet::file::properties::{WriterPropertiesPtr, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
@@ -108,7 +108,10 @@ fn a_row_group_may_not_be_larger_than_allowed_once_decompressed() {
     let file = file_with(&batch(vec![("id", zeros)]), properties);
     assert!(file.len() < 10_000);
     let why = ColumnarObject::open(file.clone(), &plan("id string"), 1 << 20).err().unwrap();
-    assert!(why.contains("one of its row groups has") && why.ends_with("bytes decompressed, more than 1048576: raise [lake] memory"), "{why}");
+    assert!(
+        why.contains("one of its row groups has") && why.ends_with("bytes decompressed, more than 1048576: raise [lake] memory"),
+        "{why}"
+    );
     assert!(ColumnarObject::open(file, &plan("id string"), 8 << 20).is_ok());
 }
 
@@ -195,4 +198,24 @@ fn fewer_rows_than_promised_are_noticed() {
     }
     let why = rows(more.into(), &plan("id bigint")).unwrap_err();
     assert!(why.contains("and its footer promises 4") || why.contains("damaged"), "{why}");
+}
+
+#[test]
+fn a_page_of_gzip_may_not_hold_more_than_it_claims() {
+    let zeros: ArrayRef = Arc::new(StringArray::from(vec!["0".repeat(4 << 20)]));
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::GZIP(Default::default()))
+            .set_dictionary_enabled(false)
+            .set_writer_version(version)
+            .build();
+        let mut file = file_with(&batch(vec![("id", Arc::clone(&zeros))]), properties).to_vec();
+        assert_eq!(rows(file.clone().into(), &plan("id string")).unwrap().len(), 1);
+        // The size in the page's header is the only number of this length near the text's; 1 takes its place, as long.
+        let varint = |size: u32| [0, 7, 14, 21].map(|shift| ((size * 2) >> shift) as u8 & 0x7F | u8::from(shift < 21) << 7);
+        let at = (4u32 << 20..(4 << 20) + 100).find_map(|size| file[..60].windows(4).position(|bytes| bytes == varint(size)));
+        file[at.unwrap()..][..4].copy_from_slice(&varint(1));
+        let why = rows(file.into(), &plan("id string")).unwrap_err();
+        assert_eq!(why, "a page of its column id holds more bytes than its header says", "{version:?}");
+    }
 }
