@@ -34,10 +34,10 @@ pub struct ErrorRecord {
 }
 
 impl ErrorRecord {
-    /// Why it is not data.
-    pub fn reason(&self) -> Reason {
-        let detail = format!("Firehose's report of a record that it could not deliver, with the error code {}", self.code);
-        Reason::new(Code::FirehoseError, "", detail)
+    /// Why it is not data. Where the table has private columns, one of them may be what looks like the error code.
+    pub fn reason(&self, has_private: bool) -> Reason {
+        let code = if has_private { String::new() } else { format!(", with the error code {}", self.code) };
+        Reason::new(Code::FirehoseError, "", format!("Firehose's report of a record that it could not deliver{code}"))
     }
 }
 
@@ -165,7 +165,8 @@ mod tests {
     fn the_reason_holds_the_code_and_nothing_else() {
         let record =
             format!(r#"{{"rawData":"e30=","attemptsMade":1,"errorCode":"{}","errorMessage":"jane@example.com"}}"#, "a b@c".repeat(30));
-        let reason = parse(record.as_bytes()).unwrap().reason();
+        let reason = parse(record.as_bytes()).unwrap().reason(false);
+        assert!(!parse(record.as_bytes()).unwrap().reason(true).detail.contains("code"), "a private column may have that name");
         let code = "a_b_c".repeat(12) + "a_b_";
         assert_eq!(reason.detail, format!("Firehose's report of a record that it could not deliver, with the error code {code}"));
         assert_eq!((reason.code.as_str(), code.len()), ("firehose_error", 64));

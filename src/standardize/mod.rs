@@ -192,19 +192,23 @@ impl Held {
 /// Reads an object once. With `set_aside` all its records are rejected, so that it can be redriven as a whole.
 fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: Option<&'static str>, emit: &mut Emit<'_>) -> Result<Reading> {
     let mut rows = Rows::new(plan, set_aside, emit);
-    let (mut text, format) = match codec::open(stored, limits.codec()) {
+    let mut text = match codec::open(stored, limits.codec()) {
         Ok(Content::Columnar) => {
             let flaw = columnar::stored::read(stored, &mut rows, plan, limits)?.map(Flaw::of);
             return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), flaw });
         }
-        Ok(Content::Whole(text)) if text.is_empty() => (Window::whole(text), Format::Json),
-        Ok(content) => (window(content), plan.format),
+        Ok(content) => window(content),
         Err(failure) => return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(flaw(failure)?) }),
     };
-    match format {
+    match plan.format {
         Format::Parquet => {
-            let why = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
-            return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(Flaw::of(why)) });
+            if !text.ended() {
+                text.refill(0, 1);
+            }
+            if !text.bytes().is_empty() {
+                let why = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
+                return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(Flaw::of(why)) });
+            }
         }
         Format::SnowplowTsv => lines::read(&mut text, &mut rows, limits.record)?,
         Format::Json | Format::CloudwatchLogs => frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?,

@@ -203,7 +203,13 @@ impl ObjectPlan {
         let next = self.fields.len();
         let index = *self.lookup.entry(key.as_bytes().to_vec()).or_insert(next);
         if index == next {
-            self.fields.push(FieldPlan { key: key.to_string(), quoted: Quoted::new(key), targets: Vec::new(), below: None, private: false });
+            self.fields.push(FieldPlan {
+                key: key.to_string(),
+                quoted: Quoted::new(key),
+                targets: Vec::new(),
+                below: None,
+                private: false,
+            });
         }
         &mut self.fields[index]
     }
@@ -214,7 +220,9 @@ impl ObjectPlan {
     pub fn next(&self, bytes: &[u8], expected: usize) -> Option<(usize, usize)> {
         let first = u64::from_le_bytes(*bytes.first_chunk()?);
         let near = self.fields.get(expected..)?.iter().take(NEAR);
-        near.enumerate().find(|(_, field)| field.quoted.begins(first, bytes)).map(|(ahead, field)| (expected + ahead, field.quoted.text.len()))
+        near.enumerate()
+            .find(|(_, field)| field.quoted.begins(first, bytes))
+            .map(|(ahead, field)| (expected + ahead, field.quoted.text.len()))
     }
 
     /// The field for a key as it stands in the record.

@@ -32,6 +32,9 @@ pub(super) enum Next {
 /// - that follows a comma, where records are separated by commas (in an array of records, or once a comma stood between two), if it is
 ///   alike: its first name is also that of the broken record, or of the last whole one.
 ///
+/// or in an array of records: at a `[` that follows a line break directly, but not behind a `:`, a `[` or a `,`, and whose first element is
+/// a whole JSON object.
+///
 /// The first such place after the broken record's first byte is taken, so that a record that lacks its end costs no other record.
 /// Objects inside a broken record follow a `:`, a `[` or a `,` and mostly begin with another name, so they are not taken for records.
 ///
@@ -79,20 +82,24 @@ impl Resync {
     pub(super) fn next(&mut self, view: View<'_>, start: usize, in_array: bool) -> Next {
         let bytes = view.bytes;
         let (mut from, mut spent) = (start + 1, self.spent);
-        while let Some(found) = memchr::memchr(b'{', bytes.get(from..).unwrap_or_default()) {
+        while let Some(found) = memchr::memchr2(b'{', b'[', bytes.get(from..).unwrap_or_default()) {
             let at = from + found;
             if !view.last && at + NAME > bytes.len() {
                 break;
             }
-            if let Some(behind_comma) = self.may_begin(bytes, start, at, in_array || self.commas) {
-                let mut cursor = Cursor::new(bytes, at);
+            let candidate = match bytes[at] {
+                b'{' => self.may_begin(bytes, start, at, in_array || self.commas).map(|behind_comma| (at, behind_comma)),
+                _ => first_element(bytes, start, at).map(|object| (object, false)),
+            };
+            if let Some((object, behind_comma)) = candidate {
+                let mut cursor = Cursor::new(bytes, object);
                 match cursor.skip_value(&mut self.open) {
                     Ok(_) => {
                         self.spent = spent;
                         return Next::Found { at, behind_comma };
                     }
                     Err(syntax) if view.unsure(syntax.at) => break,
-                    Err(syntax) => spent += (syntax.at - at) as u64,
+                    Err(syntax) => spent += (syntax.at - object) as u64,
                 }
                 if spent > PATIENCE.saturating_mul(view.base + at as u64 + ADVANCE) {
                     break;
@@ -116,22 +123,38 @@ impl Resync {
     /// Whether a record may begin at `at`; then whether it follows a comma.
     fn may_begin(&self, bytes: &[u8], start: usize, at: usize, commas: bool) -> Option<bool> {
         let before = &bytes[start..at];
-        let mut bare = before;
-        loop {
-            let shorter = bare.strip_suffix(BOM).unwrap_or(bare).trim_ascii_end();
-            let shorter = shorter.strip_suffix(b"\\n").or(shorter.strip_suffix(b"\\r")).or(shorter.strip_suffix(b"\\t")).unwrap_or(shorter);
-            if shorter.len() == bare.len() {
-                break;
-            }
-            bare = shorter;
-        }
-        match bare.last() {
+        match bare(before).last() {
             Some(b'}') => Some(false),
             Some(b',') if commas && self.is_alike(bytes, start, at) => Some(true),
             Some(b':' | b'[' | b',') if !self.is_alike(bytes, start, at) => None,
-            _ => matches!(before.last(), Some(b'\n' | b'\r')).then_some(false),
+            _ => begins_line(before).then_some(false),
         }
     }
+}
+
+/// What stands before, without what may stand between records.
+fn bare(mut before: &[u8]) -> &[u8] {
+    loop {
+        let shorter = before.strip_suffix(BOM).unwrap_or(before).trim_ascii_end();
+        let shorter = shorter.strip_suffix(b"\\n").or(shorter.strip_suffix(b"\\r")).or(shorter.strip_suffix(b"\\t")).unwrap_or(shorter);
+        if shorter.len() == before.len() {
+            return before;
+        }
+        before = shorter;
+    }
+}
+
+fn begins_line(before: &[u8]) -> bool {
+    matches!(before.last(), Some(b'\n' | b'\r'))
+}
+
+/// Where the first object of an array of records begins, if there may be one at `at`.
+fn first_element(bytes: &[u8], start: usize, at: usize) -> Option<usize> {
+    let before = &bytes[start..at];
+    let mut cursor = Cursor::new(bytes, at + 1);
+    cursor.skip_space();
+    let is_inside = matches!(bare(before).last(), Some(b':' | b'[' | b','));
+    (begins_line(before) && !is_inside && cursor.peek() == Some(b'{')).then_some(cursor.pos)
 }
 
 impl Resync {
@@ -202,6 +225,15 @@ mod tests {
         assert_eq!(check("{\"a\":tru,\"b\":\n{\"c\":1}}"), "");
         assert_eq!(check("{\"a\":tru,\"b\":[\n{\"c\":1},\n{\"c\":2}]}\n{\"a\":2}"), "{\"a\":2}");
         assert_eq!(check("{\"a\":1,}\\t{\"a\":2}"), r#"{"a":2}"#);
+    }
+
+    #[test]
+    fn an_array_that_begins_a_line_may_be_the_next() {
+        assert_eq!(check("{\"a\":1,}]\n[{\"a\":2}]"), "[{\"a\":2}]");
+        assert_eq!(check("{\"a\":1,}]\n[{\"a\":2]\n[ {\"a\":3},"), "[ {\"a\":3},");
+        assert_eq!(check("{\"a\":tru,\"b\":\n[{\"c\":1}]}"), "", "a value of the broken record");
+        assert_eq!(check("{\"a\":tru,\"b\":[\n[{\"c\":1}],\n[{\"c\":2}]]}"), "");
+        assert_eq!(check("{\"a\":tru\n[1,2]"), "", "numbers are no records");
     }
 
     #[test]

@@ -281,7 +281,7 @@ impl<'p, 'e> Rows<'p, 'e> {
     fn refusal(&mut self, record: &[u8]) -> Option<Reason> {
         // A misfit may have failed before the decoder saw the names that make a record seem foreign.
         let seems_foreign = self.decoder.seems_foreign || matches!(self.last, Last::Misfit(_));
-        let foreign = seems_foreign.then(|| foreign(record)).flatten();
+        let foreign = seems_foreign.then(|| foreign(record, self.plan)).flatten();
         let reason = match std::mem::replace(&mut self.last, Last::Row) {
             Last::Misfit(reason) => return Some(foreign.unwrap_or(reason)),
             _ if simdutf8::basic::from_utf8(record).is_err() => Reason::new(Code::NotText, "", "the record is not UTF-8".into()),
@@ -306,12 +306,12 @@ impl<'p, 'e> Rows<'p, 'e> {
 }
 
 /// Why a record that others wrote about a record is no data, if it is one.
-fn foreign(record: &[u8]) -> Option<Reason> {
+fn foreign(record: &[u8], plan: &Plan) -> Option<Reason> {
     if snowplow::is_bad_row(record) {
         let detail = "a bad row, which Snowplow's pipeline wrote for an event that it refused";
         return Some(Reason::new(Code::SnowplowBadRow, "", detail.to_string()));
     }
-    firehose_error::parse(record).map(|error| error.reason())
+    firehose_error::parse(record).map(|error| error.reason(plan.root.private))
 }
 
 fn set_aside(why: &str) -> Reason {

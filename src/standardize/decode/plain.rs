@@ -80,11 +80,7 @@ fn text(rest: &[u8], offsets: &mut Vec<i32>, data: &mut Vec<u8>) -> Option<usize
 
 #[inline]
 fn boolean(rest: &[u8]) -> Option<(bool, usize)> {
-    if rest.starts_with(b"true") {
-        Some((true, 4))
-    } else {
-        rest.starts_with(b"false").then_some((false, 5))
-    }
+    if rest.starts_with(b"true") { Some((true, 4)) } else { rest.starts_with(b"false").then_some((false, 5)) }
 }
 
 /// A number without an exponent.
@@ -212,8 +208,26 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_left() {
         for text in [
-            "", "\"", "\"short\"", "\"an escape \\n and more than sixteen\"", "\"a control \u{1} and more than sixteen\"", "01,", "1.,", ".5,", "-,",
-            "--1,", "1e5,", "1.5.2,", "+1,", "tru,", "nul,", "12", "1234567890123456789,", "\"2026-02-29T10:15:01.681Z\"", "[1]", "{}",
+            "",
+            "\"",
+            "\"short\"",
+            "\"an escape \\n and more than sixteen\"",
+            "\"a control \u{1} and more than sixteen\"",
+            "01,",
+            "1.,",
+            ".5,",
+            "-,",
+            "--1,",
+            "1e5,",
+            "1.5.2,",
+            "+1,",
+            "tru,",
+            "nul,",
+            "12",
+            "1234567890123456789,",
+            "\"2026-02-29T10:15:01.681Z\"",
+            "[1]",
+            "{}",
         ] {
             assert_eq!(check(text), 0, "{text}");
         }

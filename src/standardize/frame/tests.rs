@@ -73,6 +73,19 @@ fn records_stand_in_any_framing() {
 }
 
 #[test]
+fn a_missing_comma_in_an_array_costs_no_record() {
+    check(r#"[{"a":1}{"a":2} {"a":3},{"a":4}]{"a":5}"#, &[r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#, r#"{"a":4}"#, r#"{"a":5}"#]);
+}
+
+#[test]
+fn of_arrays_one_a_line_a_broken_one_costs_itself() {
+    check(
+        "[{\"a\":1},{\"a\":2,}]\n[{\"a\":3},{\"a\":4}]\n[{\"a\":5}]",
+        &[r#"{"a":1}"#, "!{\"a\":2,}]", r#"{"a":3}"#, r#"{"a":4}"#, r#"{"a":5}"#],
+    );
+}
+
+#[test]
 fn elements_of_a_top_level_array_are_records() {
     check(r#"[{"a":1},{"a":2}]"#, &[r#"{"a":1}"#, r#"{"a":2}"#]);
     check("[\n  {\"a\":1},\n  {\"a\":2}\n]\n[]\n{\"a\":3}", &[r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#]);

@@ -108,7 +108,7 @@ fn nothing_and_noise_are_objects_too() {
     lake.land("10", "noise", &noise);
     let run = lake.run(3);
     assert_eq!(run["tables"][0]["objects"], json!({"landed": 4, "merged": 1, "rejected": 3, "pending": 0}));
-    let missing: Vec<_> = run["errors"].as_array().unwrap().iter().map(|error| error["message"].as_str().unwrap().to_string()).collect();
+    let missing: Vec<&str> = run["failures"].as_array().unwrap().iter().map(|failure| failure["error"].as_str().unwrap()).collect();
     assert!(missing.len() == 1 && missing[0].contains("noise"), "nothing is missing of an empty object: {missing:?}");
     let counts = counts(&lake);
     assert_eq!(
