@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indicatif::ProgressBar;
 
 use crate::catalog::Catalog;
+use crate::catalog::glue::GlueCatalog;
 use crate::catalog::local::LocalCatalog;
 use crate::clock::Clock;
 use crate::config::{CatalogKind, Config, TableConfig};
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::layout::{self, CATALOG_FILE};
 use crate::ledger::store::LedgerStore;
 use crate::pipeline::Limits;
-use crate::store::Root;
+use crate::store::{Aws, Root, Stores};
 
 /// What the commands work with.
 pub struct App {
@@ -20,6 +21,8 @@ pub struct App {
     pub config: Config,
     /// The state location.
     pub state: Root,
+    /// Opens all other locations.
+    pub stores: Stores,
     /// All ledgers.
     pub ledgers: LedgerStore,
     /// The catalog.
@@ -44,26 +47,37 @@ impl App {
     ///
     /// # Errors
     /// As those who open the state location and the catalog.
-    pub fn new(config: Config, access: Access, clock: Arc<dyn Clock>, progress: ProgressBar) -> Result<Self> {
+    pub async fn new(config: Config, access: Access, clock: Arc<dyn Clock>, progress: ProgressBar) -> Result<Self> {
+        let aws = if needs_aws(&config) { Some(Aws::load(config.lake.kms_key.as_deref()).await) } else { None };
+        let stores = aws.clone().map_or_else(Stores::default, Stores::with_buckets);
         let folder = config.lake.state.folder();
         // Only "there is none" makes an empty lake; a file in its place, say, is an error.
         let absent = folder.as_ref().is_some_and(|folder| matches!(folder.try_exists(), Ok(false)));
         let state = match access {
             Access::Read if absent => Root::in_memory(),
-            Access::Read => Root::existing(&config.lake.state, "the state location")?,
-            Access::Write => Root::created(&config.lake.state, "the state location")?,
+            Access::Read => stores.existing(&config.lake.state, "the state location")?,
+            Access::Write => stores.created(&config.lake.state, "the state location")?,
         };
-        let catalog: Arc<dyn Catalog> = match (config.lake.catalog, folder.as_ref().map(|folder| folder.join(CATALOG_FILE))) {
-            (CatalogKind::Local, Some(file)) if access == Access::Write || file.exists() => Arc::new(LocalCatalog::open(&file)?),
-            (CatalogKind::Local, _) => Arc::new(LocalCatalog::in_memory()?),
+        let file = folder.as_ref().map(|folder| folder.join(CATALOG_FILE));
+        let catalog: Arc<dyn Catalog> = match (config.lake.catalog, file, &aws) {
+            (CatalogKind::Glue, _, Some(aws)) => Arc::new(GlueCatalog::new(aws.sdk())),
+            (CatalogKind::Local, Some(file), _) if access == Access::Write || file.exists() => Arc::new(LocalCatalog::open(&file)?),
+            _ => Arc::new(LocalCatalog::in_memory()?),
         };
         let spill = folder.unwrap_or_else(std::env::temp_dir);
         let limits = Limits { memory: config.lake.memory, threads: config.lake.threads, spill, progress };
-        Ok(Self { ledgers: LedgerStore::new(state.clone()), state, catalog, clock, limits, config })
+        Ok(Self { ledgers: LedgerStore::new(state.clone()), state, stores, catalog, clock, limits, config })
     }
 
     /// The URL of a table's quarantine.
     pub fn quarantine_url(&self, table: &TableConfig) -> String {
         self.state.url_of(&layout::quarantine_root(&table.name))
     }
+}
+
+/// True if the catalog or a location is AWS's.
+fn needs_aws(config: &Config) -> bool {
+    let tables = config.tables.iter().flat_map(|table| [&table.landing, &table.location]);
+    let mut locations = std::iter::once(&config.lake.state).chain(tables);
+    config.lake.catalog == CatalogKind::Glue || locations.any(|location| location.bucket().is_some())
 }

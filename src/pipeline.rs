@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
 use crate::app::App;
-use crate::catalog::{Table, reconcile};
+use crate::catalog::{Table, limits, reconcile};
 use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -117,7 +117,7 @@ fn window(config: &TableConfig, request: &Request) -> (Hour, Hour) {
 }
 
 async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: &mut RunSummary) -> Result<TableDone> {
-    let landing = Root::existing(&config.landing, &format!("the landing of {}", config.name))?;
+    let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
     refuse_links_into_landing(app, config)?;
     let migration = plan_migration(app, config).await?;
     let (from, to) = window(config, request);
@@ -157,7 +157,9 @@ fn refuse_links_into_landing(app: &App, config: &TableConfig) -> Result<()> {
 
 async fn plan_migration(app: &App, config: &TableConfig) -> Result<MigrationPlan> {
     let migrations = migrate::read(&config.migrations, &config.name)?;
-    let plan = migrate::plan(config, &migrations, app.catalog.table(&config.name).await?)?;
+    let table = app.catalog.table(&config.name).await?;
+    table.as_ref().map(limits::check_registered).transpose()?;
+    let plan = migrate::plan(config, &migrations, table)?;
     // A rule that does not fit the table is told before anything is made.
     standardize_plan(config, plan.table())?;
     Ok(plan)
@@ -193,7 +195,7 @@ async fn prepare(
     let table = app.catalog.table(&config.name).await?;
     let table =
         table.ok_or_else(|| Error::unavailable(format!("{}: the table was dropped while the run was going; run again", config.name)))?;
-    let location = Root::created(&config.location, &format!("the location of {}", config.name))?;
+    let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
     let plan = Arc::new(standardize_plan(config, &table)?);
     let managed = ManagedTable { config: config.clone(), schema: schema_of(&table), plan, landing, location };
     Ok((table, managed))

@@ -1,12 +1,16 @@
 //! Opens the object stores behind locations, and creates objects that tell by name which attempt they belong to.
 
+mod s3;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+pub use s3::Aws;
 use url::Url;
 
 use crate::config::Location;
@@ -17,6 +21,8 @@ use crate::error::{Error, Result};
 pub struct Root {
     store: Arc<dyn ObjectStore>,
     url: Url,
+    /// In a bucket.
+    uploads: Option<s3::Uploads>,
 }
 
 /// What [`Root::create`] found.
@@ -28,30 +34,66 @@ pub enum Created {
     AlreadyThere,
 }
 
-impl Root {
-    /// Opens a location that is read only; it must exist.
+/// Attempts to create an object whose answer was lost, and the pause before the second one; each is twice as long as the one before.
+const ATTEMPTS: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens locations: local folders, and buckets.
+#[derive(Debug, Clone, Default)]
+pub struct Stores {
+    /// Where buckets are; not needed for folders.
+    aws: Option<Aws>,
+}
+
+impl Stores {
+    /// Opens buckets too, those of `aws`.
+    pub fn with_buckets(aws: Aws) -> Self {
+        Self { aws: Some(aws) }
+    }
+
+    /// Opens a location that is read only. A folder must exist; whether a bucket does shows with the first request.
     ///
     /// # Errors
-    /// `Config` if there is no such folder or the scheme is not served.
-    pub fn existing(location: &Location, what: &str) -> Result<Self> {
-        let folder = local_folder(location, what)?;
-        if !folder.is_dir() {
-            return Err(Error::config(format!("{what} `{}` is not a folder; create it or correct the configuration", folder.display())));
+    /// `Config` if there is no such folder, or the bucket cannot be reached as it is configured.
+    pub fn existing(&self, location: &Location, what: &str) -> Result<Root> {
+        match location.folder() {
+            None => self.bucket(location, what),
+            Some(folder) if folder.is_dir() => Root::local(location, &folder),
+            Some(folder) => {
+                Err(Error::config(format!("{what} `{}` is not a folder; create it or correct the configuration", folder.display())))
+            }
         }
-        Self::local(location, &folder)
     }
 
     /// Opens a location that is written to; a missing local folder is made.
     ///
     /// # Errors
-    /// `Config` for a scheme that is not served, `Unavailable` if the folder cannot be made.
-    pub fn created(location: &Location, what: &str) -> Result<Self> {
-        let folder = local_folder(location, what)?;
+    /// `Config` if the bucket cannot be reached as it is configured, `Unavailable` if the folder cannot be made.
+    pub fn created(&self, location: &Location, what: &str) -> Result<Root> {
+        let Some(folder) = location.folder() else { return self.bucket(location, what) };
         std::fs::create_dir_all(&folder)
             .map_err(|e| Error::unavailable(format!("cannot create {what} `{}`: {e}; check its path and permissions", folder.display())))?;
-        Self::local(location, &folder)
+        Root::local(location, &folder)
     }
 
+    /// The whole bucket that a location is in; `None` for a folder, and where no buckets are configured.
+    ///
+    /// # Errors
+    /// `Config` if the bucket cannot be reached as it is configured.
+    pub fn whole_bucket(&self, location: &Location) -> Result<Option<Root>> {
+        match (&self.aws, location.whole_bucket()) {
+            (Some(aws), Some(bucket)) => aws.open(&bucket, "the bucket").map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn bucket(&self, location: &Location, what: &str) -> Result<Root> {
+        let aws = self.aws.as_ref();
+        aws.ok_or_else(|| Error::internal(format!("{what} `{location}`: AWS's configuration was not read")))?.open(location, what)
+    }
+}
+
+impl Root {
     /// A store in memory, for tests.
     pub fn in_memory() -> Self {
         Self::of_store(Arc::new(InMemory::new()), Url::parse("memory:///").expect("a constant URL"))
@@ -59,13 +101,13 @@ impl Root {
 
     /// A location whose store is open already; `url` is that of the store's root, with a trailing slash.
     pub fn of_store(store: Arc<dyn ObjectStore>, url: Url) -> Self {
-        Self { store, url }
+        Self { store, url, uploads: None }
     }
 
     fn local(location: &Location, folder: &std::path::Path) -> Result<Self> {
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(|e| Error::unavailable(format!("cannot open folder `{}`: {e}", folder.display())))?;
-        Ok(Self { store: Arc::new(store), url: location.url().clone() })
+        Ok(Self::of_store(Arc::new(store), location.url().clone()))
     }
 
     /// The store; paths in it are relative to the location.
@@ -83,14 +125,42 @@ impl Root {
         url.strip_prefix(self.url.as_str())
     }
 
-    /// Creates an object if there is none of that name.
-    ///
-    /// The bytes are first written under the name of `attempt` and then linked into place, so that what a killed process
-    /// leaves says whose it is.
+    /// Creates an object if there is none of that name. Its bytes must be of this attempt alone.
     ///
     /// # Errors
-    /// `Unavailable` if the store cannot be written.
+    /// `Unavailable` if the store cannot be written. The object may be there nevertheless, if only the answer was lost.
     pub async fn create(&self, path: &str, bytes: Vec<u8>, attempt: &str) -> Result<Created> {
+        match self.folder() {
+            Some(_) => self.link(path, bytes, attempt).await,
+            None => self.put_new(path, bytes.into()).await,
+        }
+    }
+
+    /// Creates an object in a bucket. If the answer is lost, or says that the object is there, what is there says whose it is.
+    async fn put_new(&self, path: &str, bytes: bytes::Bytes) -> Result<Created> {
+        let target = parse(path)?;
+        let mut attempt = 0;
+        loop {
+            let put = self.store.put_opts(&target, PutPayload::from(bytes.clone()), PutMode::Create.into()).await;
+            let Err(failure) = put else { return Ok(Created::Yes) };
+            match (self.read(path).await?, failure) {
+                (Some(there), _) if there == bytes => return Ok(Created::Yes),
+                (Some(_), _) => return Ok(Created::AlreadyThere),
+                (None, failure) if attempt + 1 == ATTEMPTS => {
+                    return Err(Error::unavailable(format!(
+                        "cannot write {}: {failure}; run again once it can be written",
+                        self.url_of(path)
+                    )));
+                }
+                (None, _) => tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await,
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Creates a file. The bytes are first written under the name of `attempt` and then linked into place, so that what a killed
+    /// process leaves says whose it is.
+    async fn link(&self, path: &str, bytes: Vec<u8>, attempt: &str) -> Result<Created> {
         let target = parse(path)?;
         let own = parse(&format!("{path}.{attempt}"))?;
         let failed = |e: object_store::Error| {
@@ -146,7 +216,7 @@ impl Root {
         }
     }
 
-    /// Removes all objects of a folder, and on a local disk the folder itself. Only for folders that one attempt alone wrote.
+    /// Removes all objects of a folder and unfinished uploads, and on a local disk the folder itself. Only for folders that one attempt alone wrote.
     ///
     /// # Errors
     /// `Unavailable` if the store cannot be read or written.
@@ -156,6 +226,9 @@ impl Root {
         let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
         for object in objects {
             self.store.delete(&object.location).await.map_err(failed)?;
+        }
+        if let Some(uploads) = &self.uploads {
+            uploads.abort(folder).await?;
         }
         if let Some(local) = self.folder() {
             // An upload that was cut off leaves a file that listings do not show.
@@ -212,10 +285,4 @@ fn real_folder(folder: &std::path::Path) -> std::path::PathBuf {
 /// `Data` if the text has empty, `.` or `..` parts or control characters.
 pub fn parse(path: &str) -> Result<Path> {
     Path::parse(path).map_err(|e| Error::data(format!("`{path}` cannot be the key of an object: {e}")))
-}
-
-fn local_folder(location: &Location, what: &str) -> Result<std::path::PathBuf> {
-    location.folder().ok_or_else(|| {
-        Error::config(format!("{what} `{location}` is in a bucket; this version works on local folders only, so use a folder here"))
-    })
 }

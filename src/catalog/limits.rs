@@ -56,6 +56,22 @@ pub fn check_partition(table: &Table, partition: &Partition) -> Result<(), Strin
     }
 }
 
+/// With partition projection Athena makes partitions up from the table's properties and does not look at those that are registered, so it
+/// would not find a generation.
+///
+/// # Errors
+/// `Config` if the table has it.
+pub fn check_registered(table: &Table) -> Result<()> {
+    match table.parameters.get("projection.enabled") {
+        Some(value) if value.eq_ignore_ascii_case("true") => Err(Error::config(format!(
+            "table {name} has projection.enabled = true: Athena then makes its partitions up and ignores those that are registered, so it \
+             would not find the live files; run ALTER TABLE {name} SET TBLPROPERTIES ('projection.enabled' = 'false') in Athena",
+            name = table.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn key_among<'a>(keys: &'a [Column], columns: &[Column]) -> Option<&'a str> {
     let listed = |key: &&Column| columns.iter().any(|column| column.name.eq_ignore_ascii_case(&key.name));
     keys.iter().find(listed).map(|key| key.name.as_str())

@@ -1,5 +1,6 @@
 //! The catalog port: databases, tables and partitions as Glue knows them, and the values that travel through it.
 
+pub mod glue;
 pub mod limits;
 pub mod local;
 pub mod reconcile;

@@ -16,7 +16,7 @@ use crate::schema::ddl::render_create;
 use crate::schema::infer::{Inference, Inferred};
 use crate::schema::{Column, HiveType, TableSchema};
 use crate::standardize::{Limits, codec::Stored, documents};
-use crate::store::Root;
+use crate::store::{Aws, Stores};
 
 /// Most bytes of an object, as it landed, that is read for inference, and the memory for its text.
 const OBJECT_LIMIT: u64 = 1 << 30;
@@ -40,7 +40,9 @@ struct Seen {
 /// `Config` if there is no such folder or no record in it, `Unavailable` if it cannot be read.
 pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
     args.name.as_deref().map(TableName::parse).transpose()?;
-    let landing = Root::existing(&Location::parse(&args.landing, Path::new("."))?, "the landing")?;
+    let location = Location::parse(&args.landing, Path::new("."))?;
+    let stores = if location.bucket().is_some() { Stores::with_buckets(Aws::load(None).await) } else { Stores::default() };
+    let landing = stores.existing(&location, "the landing")?;
     let mut inference = Inference::default();
     let mut seen = Seen::default();
     let limits = Limits::within(OBJECT_LIMIT, OBJECT_LIMIT);

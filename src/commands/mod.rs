@@ -39,8 +39,10 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
                 Command::Run(args) if !args.dry_run => Access::Write,
                 _ => Access::Read,
             };
-            let app = App::new(config, access, Arc::new(SystemClock), progress(command))?;
-            runtime(threads)?.block_on(with_app(&app, command, cli.output))
+            runtime(threads)?.block_on(async {
+                let app = App::new(config, access, Arc::new(SystemClock), progress(command)).await?;
+                with_app(&app, command, cli.output).await
+            })
         }
     }
 }

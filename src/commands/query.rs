@@ -15,7 +15,7 @@ use crate::query::{self, format};
 pub async fn run(app: &App, args: &QueryArgs, output: Output) -> Result<u8> {
     let limits = Limits { memory: app.limits.memory, threads: app.limits.threads, spill: std::env::temp_dir() };
     let context = engine::local::session(&limits)?;
-    query::register(&context, &app.catalog).await?;
+    query::register(&context, &app.catalog, &app.stores).await?;
     let result = query::run(&context, &args.sql).await?;
     let form = match (args.format, output) {
         (Some(RowFormat::Table), _) | (None, Output::Text) => format::Format::Table,

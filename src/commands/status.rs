@@ -10,7 +10,6 @@ use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::discover::discover;
 use crate::status::{TableStatus, status};
-use crate::store::Root;
 
 /// Shows the state of one table or of all.
 ///
@@ -30,7 +29,7 @@ pub async fn run(app: &App, args: &TableArgs, output: Output) -> Result<u8> {
 
 async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     let now = app.clock.now();
-    let landing = Root::existing(&config.landing, &format!("the landing of {}", config.name))?;
+    let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
     // Firehose may be an hour ahead of this clock; what it landed there is seen too.
     let (from, to) = (Hour::of(now - config.lookback), Hour::of(now + TimeDelta::hours(1)));
     let landed = discover(&landing, config, from, to).await?.objects;

@@ -38,11 +38,8 @@ pub(super) fn later(what: &str, instead: &str) -> Error {
     Error::config(format!("{what} is not in this version yet; {instead}"))
 }
 
-pub(super) const CATALOG: Words<CatalogKind> = Words {
-    key: "catalog",
-    now: &[("local", CatalogKind::Local)],
-    later: &[("glue", "use \"local\", the embedded catalog in the state folder")],
-};
+pub(super) const CATALOG: Words<CatalogKind> =
+    Words { key: "catalog", now: &[("local", CatalogKind::Local), ("glue", CatalogKind::Glue)], later: &[] };
 
 pub(super) const FORMAT: Words<Format> = Words {
     key: "format",

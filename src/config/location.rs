@@ -52,6 +52,19 @@ impl Location {
         if self.0.scheme() == "file" { self.0.to_file_path().ok() } else { None }
     }
 
+    /// The bucket and the prefix in it, which is empty or ends in a slash; `None` for a local folder.
+    pub fn bucket(&self) -> Option<(&str, String)> {
+        let bucket = self.0.host_str().filter(|_| self.0.scheme() == "s3")?;
+        let prefix = percent_encoding::percent_decode_str(self.0.path().trim_start_matches('/')).decode_utf8().ok()?;
+        Some((bucket, prefix.into_owned()))
+    }
+
+    /// The bucket that it is in, as a location; `None` for a local folder.
+    pub fn whole_bucket(&self) -> Option<Self> {
+        let (bucket, _) = self.bucket()?;
+        Url::parse(&format!("s3://{bucket}/")).ok().map(Self)
+    }
+
     /// The URL, ending in a slash.
     pub fn url(&self) -> &Url {
         &self.0

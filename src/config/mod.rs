@@ -88,6 +88,8 @@ pub struct Lake {
     pub threads: usize,
     /// How long a retired generation stays.
     pub grace: TimeDelta,
+    /// The KMS key of objects that are written to buckets; without one the bucket's own encryption counts.
+    pub kms_key: Option<String>,
 }
 
 /// `catalog = "…"`.
@@ -95,6 +97,8 @@ pub struct Lake {
 pub enum CatalogKind {
     /// The embedded catalog, `catalog.db` in the state folder.
     Local,
+    /// The AWS Glue Data Catalog of the account and region that AWS's tools are configured with.
+    Glue,
 }
 
 /// `[[table]]`.

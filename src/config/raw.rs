@@ -26,6 +26,7 @@ pub(super) struct RawLake {
     pub(super) threads: Option<usize>,
     pub(super) grace: Option<Duration>,
     pub(super) hmac_key: Option<HmacKey>,
+    pub(super) kms_key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::choices::{CATALOG, later};
 use super::raw::{RawConfig, RawLake};
-use super::{Config, Lake, Location, TableConfig, places, table};
+use super::{CatalogKind, Config, Lake, Location, TableConfig, places, table};
 use crate::error::{Error, Result};
 
 const MEMORY: u64 = 2 << 30;
@@ -29,6 +29,7 @@ pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
         .map(|raw| table::resolve(raw, base, key).map_err(|e| Error::config(format!("table `{}`: {e}", raw.name))))
         .collect::<Result<_>>()?;
     check_names(&tables)?;
+    check_catalog(&lake, &tables)?;
     places::check(&lake.state, &tables)?;
     Ok(Config { lake, tables })
 }
@@ -49,7 +50,31 @@ fn lake(raw: &RawLake, base: &Path) -> Result<Lake> {
         memory: raw.memory.map_or(MEMORY, |size| size.0),
         threads,
         grace: raw.grace.map_or(TimeDelta::hours(24), |grace| grace.0),
+        kms_key: raw.kms_key.clone(),
     })
+}
+
+/// Glue's readers reach buckets alone, and the embedded catalog is a local file.
+fn check_catalog(lake: &Lake, tables: &[TableConfig]) -> Result<()> {
+    let in_bucket = |location: &Location| location.bucket().is_some();
+    match lake.catalog {
+        CatalogKind::Local if in_bucket(&lake.state) => Err(Error::config(format!(
+            "catalog = \"local\" is a file in the state folder, and the state is `{}`; set catalog = \"glue\", or a local state folder",
+            lake.state
+        ))),
+        CatalogKind::Local => Ok(()),
+        CatalogKind::Glue => {
+            let what = tables.iter().map(|table| (format!("`location` of table `{}`", table.name), &table.location));
+            let local = std::iter::once(("`lake.state`".to_string(), &lake.state)).chain(what).find(|(_, location)| !in_bucket(location));
+            match local {
+                Some((what, location)) => Err(Error::config(format!(
+                    "catalog = \"glue\" is read by services that see buckets alone, and {what} is `{location}`; use an s3:// prefix there, \
+                     or catalog = \"local\""
+                ))),
+                None => Ok(()),
+            }
+        }
+    }
 }
 
 /// A table's quarantine is a table too, under a name of its own.

@@ -42,10 +42,11 @@ fn the_minimal_config_has_the_defaults() {
 const FULL: &str = r#"
 [lake]
 state   = "s3://${BUCKET}-lake/_lakebed/"
-catalog = "local"
+catalog = "glue"
 memory  = "1GiB"
 threads = 3
 grace   = "1d"
+kms_key = "alias/lake"
 
 [[table]]
 name         = "shop.clicks"
@@ -89,6 +90,7 @@ fn every_setting_is_read() {
     let config = loaded(FULL).unwrap();
     assert_eq!(config.lake.state.to_string(), "s3://acme-lake/_lakebed/");
     assert_eq!((config.lake.memory, config.lake.threads, config.lake.grace), (1 << 30, 3, TimeDelta::days(1)));
+    assert_eq!((config.lake.catalog, config.lake.kms_key.as_deref()), (CatalogKind::Glue, Some("alias/lake")));
     let table = &config.tables[0];
     assert_eq!(table.landing.to_string(), "s3://acme-raw/clicks/");
     assert_eq!(table.prefix.path_keys(), BTreeSet::from(["page"]));
@@ -137,6 +139,16 @@ const WRONG: &[(&str, &str)] = &[
     ("[lake", "not valid TOML on line 1, column 6: unclosed table, expected `]`"),
     ("a = 1\na = 2", "not valid TOML on line 2, column 1: duplicate key"),
     ("[lake]\nmemory = \"2Gib\"\nmemroy = 1", "unknown key `lake.memroy` on line 3; did you mean `memory`?"),
+    (
+        "[lake]\nstate = \"s3://acme/state\"\n[[table]]\nname = \"a.b\"\nlanding = \"l\"\nlocation = \"t\"",
+        "catalog = \"local\" is a file in the state folder, and the state is `s3://acme/state/`; set catalog = \"glue\", or a local state \
+         folder",
+    ),
+    (
+        "[lake]\nstate = \"s3://acme/state\"\ncatalog = \"glue\"\n[[table]]\nname = \"a.b\"\nlanding = \"l\"\nlocation = \"t\"",
+        "catalog = \"glue\" is read by services that see buckets alone, and `location` of table `a.b` is `file:///etl/t/`; use an s3:// \
+         prefix there, or catalog = \"local\"",
+    ),
     ("[[tables]]", "unknown key `tables` on line 1; did you mean `table`?"),
     ("[table]\nname = \"a.b\"", "`table` on line 1 is a list; write its heading as [[table]]"),
     (
@@ -174,7 +186,8 @@ const WRONG: &[(&str, &str)] = &[
     ("+migrations = \"${HOME\"", "`table.migrations` on line 5 has `${` without `}`; close it"),
     (
         "[lake]\ncatalog = \"glue\"\n[[table]]\nname = \"a.b\"\nlanding = \"l\"\nlocation = \"t\"",
-        "catalog = \"glue\" is not in this version yet; use \"local\", the embedded catalog in the state folder",
+        "catalog = \"glue\" is read by services that see buckets alone, and `lake.state` is `file:///etl/.lakebed/`; use an s3:// prefix there, \
+         or catalog = \"local\"",
     ),
     ("+format = \"jsonl\"", "%: format = \"jsonl\" is not known; did you mean `json`?"),
     ("+format = \"orc\"", "%: format = \"orc\" is not known; allowed are `json`, `snowplow-tsv`, `cloudwatch-logs`, `parquet`"),

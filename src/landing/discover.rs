@@ -317,7 +317,8 @@ mod tests {
     #[tokio::test]
     async fn a_local_folder_is_read_like_a_bucket() {
         let folder = tempfile::tempdir().unwrap();
-        let root = Root::existing(&crate::config::Location::of_folder(folder.path()).unwrap(), "landing").unwrap();
+        let root =
+            crate::store::Stores::default().existing(&crate::config::Location::of_folder(folder.path()).unwrap(), "landing").unwrap();
         let settings = table("prefix = \"c=!{partitionKeyFromQuery:c}/!{timestamp:yyyy/MM/dd/HH}/\"");
         let span = (hour("2026-11-19T14"), hour("2026-11-19T14"));
         assert_eq!(discover(&root, &settings, span.0, span.1).await.unwrap(), Discovery::default());

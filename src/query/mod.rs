@@ -7,6 +7,7 @@ pub mod format;
 pub mod provider;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,10 +16,13 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SQLOptions, SessionContext};
 use futures::StreamExt;
+use url::Url;
 
 use crate::catalog::Catalog;
+use crate::config::Location;
 use crate::engine::local::CATALOG;
 use crate::error::{Error, Result};
+use crate::store::Stores;
 use provider::CatalogTable;
 
 /// The rows of a query, which come as they are made.
@@ -45,9 +49,16 @@ impl QueryResult {
 ///
 /// # Errors
 /// Those of the catalog.
-pub async fn register(ctx: &SessionContext, catalog: &Arc<dyn Catalog>) -> Result<()> {
+pub async fn register(ctx: &SessionContext, catalog: &Arc<dyn Catalog>, stores: &Stores) -> Result<()> {
     let mut databases: BTreeMap<String, MemorySchemaProvider> = BTreeMap::new();
     for table in catalog.tables().await? {
+        // A table whose location is no URL, or in no store that is known, is refused when it is read.
+        if let Ok(location) = Location::parse(&table.location, Path::new("/"))
+            && let Some(bucket) = stores.whole_bucket(&location)?
+        {
+            let url = Url::parse(&bucket.url_of("")).map_err(|e| Error::internal(format!("{location}: {e}")))?;
+            ctx.register_object_store(&url, Arc::clone(bucket.store()));
+        }
         let name = table.name.clone();
         let provider = Arc::new(CatalogTable::new(catalog.clone(), table));
         let database = databases.entry(name.database).or_default();

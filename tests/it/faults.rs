@@ -205,7 +205,7 @@ async fn check_commits(seed: u64, answers: &mut Answers) {
         match answer {
             Ok(Committed::Done) => {
                 assert!(is_head, "seed {seed}: version {} is not there, after {faults:?}", wanted.version);
-                answers.done_after_lost_reply += u64::from(faults.contains(&("copy", Fate::ReplyLost)));
+                answers.done_after_lost_reply += u64::from(faults.contains(&("put", Fate::ReplyLost)));
                 known[writer] = Some(wanted);
             }
             Ok(Committed::Lost(winner)) => {
@@ -241,7 +241,7 @@ async fn a_lost_reply_to_a_create_alone_fails_no_commit() {
         let ledger = LedgerStore::new(Root::of_store(Arc::new(faulty.clone()), Url::parse("memory:///").unwrap()));
         let head = LedgerStore::new(truth.clone()).head(&table(), &partition()).await.unwrap();
         let answer = ledger.commit(&next(head.as_ref(), u128::from(seed) + 1), head.as_ref()).await;
-        if faulty.faults() == [("copy", Fate::ReplyLost)] {
+        if faulty.faults() == [("put", Fate::ReplyLost)] {
             assert_eq!(answer.unwrap(), Committed::Done, "seed {seed}");
             return;
         }
@@ -252,7 +252,7 @@ async fn a_lost_reply_to_a_create_alone_fails_no_commit() {
 /// One run over the lake whose state is behind a faulty store; true if nothing failed.
 async fn faulty_run(lake: &Lake, clock: &Arc<FixedClock>, seed: u64) -> bool {
     let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
-    let mut app = App::new(config, Access::Write, clock.clone(), ProgressBar::hidden()).unwrap();
+    let mut app = App::new(config, Access::Write, clock.clone(), ProgressBar::hidden()).await.unwrap();
     let faulty = Faulty::new(Arc::clone(app.state.store()), seed, 6);
     let url = Url::parse(&app.state.url_of("")).unwrap();
     app.state = Root::of_store(Arc::new(faulty), url);

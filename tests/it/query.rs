@@ -14,6 +14,7 @@ use lakebed::query::format::{Format, write};
 use lakebed::query::{register, run};
 use lakebed::schema::HiveType::{self, BigInt, Decimal, Double, Float, Int, String as Text, Timestamp};
 use lakebed::schema::{Column, HiveType::Struct};
+use lakebed::store::Stores;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
@@ -88,7 +89,7 @@ impl Lake {
     async fn csv(&self, sql: &str) -> Result<String> {
         let spill = tempfile::tempdir().unwrap();
         let ctx = session(&Limits { memory: 64 << 20, threads: 2, spill: spill.path().to_path_buf() })?;
-        register(&ctx, &self.catalog).await?;
+        register(&ctx, &self.catalog, &Stores::default()).await?;
         let mut out = Vec::new();
         write(run(&ctx, sql).await?, Format::Csv, &mut out).await?;
         Ok(String::from_utf8(out).unwrap())

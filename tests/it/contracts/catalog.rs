@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::local::LocalCatalog;
 use lakebed::catalog::{Catalog, EntryError, Parameters, Partition, Table, TableName};
 use lakebed::error::Kind;
 use lakebed::schema::{Column, HiveType};
+
+use crate::support::moto::Account;
 
 fn column(name: &str, hive: HiveType) -> Column {
     Column { name: name.to_string(), hive, comment: None }
@@ -250,14 +253,25 @@ pub async fn racing_creations_have_one_winner(handles: &[Arc<dyn Catalog>]) {
     assert_eq!(handles[0].partitions(&table).await.unwrap(), winners);
 }
 
-/// Runs each behaviour on a fresh catalog in memory and on a fresh one in a file.
-macro_rules! local {
+/// Glue in an account that nobody else has.
+fn glue() -> GlueCatalog {
+    GlueCatalog::new(&Account::new().sdk())
+}
+
+/// Runs each behaviour on a fresh catalog in memory, on a fresh one in a file, and on Glue.
+macro_rules! catalogs {
     ($($behaviour:ident)*) => {
         mod local_file {
             $(#[tokio::test]
             async fn $behaviour() {
                 let folder = tempfile::tempdir().unwrap();
                 super::$behaviour(&super::LocalCatalog::open(&folder.path().join("catalog.db")).unwrap()).await;
+            })*
+        }
+        mod glue {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                super::$behaviour(&super::glue()).await;
             })*
         }
         mod local_memory {
@@ -269,7 +283,7 @@ macro_rules! local {
     };
 }
 
-local! {
+catalogs! {
     databases_are_ensured
     a_table_reads_back_as_created
     a_missing_table_is_none
@@ -295,6 +309,12 @@ fn two_handles(folder: &tempfile::TempDir) -> [Arc<dyn Catalog>; 2] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn local_racing_updates_lose_none() {
     racing_updates_lose_none(&two_handles(&tempfile::tempdir().unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn glue_racing_creations_have_one_winner() {
+    let glue = glue();
+    racing_creations_have_one_winner(&[Arc::new(glue.clone()), Arc::new(glue)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -12,13 +12,15 @@ use lakebed::error::Kind;
 use lakebed::layout::{self, GenerationId, PartitionId};
 use lakebed::ledger::store::{Committed, LedgerStore};
 use lakebed::ledger::{Counts, DataFile, FORMAT, Generation, LedgerVersion, Operation, Source};
-use lakebed::store::{Created, Root};
+use lakebed::store::{Aws, Created, Root, Stores};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
     PutPayload, PutResult,
 };
+
+use crate::support::moto::Account;
 
 /// Attempts of all tests, so that no two are the same.
 static ATTEMPTS: AtomicU64 = AtomicU64::new(1);
@@ -279,7 +281,15 @@ pub async fn the_probe_passes_and_leaves_nothing(root: Root) {
     assert_eq!(keys(&root).await, Vec::<String>::new());
 }
 
-/// Runs each behaviour on a fresh local folder and on a fresh store in memory.
+/// A prefix of a bucket that nobody else has.
+async fn bucket() -> Root {
+    let account = Account::new();
+    let bucket = account.bucket("state").await;
+    let location = Location::parse(&format!("s3://{bucket}/my state ü/"), std::path::Path::new("/")).unwrap();
+    Stores::with_buckets(Aws::of(account.sdk(), None)).created(&location, "state").unwrap()
+}
+
+/// Runs each behaviour on a fresh local folder, on a fresh store in memory, and on a fresh prefix of a bucket.
 macro_rules! stores {
     ($($behaviour:ident)*) => {
         mod local_disk {
@@ -287,7 +297,13 @@ macro_rules! stores {
             async fn $behaviour() {
                 let folder = tempfile::Builder::new().prefix("my state ü").tempdir().unwrap();
                 let location = super::Location::of_folder(&folder.path().join("state")).unwrap();
-                super::$behaviour(super::Root::created(&location, "state").unwrap()).await;
+                super::$behaviour(super::Stores::default().created(&location, "state").unwrap()).await;
+            })*
+        }
+        mod s3 {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $behaviour() {
+                super::$behaviour(super::bucket().await).await;
             })*
         }
         mod memory {
@@ -330,7 +346,7 @@ type Stored<T> = object_store::Result<T>;
 #[async_trait]
 impl ObjectStore for Overwriting {
     async fn put_opts(&self, at: &Path, bytes: PutPayload, options: PutOptions) -> Stored<PutResult> {
-        self.0.put_opts(at, bytes, options).await
+        self.0.put_opts(at, bytes, PutOptions { mode: PutMode::Overwrite, ..options }).await
     }
 
     async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Stored<Box<dyn MultipartUpload>> {
@@ -354,7 +370,7 @@ impl ObjectStore for Overwriting {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Stored<()> {
-        self.0.copy_opts(from, to, options.with_mode(CopyMode::Overwrite)).await
+        self.0.copy_opts(from, to, options).await
     }
 }
 

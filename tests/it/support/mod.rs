@@ -1,5 +1,6 @@
 //! What the tests share: a lake in a temporary folder, driven through the built binary.
 
+pub mod moto;
 pub mod outcome;
 pub mod python;
 pub mod seeded;

@@ -1,4 +1,4 @@
-//! Readers of Parquet that are not ours: a Python environment with DuckDB and pyarrow, made once below the target folder.
+//! Python environments made once below the target folder: one with readers of Parquet that are not ours, one with AWS's tools.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,7 +9,17 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+/// What an environment has, and what proves that it has it.
+struct Packages {
+    requirements: &'static str,
+    import: &'static str,
+}
+
+const READERS: Packages = Packages { requirements: include_str!("../python/requirements.txt"), import: "import duckdb, pyarrow" };
+
+/// awswrangler needs an older pyarrow than the one that reads our files in the other environment.
+const AWS: Packages = Packages { requirements: include_str!("../python/aws.txt"), import: "import moto.server, awswrangler" };
+
 const INSTALL_ATTEMPTS: u32 = 3;
 
 /// An engine that `read_table.py` can read with.
@@ -24,7 +34,17 @@ pub enum Reader {
 /// Panics with what Python or pip printed if it cannot be made: without it a test would pass without having looked.
 pub fn python() -> PathBuf {
     static INTERPRETER: OnceLock<PathBuf> = OnceLock::new();
-    INTERPRETER.get_or_init(|| environment().unwrap_or_else(|problem| panic!("no Python environment for tests: {problem}"))).clone()
+    INTERPRETER.get_or_init(|| environment(&READERS)).clone()
+}
+
+/// The interpreter of another one, with the emulator of AWS and its clients.
+pub fn aws_python() -> PathBuf {
+    static INTERPRETER: OnceLock<PathBuf> = OnceLock::new();
+    INTERPRETER.get_or_init(|| environment(&AWS)).clone()
+}
+
+fn environment(packages: &Packages) -> PathBuf {
+    try_environment(packages).unwrap_or_else(|problem| panic!("no Python environment for tests: {problem}"))
 }
 
 /// Reads Parquet files as one table; the document that `tests/it/python/read_table.py` describes. `values` rows come first in the
@@ -49,10 +69,10 @@ pub fn script(name: &str, arguments: &[&OsStr]) -> String {
 
 /// `target/lakebed-venv/<hash of the requirements>/`, complete once it holds the file `complete`. The lock goes away with the
 /// process that holds it, so a killed test run leaves nothing that blocks the next one.
-fn environment() -> Result<PathBuf, String> {
+fn try_environment(packages: &Packages) -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("the target folder has no path")?;
     let all = target.join("lakebed-venv");
-    let digest = Sha256::digest(REQUIREMENTS);
+    let digest = Sha256::digest(packages.requirements);
     let key: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let lock = all.join(format!("{key}.lock"));
     fs::create_dir_all(&all).map_err(|e| format!("{}: {e}", all.display()))?;
@@ -60,27 +80,27 @@ fn environment() -> Result<PathBuf, String> {
     lock_file.lock().map_err(|e| format!("{}: {e}", lock.display()))?;
     let home = all.join(key);
     let interpreter = home.join("bin/python");
-    if !is_complete(&home, &interpreter) {
-        make(&home, &interpreter)?;
+    if !is_complete(&home, &interpreter, packages) {
+        make(&home, &interpreter, packages)?;
     }
     Ok(interpreter)
 }
 
 /// A folder that was left half-made, or whose Python was removed or replaced since, is not.
-fn is_complete(home: &Path, interpreter: &Path) -> bool {
-    home.join("complete").is_file() && run(Command::new(interpreter).args(["-c", "import duckdb, pyarrow"])).is_ok()
+fn is_complete(home: &Path, interpreter: &Path, packages: &Packages) -> bool {
+    home.join("complete").is_file() && run(Command::new(interpreter).args(["-c", packages.import])).is_ok()
 }
 
-fn make(home: &Path, interpreter: &Path) -> Result<(), String> {
+fn make(home: &Path, interpreter: &Path, packages: &Packages) -> Result<(), String> {
     if home.exists() {
         fs::remove_dir_all(home).map_err(|e| format!("{}: {e}", home.display()))?;
     }
     run(Command::new("python3").args(["-m".as_ref(), "venv".as_ref(), home.as_os_str()]))
         .map_err(|problem| format!("{problem}\nThe tests need Python 3 with the module `venv` (Debian: apt-get install python3-venv)."))?;
     let requirements = home.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).map_err(|e| format!("{}: {e}", requirements.display()))?;
+    fs::write(&requirements, packages.requirements).map_err(|e| format!("{}: {e}", requirements.display()))?;
     install(interpreter, &requirements)?;
-    run(Command::new(interpreter).args(["-c", "import duckdb, pyarrow"]))?;
+    run(Command::new(interpreter).args(["-c", packages.import]))?;
     fs::write(home.join("complete"), "").map_err(|e| format!("{}: {e}", home.display()))
 }
 

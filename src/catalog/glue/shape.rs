@@ -1,0 +1,122 @@
+//! Tables and partitions as Glue spells them, and back: what lakebed does not know of stays as it is.
+
+use aws_sdk_glue::types::{self, PartitionInput, SerDeInfo, StorageDescriptor, TableInput};
+
+use super::super::{Parameters, Partition, Table, TableName};
+use crate::error::{Error, Result};
+use crate::schema::{Column, HiveType};
+
+// The canonical descriptor of Parquet in Hive's words, as Athena, Redshift Spectrum and EMR read it.
+const INPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat";
+const OUTPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
+const SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
+
+/// A table of Glue as the port has it.
+///
+/// # Errors
+/// `Data` if one of its types is none of Hive's.
+pub(super) fn table(name: &TableName, from: &types::Table) -> Result<Table> {
+    let storage = from.storage_descriptor();
+    let wrong = |e: Error| Error::data(format!("table {name} in Glue: {e}"));
+    Ok(Table {
+        name: name.clone(),
+        columns: columns(storage.map_or(&[], StorageDescriptor::columns)).map_err(wrong)?,
+        partition_keys: columns(from.partition_keys()).map_err(wrong)?,
+        location: storage.and_then(StorageDescriptor::location).unwrap_or_default().to_string(),
+        parameters: parameters(from.parameters.as_ref()),
+        version: version(from),
+    })
+}
+
+/// The version of a table. Glue counts them up, as text.
+pub(super) fn version(of: &types::Table) -> u64 {
+    of.version_id().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+/// The definition that makes `table` of what is `there`, or a new one.
+pub(super) fn table_input(table: &Table, there: Option<&types::Table>) -> Result<TableInput> {
+    let storage = there.and_then(|there| there.storage_descriptor());
+    let input = TableInput::builder()
+        .name(&table.name.name)
+        .set_description(there.and_then(|there| there.description.clone()))
+        .set_owner(there.and_then(|there| there.owner.clone()))
+        .set_last_access_time(there.and_then(|there| there.last_access_time))
+        .set_last_analyzed_time(there.and_then(|there| there.last_analyzed_time))
+        .set_retention(there.map(|there| there.retention))
+        .set_view_original_text(there.and_then(|there| there.view_original_text.clone()))
+        .set_view_expanded_text(there.and_then(|there| there.view_expanded_text.clone()))
+        .set_target_table(there.and_then(|there| there.target_table.clone()))
+        .table_type(there.and_then(|there| there.table_type()).unwrap_or("EXTERNAL_TABLE"))
+        .storage_descriptor(storage_descriptor(&table.location, &table.columns, storage)?)
+        .set_partition_keys(Some(glue_columns(&table.partition_keys)?))
+        .set_parameters(Some(table.parameters.clone().into_iter().collect()));
+    input.build().map_err(|e| Error::internal(format!("table {}: {e}", table.name)))
+}
+
+/// A partition of Glue as the port has it.
+///
+/// # Errors
+/// `Data` if one of its types is none of Hive's.
+pub(super) fn partition(name: &TableName, from: &types::Partition) -> Result<Partition> {
+    let storage = from.storage_descriptor();
+    let values = from.values().to_vec();
+    let wrong = |e: Error| Error::data(format!("partition {} of table {name} in Glue: {e}", values.join("/")));
+    Ok(Partition {
+        location: storage.and_then(StorageDescriptor::location).unwrap_or_default().to_string(),
+        columns: columns(storage.map_or(&[], StorageDescriptor::columns)).map_err(wrong)?,
+        parameters: parameters(from.parameters.as_ref()),
+        values,
+    })
+}
+
+/// The definition that makes `partition` of what is `there`, or a new one: each partition has a descriptor of its own.
+pub(super) fn partition_input(partition: &Partition, there: Option<&types::Partition>) -> Result<PartitionInput> {
+    let storage = there.and_then(|there| there.storage_descriptor());
+    Ok(PartitionInput::builder()
+        .set_values(Some(partition.values.clone()))
+        .set_last_access_time(there.and_then(|there| there.last_access_time))
+        .set_last_analyzed_time(there.and_then(|there| there.last_analyzed_time))
+        .storage_descriptor(storage_descriptor(&partition.location, &partition.columns, storage)?)
+        .set_parameters(Some(partition.parameters.clone().into_iter().collect()))
+        .build())
+}
+
+fn storage_descriptor(location: &str, columns: &[Column], there: Option<&StorageDescriptor>) -> Result<StorageDescriptor> {
+    let mut storage = there.cloned().unwrap_or_else(|| {
+        let serde = SerDeInfo::builder().serialization_library(SERDE).parameters("serialization.format", "1").build();
+        StorageDescriptor::builder()
+            .input_format(INPUT_FORMAT)
+            .output_format(OUTPUT_FORMAT)
+            .serde_info(serde)
+            .number_of_buckets(-1)
+            .compressed(true)
+            .stored_as_sub_directories(false)
+            .set_bucket_columns(Some(Vec::new()))
+            .set_sort_columns(Some(Vec::new()))
+            .build()
+    });
+    storage.location = Some(location.to_string());
+    storage.columns = Some(glue_columns(columns)?);
+    Ok(storage)
+}
+
+fn glue_columns(columns: &[Column]) -> Result<Vec<types::Column>> {
+    let glue = |column: &Column| {
+        let built = types::Column::builder().name(&column.name).r#type(column.hive.to_string()).set_comment(column.comment.clone());
+        built.build().map_err(|e| Error::internal(format!("column {}: {e}", column.name)))
+    };
+    columns.iter().map(glue).collect()
+}
+
+fn columns(from: &[types::Column]) -> Result<Vec<Column>> {
+    let column = |column: &types::Column| {
+        let hive =
+            HiveType::parse(column.r#type().unwrap_or_default()).map_err(|e| Error::data(format!("column {}: {e}", column.name())))?;
+        Ok(Column { name: column.name().to_string(), hive, comment: column.comment().map(str::to_string) })
+    };
+    from.iter().map(column).collect()
+}
+
+fn parameters(from: Option<&std::collections::HashMap<String, String>>) -> Parameters {
+    from.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+}

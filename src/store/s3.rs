@@ -1,0 +1,166 @@
+//! Buckets behind `s3://` locations, reached with the configuration and credentials that every AWS tool uses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_types::service_config::ServiceConfigKey;
+use chrono::{DateTime, TimeDelta, Utc};
+use object_store::aws::{AmazonS3Builder, AwsCredential};
+use object_store::prefix::PrefixStore;
+use object_store::{CredentialProvider, RetryConfig};
+use tokio::sync::Mutex;
+
+use super::{Root, parse};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Location;
+use crate::error::{Error, Result};
+
+/// A request is tried again for this long. It must be far below the validity of credentials, as these are not renewed in between.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Credentials are renewed this long before they expire.
+const EARLY: TimeDelta = TimeDelta::minutes(5);
+
+/// The account, region and endpoints of a process, and how its objects are encrypted.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    sdk: SdkConfig,
+    /// The KMS key of written objects; without one the bucket's default counts.
+    kms_key: Option<String>,
+    credentials: Option<Arc<CachedCredentials>>,
+}
+
+impl Aws {
+    /// Reads what the SDK's own chain finds: environment, profiles, roles of containers and instances.
+    pub async fn load(kms_key: Option<&str>) -> Self {
+        Self::of(aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await, kms_key)
+    }
+
+    /// Uses what was read already.
+    pub fn of(sdk: SdkConfig, kms_key: Option<&str>) -> Self {
+        let cached = |provider| Arc::new(CachedCredentials { provider, last: Mutex::default() });
+        let credentials = sdk.credentials_provider().map(cached);
+        Self { sdk, kms_key: kms_key.map(str::to_string), credentials }
+    }
+
+    /// What clients of the SDK are made of.
+    pub fn sdk(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// Opens a prefix of a bucket. Whether it exists shows with the first request.
+    ///
+    /// # Errors
+    /// `Config` if no region or no credentials are configured, or the location names no bucket.
+    pub(super) fn open(&self, location: &Location, what: &str) -> Result<Root> {
+        let missing =
+            |needed: &str, hint: &str| Error::config(format!("{what} `{location}` needs {needed}, and none is configured; {hint}"));
+        let region = self.sdk.region().ok_or_else(|| missing("an AWS region", "set AWS_REGION, or `region` in the profile"))?;
+        let credentials = self.credentials.clone().ok_or_else(|| missing("AWS credentials", "set AWS_PROFILE or run with a role"))?;
+        let (bucket, prefix) = location.bucket().ok_or_else(|| Error::internal(format!("`{location}` names no bucket")))?;
+        let retry = RetryConfig { max_retries: usize::MAX, retry_timeout: DEADLINE, ..RetryConfig::default() };
+        let mut builder =
+            AmazonS3Builder::new().with_bucket_name(bucket).with_region(region.as_ref()).with_credentials(credentials).with_retry(retry);
+        if let Some(endpoint) = self.endpoint() {
+            builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
+        }
+        if let Some(key) = &self.kms_key {
+            builder = builder.with_sse_kms_encryption(key);
+        }
+        let store = builder.build().map_err(|e| Error::config(format!("{what} `{location}` cannot be opened: {e}")))?;
+        let store = PrefixStore::new(store, parse(prefix.trim_end_matches('/'))?);
+        let client = Client::from_conf(Builder::from(&self.sdk).force_path_style(self.endpoint().is_some()).build());
+        let uploads = Uploads { client, bucket: bucket.to_string(), prefix };
+        Ok(Root { uploads: Some(uploads), ..Root::of_store(Arc::new(store), location.url().clone()) })
+    }
+
+    /// The endpoint of S3, where another than AWS's own is configured.
+    fn endpoint(&self) -> Option<String> {
+        let key = ServiceConfigKey::builder().service_id("s3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+        let own = self.sdk.service_config().and_then(|config| config.load_config(key));
+        own.or_else(|| self.sdk.endpoint_url().map(str::to_string))
+    }
+}
+
+/// The multipart uploads below a location, which listings of objects do not show.
+#[derive(Debug, Clone)]
+pub(super) struct Uploads {
+    client: Client,
+    bucket: String,
+    /// Empty, or ending in a slash.
+    prefix: String,
+}
+
+impl Uploads {
+    /// Gives up all uploads of a folder: their parts cost money until then.
+    ///
+    /// # Errors
+    /// `Unavailable` if the bucket does not answer.
+    pub(super) async fn abort(&self, folder: &str) -> Result<()> {
+        let prefix = format!("{}{folder}", self.prefix);
+        let failed = |e: &dyn std::error::Error| {
+            Error::unavailable(format!("cannot give up the uploads below s3://{}/{prefix}: {}", self.bucket, DisplayErrorContext(e)))
+        };
+        loop {
+            let call = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(&prefix);
+            let listed = call.send().await.map_err(|e| failed(&e))?;
+            for upload in listed.uploads() {
+                let call = self.client.abort_multipart_upload().bucket(&self.bucket);
+                call.set_key(upload.key.clone()).set_upload_id(upload.upload_id.clone()).send().await.map_err(|e| failed(&e))?;
+            }
+            if listed.uploads().is_empty() || !listed.is_truncated().unwrap_or(false) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The SDK's credentials for a store that asks for them with every request.
+struct CachedCredentials {
+    provider: SharedCredentialsProvider,
+    last: Mutex<Option<Fetched>>,
+}
+
+/// Credentials, and when they expire.
+struct Fetched {
+    credential: Arc<AwsCredential>,
+    expiry: Option<DateTime<Utc>>,
+}
+
+impl std::fmt::Debug for CachedCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CachedCredentials")
+    }
+}
+
+#[async_trait]
+impl CredentialProvider for CachedCredentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let mut last = self.last.lock().await;
+        if let Some(Fetched { credential, expiry }) = &*last
+            && expiry.is_none_or(|expiry| SystemClock.now() + EARLY < expiry)
+        {
+            return Ok(Arc::clone(credential));
+        }
+        let failed = |e| object_store::Error::Generic { store: "S3", source: Box::new(e) };
+        let fresh = self.provider.provide_credentials().await.map_err(failed)?;
+        let credential = Arc::new(credential(&fresh));
+        *last = Some(Fetched { credential: Arc::clone(&credential), expiry: fresh.expiry().map(DateTime::from) });
+        Ok(credential)
+    }
+}
+
+fn credential(from: &Credentials) -> AwsCredential {
+    AwsCredential {
+        key_id: from.access_key_id().to_string(),
+        secret_key: from.secret_access_key().to_string(),
+        token: from.session_token().map(str::to_string),
+    }
+}

@@ -1,0 +1,144 @@
+"""Serves moto, the emulator of AWS, on a port of its own until standard input ends, and is stricter than moto where AWS is.
+
+The first line printed is its URL. Every line read is one JSON document, and is answered by another:
+
+    {}                                       a new account: {"account", "key", "secret", "token"}
+    {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
+    {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
+    {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …}
+
+What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces.
+"""
+
+import collections
+import io
+import itertools
+import json
+import logging
+import random
+import re
+import sys
+import threading
+import time
+
+import boto3
+from moto.glue.models import glue_backends
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+REGION = "eu-central-1"
+KEY = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
+
+# The member of a Glue request that is a list, and the most entries that it may have.
+BATCHES = {
+    "BatchCreatePartition": ("PartitionInputList", 0, 100),
+    "BatchUpdatePartition": ("Entries", 1, 100),
+    "BatchDeletePartition": ("PartitionsToDelete", 0, 25),
+    "BatchGetPartition": ("PartitionsToGet", 0, 1000),
+}
+
+
+class Account:
+    def __init__(self):
+        self.calls = collections.Counter()
+        self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
+
+
+class Strict:
+    """Between the network and moto."""
+
+    def __init__(self, emulator):
+        self.emulator, self.lock = emulator, threading.Lock()
+        self.accounts, self.keys = {}, {}
+
+    def __call__(self, environ, start_response):
+        signed = KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
+        key, _, service = signed.groups() if signed else ("", "", "")
+        account = self.accounts.get(self.keys.get(key))
+        if account is None:
+            return self.emulator(environ, start_response)
+        action = environ.get("HTTP_X_AMZ_TARGET", environ["REQUEST_METHOD"]).rsplit(".", 1)[-1]
+        with self.lock:
+            account.calls[f"{service}:{action}"] += 1
+            fails, early = account.random.random() < account.fail, account.random.random() < 0.5
+        time.sleep(account.delay)
+        refusal = self.refusal(service, action, self.keys[key], environ)
+        if refusal:
+            return answer(start_response, service, "400 Bad Request", *refusal)
+        if fails and early:
+            status = "503 Slow Down" if service == "s3" else "400 Bad Request"
+            return answer(start_response, service, status, "SlowDown" if service == "s3" else "ThrottlingException", "Rate exceeded")
+        if fails:
+            # It took effect, and nobody is told.
+            list(self.emulator(environ, lambda *_: lambda _: None))
+            code = "InternalError" if service == "s3" else "InternalServiceException"
+            return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
+        return self.emulator(environ, start_response)
+
+    def refusal(self, service, action, number, environ):
+        """What AWS would not take."""
+        if service != "glue" or action not in (*BATCHES, "UpdateTable"):
+            return None
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        asked = json.loads(body)
+        if action == "UpdateTable":
+            return self.stale(number, asked)
+        member, least, most = BATCHES[action]
+        count = len(asked.get(member, []))
+        return None if least <= count <= most else ("InvalidInputException", f"{member} has {count} entries")
+
+    def stale(self, number, asked):
+        wanted = asked.get("VersionId")
+        try:
+            table = glue_backends[number][REGION].get_table(asked["DatabaseName"], asked["TableInput"]["Name"])
+        except Exception:
+            return None
+        if wanted is None or str(wanted) == str(table.as_dict()["VersionId"]):
+            return None
+        return "ConcurrentModificationException", "Update table failed due to concurrent modifications."
+
+
+def answer(start_response, service, status, code, message):
+    if service == "s3":
+        kind, body = "application/xml", f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    else:
+        kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body.encode()]
+
+
+def main():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    strict = Strict(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, strict, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    print(url, flush=True)
+    sts = boto3.client("sts", endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
+    numbers = itertools.count(1)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(obey(strict, sts, numbers, asked)), flush=True)
+    server.shutdown()
+
+
+def obey(strict, sts, numbers, asked):
+    if not asked:
+        number = f"{next(numbers):012d}"
+        role = sts.assume_role(RoleArn=f"arn:aws:iam::{number}:role/lake", RoleSessionName="test")["Credentials"]
+        strict.keys[role["AccessKeyId"]] = number
+        strict.accounts[number] = Account()
+        return {"account": number, "key": role["AccessKeyId"], "secret": role["SecretAccessKey"], "token": role["SessionToken"]}
+    account = strict.accounts[asked["account"]]
+    with strict.lock:
+        account.fail = asked.get("fail", account.fail)
+        account.delay = asked.get("delay", account.delay)
+        account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
+        calls = dict(account.calls)
+        if "calls" in asked:
+            account.calls.clear()
+    return calls
+
+
+main()

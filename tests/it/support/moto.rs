@@ -1,0 +1,132 @@
+//! AWS in a process beside the tests: moto, started once for all of them and gone with them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use serde_json::json;
+
+use super::python;
+
+/// The region that everything is in.
+pub const REGION: &str = "eu-central-1";
+
+/// An account that one test has for itself.
+#[derive(Debug, serde::Deserialize)]
+pub struct Account {
+    /// Its number, which makes names that are the same for all accounts, those of buckets, its own.
+    pub account: String,
+    key: String,
+    secret: String,
+    token: String,
+}
+
+impl Account {
+    /// An account that nobody had before.
+    pub fn new() -> Self {
+        serde_json::from_value(ask(&json!({}))).expect("moto makes an account")
+    }
+
+    /// From now on this share of its requests fails: some are throttled, of others only the answer is lost.
+    pub fn fail(&self, share: f64, seed: u64) {
+        ask(&json!({"account": self.account, "fail": share, "seed": seed}));
+    }
+
+    /// From now on each of its requests takes so many seconds longer.
+    pub fn delay(&self, seconds: f64) {
+        ask(&json!({"account": self.account, "delay": seconds}));
+    }
+
+    /// How often it called what, such as `glue:GetTable` or `s3:PUT`, since this was asked last.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        serde_json::from_value(ask(&json!({"account": self.account, "calls": true}))).expect("moto counts calls")
+    }
+
+    /// The environment in which every AWS tool uses this account, of nothing but the emulator.
+    pub fn environment(&self) -> [(&'static str, String); 7] {
+        [
+            ("AWS_ENDPOINT_URL", endpoint()),
+            ("AWS_REGION", REGION.to_string()),
+            ("AWS_DEFAULT_REGION", REGION.to_string()),
+            ("AWS_ACCESS_KEY_ID", self.key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret.clone()),
+            ("AWS_SESSION_TOKEN", self.token.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_string()),
+        ]
+    }
+
+    /// The configuration of a client of this account that talks to `endpoint`.
+    pub fn sdk_at(&self, endpoint: &str) -> SdkConfig {
+        let credentials = Credentials::new(&self.key, &self.secret, Some(self.token.clone()), None, "test");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
+            .endpoint_url(endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build()
+    }
+
+    /// The configuration of a client of this account.
+    pub fn sdk(&self) -> SdkConfig {
+        self.sdk_at(&endpoint())
+    }
+}
+
+impl Account {
+    /// Makes a bucket and says its name: all accounts share their names.
+    pub async fn bucket(&self, name: &str) -> String {
+        let bucket = format!("{name}-{}", self.account);
+        let place = BucketLocationConstraint::from(REGION);
+        let place = CreateBucketConfiguration::builder().location_constraint(place).build();
+        let client = aws_sdk_s3::Client::new(&self.sdk());
+        client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.expect("moto makes buckets");
+        bucket
+    }
+}
+
+/// What the emulator's script answers; its own text says what may be asked.
+fn ask(question: &serde_json::Value) -> serde_json::Value {
+    let mut server = server().lock().unwrap_or_else(PoisonError::into_inner);
+    let Server { input, output, .. } = &mut *server;
+    writeln!(input, "{question}").expect("moto takes requests");
+    let mut line = String::new();
+    output.read_line(&mut line).expect("moto answers");
+    serde_json::from_str(&line).unwrap_or_else(|e| panic!("moto did not answer {question}: {e}\n{line}"))
+}
+
+/// Where the emulator listens.
+pub fn endpoint() -> String {
+    server().lock().unwrap_or_else(PoisonError::into_inner).url.clone()
+}
+
+/// The server ends when its standard input does, so it ends with the process of the tests, however that ends.
+struct Server {
+    _process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    url: String,
+}
+
+fn server() -> &'static Mutex<Server> {
+    static SERVER: OnceLock<Mutex<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python/moto_server.py");
+        let mut process = Command::new(python::aws_python())
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("moto did not start: {e}"));
+        let input = process.stdin.take().expect("it is a pipe");
+        let mut output = BufReader::new(process.stdout.take().expect("it is a pipe"));
+        let mut url = String::new();
+        output.read_line(&mut url).expect("moto says where it listens");
+        assert!(url.starts_with("http://127.0.0.1:"), "moto did not start: {url}");
+        Mutex::new(Server { _process: process, input, output, url: url.trim_end().to_string() })
+    })
+}
