@@ -43,6 +43,8 @@ pub enum Command {
     Partitions(PartitionsArgs),
     /// Query the tables of the catalog.
     Query(QueryArgs),
+    /// Run as a function of AWS Lambda that a schedule calls.
+    Lambda,
     /// Print a first migration made from what landed.
     Infer(InferArgs),
     /// Write a clickstream as Firehose would land it.
@@ -93,6 +95,18 @@ pub struct QueryArgs {
     /// How the rows are printed [default: table, or json with --output json].
     #[arg(long, value_enum)]
     pub format: Option<RowFormat>,
+    /// What runs the query: lakebed itself, or Athena, which costs money for what it scans.
+    #[arg(long, value_enum, default_value_t = Engine::Local)]
+    pub engine: Engine,
+}
+
+/// `query --engine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// DataFusion in this process.
+    Local,
+    /// Athena, as `[athena]` says.
+    Athena,
 }
 
 /// `query --format`.

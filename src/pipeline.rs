@@ -89,6 +89,8 @@ pub struct Request {
     pub since: Option<Hour>,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// From then on no other hour is begun; what is left is said to be, and the next run goes on with it. UTC.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Runs the pipeline. What fails is in the summary: one table or hour that fails does not stop the others (promise P12).
@@ -242,6 +244,12 @@ async fn merge_all(
     let run = summary.run.clone();
     let context = Context { state: &app.state, ledgers: &app.ledgers, clock: &*app.clock, limits: &app.limits, run: &run, at: request.at };
     for plan in work {
+        if request.until.is_some_and(|until| app.clock.now() >= until) {
+            let late = Error::unavailable("the time for this run was over before this hour began; run again");
+            done.objects.pending += objects(&plan);
+            summary.failures.push(Failure::new(&table.config.name, Some(&plan.partition), &late));
+            continue;
+        }
         match merge::merge(&context, table, plan).await {
             Ok(Merged::Committed { version, objects, warned }) => {
                 done.enter(plan, &objects, &version, warned, &mut summary.failures);

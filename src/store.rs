@@ -51,6 +51,11 @@ impl Stores {
         Self { aws: Some(aws) }
     }
 
+    /// Where buckets are, if any are needed.
+    pub fn aws(&self) -> Option<&Aws> {
+        self.aws.as_ref()
+    }
+
     /// Opens a location that is read only. A folder must exist; whether a bucket does shows with the first request.
     ///
     /// # Errors

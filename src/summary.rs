@@ -340,7 +340,7 @@ mod tests {
     }
 
     fn summary(hours_done: &[usize], failures: &[Kind]) -> RunSummary {
-        let request = Request { table: None, at: "2026-11-19T20:00:00Z".parse().unwrap(), since: None, dry_run: false };
+        let request = Request { table: None, at: "2026-11-19T20:00:00Z".parse().unwrap(), since: None, dry_run: false, until: None };
         let mut summary = RunSummary::new("01J".into(), &request);
         let table = |hours: &usize| TableDone { hours_done: *hours, ..TableDone::new(&name(), &Discovery::default()) };
         summary.tables = hours_done.iter().map(table).collect();

@@ -2,6 +2,7 @@
 
 pub mod generate;
 pub mod infer;
+pub mod lambda;
 pub mod partitions;
 pub mod query;
 pub mod run;
@@ -37,6 +38,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
             let threads = config.lake.threads;
             let access = match command {
                 Command::Run(args) if !args.dry_run => Access::Write,
+                Command::Lambda => Access::Write,
                 _ => Access::Read,
             };
             runtime(threads)?.block_on(async {
@@ -50,6 +52,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
 async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
     match command {
         Command::Run(args) => run::run(app, args, output).await,
+        Command::Lambda => lambda::run(app).await,
         Command::Status(args) => status::run(app, args, output).await,
         Command::Partitions(args) => partitions::run(app, args, output).await,
         Command::Query(args) => query::run(app, args, output).await,
@@ -62,7 +65,7 @@ fn named_table(command: &Command) -> Option<&str> {
         Command::Run(args) => args.table.as_deref(),
         Command::Status(args) => args.table.as_deref(),
         Command::Partitions(args) => Some(&args.table),
-        Command::Query(_) | Command::Infer(_) | Command::Generate(_) => None,
+        Command::Query(_) | Command::Lambda | Command::Infer(_) | Command::Generate(_) => None,
     }
 }
 

@@ -3,20 +3,22 @@
 use std::io::Write;
 
 use crate::app::App;
-use crate::cli::{Output, QueryArgs, RowFormat};
+use crate::cli::{Engine, Output, QueryArgs, RowFormat};
+use crate::config::CatalogKind;
+use crate::engine::athena::Athena;
 use crate::engine::{self, Limits};
-use crate::error::Result;
-use crate::query::{self, format};
+use crate::error::{Error, Result};
+use crate::query::{self, QueryResult, format};
 
 /// Runs one query and prints its rows.
 ///
 /// # Errors
 /// As [`query::run`] and [`format::write`].
 pub async fn run(app: &App, args: &QueryArgs, output: Output) -> Result<u8> {
-    let limits = Limits { memory: app.limits.memory, threads: app.limits.threads, spill: std::env::temp_dir() };
-    let context = engine::local::session(&limits)?;
-    query::register(&context, &app.catalog, &app.stores).await?;
-    let result = query::run(&context, &args.sql).await?;
+    let result = match args.engine {
+        Engine::Local => local(app, &args.sql).await?,
+        Engine::Athena => athena(app, &args.sql).await?,
+    };
     let form = match (args.format, output) {
         (Some(RowFormat::Table), _) | (None, Output::Text) => format::Format::Table,
         (Some(RowFormat::Csv), _) => format::Format::Csv,
@@ -32,6 +34,34 @@ pub async fn run(app: &App, args: &QueryArgs, output: Output) -> Result<u8> {
     // A buffer that is dropped is written once more, in vain if the reader has gone.
     let _ = out.into_parts();
     Ok(0)
+}
+
+async fn local(app: &App, sql: &str) -> Result<QueryResult> {
+    let limits = Limits { memory: app.limits.memory, threads: app.limits.threads, spill: std::env::temp_dir() };
+    let context = engine::local::session(&limits)?;
+    query::register(&context, &app.catalog, &app.stores).await?;
+    query::run(&context, sql).await
+}
+
+/// Asks Athena, and says on standard error what it scanned. Ctrl-C cancels the query there, too.
+async fn athena(app: &App, sql: &str) -> Result<QueryResult> {
+    let aws = app.stores.aws().filter(|_| app.config.lake.catalog == CatalogKind::Glue);
+    let aws = aws.ok_or_else(|| Error::config("--engine athena reads tables of Glue; set catalog = \"glue\", or leave the engine out"))?;
+    let (sender, stop) = tokio::sync::oneshot::channel();
+    let mut sender = Some(sender);
+    let heard = ctrlc::set_handler(move || {
+        // A second Ctrl-C finds nobody to tell.
+        let _ = sender.take().map(|sender| sender.send(()));
+    });
+    heard.map_err(|e| Error::unavailable(format!("cannot listen for Ctrl-C: {e}")))?;
+    let stop = async move {
+        if stop.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let answer = Athena::new(aws.sdk(), &app.config.athena).run(sql, stop).await?;
+    eprintln!("lakebed: Athena scanned {} bytes, about ${:.6}", answer.scanned, answer.dollars());
+    query::texts::result(answer)
 }
 
 /// A writer that remembers whether its reader has gone.

@@ -12,7 +12,7 @@ use crate::pipeline::{self, Request};
 /// As [`pipeline::run`].
 pub async fn run(app: &App, args: &RunArgs, output: Output) -> Result<u8> {
     let at = args.at.unwrap_or_else(|| app.clock.now());
-    let request = Request { table: args.table.clone(), at, since: args.since, dry_run: args.dry_run };
+    let request = Request { table: args.table.clone(), at, since: args.since, dry_run: args.dry_run, until: None };
     let summary = pipeline::run(app, &request).await?;
     match output {
         Output::Json => print_json(&summary)?,

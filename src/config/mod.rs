@@ -57,6 +57,17 @@ pub struct Config {
     pub lake: Lake,
     /// The managed tables, in the file's order.
     pub tables: Vec<TableConfig>,
+    /// How Athena is asked.
+    pub athena: AthenaConfig,
+}
+
+/// `[athena]`.
+#[derive(Debug, Clone)]
+pub struct AthenaConfig {
+    /// The workgroup that queries run in.
+    pub workgroup: String,
+    /// Where Athena writes results; without it the workgroup says so.
+    pub output: Option<Location>,
 }
 
 impl Config {

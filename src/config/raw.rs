@@ -14,7 +14,15 @@ use super::units::{Duration, Size};
 pub(super) struct RawConfig {
     pub(super) lake: RawLake,
     pub(super) table: Vec<RawTable>,
+    pub(super) athena: RawAthena,
     pub(super) events: Option<RawEvents>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawAthena {
+    pub(super) workgroup: Option<String>,
+    pub(super) output: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,8 +5,8 @@ use std::path::Path;
 use chrono::TimeDelta;
 
 use super::choices::{CATALOG, later};
-use super::raw::{RawConfig, RawLake};
-use super::{CatalogKind, Config, Lake, Location, TableConfig, places, table};
+use super::raw::{RawAthena, RawConfig, RawLake};
+use super::{AthenaConfig, CatalogKind, Config, Lake, Location, TableConfig, places, table};
 use crate::error::{Error, Result};
 
 const MEMORY: u64 = 2 << 30;
@@ -31,7 +31,18 @@ pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
     check_names(&tables)?;
     check_catalog(&lake, &tables)?;
     places::check(&lake.state, &tables)?;
-    Ok(Config { lake, tables })
+    let athena = athena(&raw.athena, base)?;
+    Ok(Config { lake, tables, athena })
+}
+
+fn athena(raw: &RawAthena, base: &Path) -> Result<AthenaConfig> {
+    let output = raw.output.as_deref().map(|text| Location::parse(text, base)).transpose()?;
+    match &output {
+        Some(output) if output.bucket().is_none() => {
+            Err(Error::config(format!("`athena.output` is `{output}`; Athena writes into buckets only, so use an s3:// prefix")))
+        }
+        _ => Ok(AthenaConfig { workgroup: raw.workgroup.clone().unwrap_or_else(|| "primary".to_string()), output }),
+    }
 }
 
 fn lake(raw: &RawLake, base: &Path) -> Result<Lake> {

@@ -48,6 +48,10 @@ threads = 3
 grace   = "1d"
 kms_key = "alias/lake"
 
+[athena]
+workgroup = "lake"
+output    = "s3://${BUCKET}-results/"
+
 [[table]]
 name         = "shop.clicks"
 landing      = "s3://${BUCKET}-raw/clicks/"
@@ -90,6 +94,7 @@ fn every_setting_is_read() {
     let config = loaded(FULL).unwrap();
     assert_eq!(config.lake.state.to_string(), "s3://acme-lake/_lakebed/");
     assert_eq!((config.lake.memory, config.lake.threads, config.lake.grace), (1 << 30, 3, TimeDelta::days(1)));
+    assert_eq!((config.athena.workgroup.as_str(), config.athena.output.unwrap().to_string()), ("lake", "s3://acme-results/".to_string()));
     assert_eq!((config.lake.catalog, config.lake.kms_key.as_deref()), (CatalogKind::Glue, Some("alias/lake")));
     let table = &config.tables[0];
     assert_eq!(table.landing.to_string(), "s3://acme-raw/clicks/");
@@ -148,6 +153,10 @@ const WRONG: &[(&str, &str)] = &[
         "[lake]\nstate = \"s3://acme/state\"\ncatalog = \"glue\"\n[[table]]\nname = \"a.b\"\nlanding = \"l\"\nlocation = \"t\"",
         "catalog = \"glue\" is read by services that see buckets alone, and `location` of table `a.b` is `file:///etl/t/`; use an s3:// \
          prefix there, or catalog = \"local\"",
+    ),
+    (
+        "[athena]\noutput = \"results\"\n[[table]]\nname = \"a.b\"\nlanding = \"l\"\nlocation = \"t\"",
+        "`athena.output` is `file:///etl/results/`; Athena writes into buckets only, so use an s3:// prefix",
     ),
     ("[[tables]]", "unknown key `tables` on line 1; did you mean `table`?"),
     ("[table]\nname = \"a.b\"", "`table` on line 1 is a list; write its heading as [[table]]"),

@@ -1,5 +1,6 @@
-//! The query engine: DataFusion, set up so that a query stays within what the configuration allows.
+//! The query engines: DataFusion, set up so that a query stays within what the configuration allows, and Athena.
 
+pub mod athena;
 mod functions;
 pub mod local;
 

@@ -5,6 +5,7 @@ mod explain;
 mod folder;
 pub mod format;
 pub mod provider;
+pub mod texts;
 
 use std::collections::BTreeMap;
 use std::path::Path;

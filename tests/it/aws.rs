@@ -117,7 +117,7 @@ async fn two_days_of_hours_are_registered_in_one_call_and_a_second_run_writes_no
     let started = std::time::Instant::now();
     let run = lake.lakebed(&["run", "--at", "2026-11-20T01:00:00Z", "--output", "json"]).json(0);
     // The target is two seconds; what a busy machine takes is no failure.
-    println!("a run with nothing to do took {:?} with 50 ms for each request", started.elapsed());
+    eprintln!("a run with nothing to do took {:?} with 50 ms for each request", started.elapsed());
     assert_eq!((&run["tables"][0]["partitions"], &run["tables"][0]["registered"]), (&json!([]), &json!(false)));
     let calls = lake.account.calls();
     let reads =
@@ -211,4 +211,43 @@ async fn an_upload_that_was_given_up_leaves_no_parts() {
     let left = aws_sdk_s3::Client::new(&account.sdk()).list_multipart_uploads().bucket(&bucket).send().await.unwrap();
     let keys: Vec<&str> = left.uploads().iter().filter_map(|upload| upload.key()).collect();
     assert_eq!(keys, ["tables/hour=1/g2/part"], "those of others stay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_calls_the_function_and_its_time_is_enough_or_the_next_call_goes_on() {
+    let lake = Bucketed::new().await;
+    let made = lake.lake.generate(&Settings { hours: 3, objects_per_hour: 2, records: 300, ..Settings::default() });
+    lake.upload().await;
+    let call = |seconds: &str, events: &[&str]| {
+        let program = lake.lake.command(&["lambda"]);
+        let mut arguments = vec![seconds];
+        arguments.extend(events);
+        arguments.extend(["--", program.get_program().to_str().unwrap()]);
+        arguments.extend(program.get_args().map(|argument| argument.to_str().unwrap()));
+        lake.script("lambda_api.py", &arguments)
+    };
+    let schedule = format!("{{\"time\":\"{AT}\"}}");
+    // No time at all: no hour is begun, and the function says what is left.
+    let late = call("-1", &[&schedule]);
+    let told = late[0]["error"]["errorMessage"].as_str().unwrap();
+    assert!(told.contains("hour=10") && told.contains("the time for this run was over"), "{late}");
+    let rule = format!("{{\"detail-type\":\"Scheduled Event\",\"source\":\"aws.events\",\"time\":\"{AT}\",\"detail\":{{}}}}");
+    let answers = call("300", &[&schedule, &rule, r#"{"Records":[]}"#]);
+    assert_eq!(answers[0]["response"]["tables"][0]["records"]["read"], made.records, "{answers}");
+    assert_eq!(answers[1]["response"]["tables"][0]["partitions"], json!([]), "{answers}");
+    assert!(answers[2]["error"]["errorMessage"].as_str().unwrap().contains("not a scheduled one"), "{answers}");
+}
+
+#[tokio::test]
+async fn athena_answers_with_rows_and_what_it_scanned() {
+    let lake = Bucketed::new().await;
+    let text = |value: &str| json!({"VarCharValue": value});
+    let rows = json!([{"Data": [text("n"), text("name")]}, {"Data": [text("7"), text("a")]}, {"Data": [text("8"), {}]}]);
+    let result = json!({"rows": rows, "column_info": [{"Name": "n", "Type": "bigint"}, {"Name": "name", "Type": "varchar"}]});
+    lake.account.athena(&result);
+    let answer = lake.lakebed(&["query", "SELECT n, name FROM shop.clicks", "--engine", "athena", "--format", "json"]);
+    assert_eq!(answer.json(0), json!([{"n": 7, "name": "a"}, {"n": 8, "name": null}]));
+    assert!(answer.stderr.contains("Athena scanned 0 bytes"), "{}", answer.stderr);
+    let local = Lake::new("").lakebed(&["query", "SELECT 1", "--engine", "athena"]);
+    assert!(local.code == 2 && local.stderr.contains("set catalog = \"glue\""), "{}", local.stderr);
 }

@@ -257,7 +257,7 @@ async fn faulty_run(lake: &Lake, clock: &Arc<FixedClock>, seed: u64) -> bool {
     let url = Url::parse(&app.state.url_of("")).unwrap();
     app.state = Root::of_store(Arc::new(faulty), url);
     app.ledgers = LedgerStore::new(app.state.clone());
-    let request = Request { table: None, at: AT.parse().unwrap(), since: None, dry_run: false };
+    let request = Request { table: None, at: AT.parse().unwrap(), since: None, dry_run: false, until: None };
     pipeline::run(&app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
 }
 

@@ -5,6 +5,7 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {}                                       a new account: {"account", "key", "secret", "token"}
     {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
+    {"account": A, "athena": R}              what Athena answers to the account's next query, as moto's own API takes it
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …}
 
 What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces.
@@ -23,6 +24,7 @@ import time
 
 import boto3
 from moto.glue.models import glue_backends
+from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -135,6 +137,8 @@ def obey(strict, sts, numbers, asked):
         account.fail = asked.get("fail", account.fail)
         account.delay = asked.get("delay", account.delay)
         account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
+        if "athena" in asked:
+            moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
         calls = dict(account.calls)
         if "calls" in asked:
             account.calls.clear()

@@ -42,6 +42,11 @@ impl Account {
         ask(&json!({"account": self.account, "delay": seconds}));
     }
 
+    /// What Athena answers to the next query.
+    pub fn athena(&self, result: &serde_json::Value) {
+        ask(&json!({"account": self.account, "athena": result}));
+    }
+
     /// How often it called what, such as `glue:GetTable` or `s3:PUT`, since this was asked last.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         serde_json::from_value(ask(&json!({"account": self.account, "calls": true}))).expect("moto counts calls")

@@ -1,0 +1,164 @@
+//! Athena, which reads the same tables where they are: one statement at a time, with what it scanned and cost.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_athena::Client;
+use aws_sdk_athena::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::operation::get_query_results::GetQueryResultsOutput;
+use aws_sdk_athena::types::{
+    QueryExecution, QueryExecutionContext, QueryExecutionState, ResultConfiguration, ResultReuseByAgeConfiguration,
+    ResultReuseConfiguration, StatementType,
+};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use crate::config::AthenaConfig;
+use crate::error::{Error, Result};
+
+/// Pauses between two questions whether a query is done: the first, and the longest. Athena answers 100 of them a second.
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// Rows of a page, the most that there may be.
+const PAGE: i32 = 1000;
+
+/// Dollars for a terabyte scanned, in most regions, and the least that counts for a query (aws.amazon.com/athena/pricing, 2026).
+const DOLLARS: f64 = 5.0;
+const LEAST: u64 = 10_000_000;
+
+/// Athena in one account and region.
+#[derive(Debug)]
+pub struct Athena<'a> {
+    client: Client,
+    config: &'a AthenaConfig,
+}
+
+/// What a query gave.
+pub struct Answer {
+    /// Name and type of each column, in Athena's words.
+    pub columns: Vec<(String, String)>,
+    /// Rows, page by page: a text for each value, none for NULL.
+    pub pages: BoxStream<'static, Result<Vec<Vec<Option<String>>>>>,
+    /// Bytes that Athena read.
+    pub scanned: u64,
+}
+
+impl Answer {
+    /// What the scan cost, in dollars, at the price of most regions.
+    pub fn dollars(&self) -> f64 {
+        self.scanned.max(LEAST) as f64 / 1e12 * DOLLARS
+    }
+}
+
+impl<'a> Athena<'a> {
+    /// Athena of the account and region that `sdk` names.
+    pub fn new(sdk: &SdkConfig, config: &'a AthenaConfig) -> Self {
+        Self { client: Client::new(sdk), config }
+    }
+
+    /// Runs one statement to its end. If `stop` ends first, the query is cancelled.
+    ///
+    /// # Errors
+    /// `Config` if Athena does not take the statement or may not read the tables, `Unavailable` if it fails on its own or is cancelled.
+    pub async fn run(&self, sql: &str, stop: impl Future<Output = ()>) -> Result<Answer> {
+        let id = self.start(sql).await?;
+        let done = tokio::select! {
+            done = self.wait(&id) => done?,
+            () = stop => {
+                let _ = self.client.stop_query_execution().query_execution_id(&id).send().await;
+                return Err(Error::unavailable(format!("query {id} was cancelled")));
+            }
+        };
+        let scanned = done.statistics().and_then(|s| s.data_scanned_in_bytes()).unwrap_or(0).unsigned_abs();
+        let first = self.page(&id, None).await?;
+        let metadata = first.result_set().and_then(|set| set.result_set_metadata());
+        let column = |info: &aws_sdk_athena::types::ColumnInfo| (info.name().to_string(), info.r#type().to_string());
+        let columns = metadata.map(|metadata| metadata.column_info().iter().map(column).collect()).unwrap_or_default();
+        // The first row of a query's first page is the header; what describes or shows has none.
+        let header = usize::from(done.statement_type() == Some(&StatementType::Dml));
+        let (client, next) = (self.client.clone(), first.next_token.clone());
+        let rest = futures::stream::try_unfold((client, id, next), |(client, id, next)| async move {
+            let Some(token) = next else { return Ok(None) };
+            let page = results(&client, &id, Some(token)).await?;
+            let next = page.next_token.clone();
+            Ok(Some((rows(&page, 0), (client, id, next))))
+        });
+        let pages = futures::stream::iter([Ok(rows(&first, header))]).chain(rest).boxed();
+        Ok(Answer { columns, pages, scanned })
+    }
+
+    async fn start(&self, sql: &str) -> Result<String> {
+        // A check must not be answered from before the change that it checks.
+        let reuse = ResultReuseByAgeConfiguration::builder().enabled(false).build();
+        let context = QueryExecutionContext::builder().catalog("AwsDataCatalog").build();
+        let call =
+            self.client.start_query_execution().query_string(sql).query_execution_context(context).work_group(&self.config.workgroup);
+        let call = call.result_reuse_configuration(ResultReuseConfiguration::builder().result_reuse_by_age_configuration(reuse).build());
+        let output = self.config.output.as_ref().map(|output| ResultConfiguration::builder().output_location(output.to_string()).build());
+        let started = call.set_result_configuration(output).send().await.map_err(|e| explain("athena:StartQueryExecution", &e))?;
+        started.query_execution_id.ok_or_else(|| Error::internal("Athena started a query and did not name it"))
+    }
+
+    async fn wait(&self, id: &str) -> Result<QueryExecution> {
+        let mut pause = FIRST;
+        loop {
+            let found = self.client.get_query_execution().query_execution_id(id).send().await;
+            let found = found.map_err(|e| explain("athena:GetQueryExecution", &e))?;
+            let execution = found.query_execution.ok_or_else(|| Error::internal(format!("Athena does not know its query {id}")))?;
+            let status = execution.status();
+            match status.and_then(|status| status.state()) {
+                Some(QueryExecutionState::Succeeded) => return Ok(execution),
+                Some(QueryExecutionState::Failed | QueryExecutionState::Cancelled) => return Err(failure(id, &execution)),
+                // It may also go back from running to queued.
+                _ => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 3 / 2).min(LONGEST);
+        }
+    }
+
+    async fn page(&self, id: &str, token: Option<String>) -> Result<GetQueryResultsOutput> {
+        results(&self.client, id, token).await
+    }
+}
+
+async fn results(client: &Client, id: &str, token: Option<String>) -> Result<GetQueryResultsOutput> {
+    let call = client.get_query_results().query_execution_id(id).max_results(PAGE).set_next_token(token);
+    call.send().await.map_err(|e| explain("athena:GetQueryResults", &e))
+}
+
+fn rows(page: &GetQueryResultsOutput, header: usize) -> Vec<Vec<Option<String>>> {
+    let rows = page.result_set().map(|set| set.rows()).unwrap_or_default();
+    rows.iter().skip(header).map(|row| row.data().iter().map(|datum| datum.var_char_value.clone()).collect()).collect()
+}
+
+/// Why a query did not succeed. Athena says whose fault it is: 1 its own, 2 the user's, 3 others'.
+fn failure(id: &str, execution: &QueryExecution) -> Error {
+    let status = execution.status();
+    let error = status.and_then(|status| status.athena_error());
+    let reason = status.and_then(|status| status.state_change_reason()).or(error.and_then(|error| error.error_message()));
+    let reason = reason.unwrap_or("no reason given");
+    let kind = error.and_then(|error| error.error_type()).map(|kind| format!(" (error type {kind})")).unwrap_or_default();
+    match error.and_then(|error| error.error_category()) {
+        Some(2) => Error::config(format!("Athena refuses query {id}{kind}: {reason}")),
+        _ => Error::unavailable(format!("query {id} failed in Athena{kind}: {reason}; run it again")),
+    }
+}
+
+fn explain<E, R>(action: &str, error: &SdkError<E, R>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    let Some(service) = error.as_service_error() else {
+        return Error::unavailable(format!("{action} did not answer: {}; run it again", DisplayErrorContext(error)));
+    };
+    let (code, message) = (service.code().unwrap_or("no code"), service.message().unwrap_or("no reason given"));
+    match code {
+        "InvalidRequestException" => Error::config(format!(
+            "Athena does not take the query: {message}; if it misses a place for results, set [athena] output or use a workgroup that has one"
+        )),
+        "AccessDeniedException" => Error::config(format!("Athena refuses {action}: {message}; allow the action in IAM")),
+        code => Error::unavailable(format!("{action} failed with {code}: {message}; run it again")),
+    }
+}
