@@ -148,6 +148,9 @@ impl Root {
         loop {
             let put = self.store.put_opts(&target, PutPayload::from(bytes.clone()), PutMode::Create.into()).await;
             let Err(failure) = put else { return Ok(Created::Yes) };
+            if let object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } = failure {
+                return Err(Error::config(format!("may not write {}: {failure}; allow it in IAM, and the key in KMS", self.url_of(path))));
+            }
             match (self.read(path).await?, failure) {
                 (Some(there), _) if there == bytes => return Ok(Created::Yes),
                 (Some(_), _) => return Ok(Created::AlreadyThere),

@@ -15,7 +15,7 @@ use aws_sdk_glue::types::{self, BatchUpdatePartitionRequestEntry, DatabaseInput,
 
 use super::limits::{check_name, check_partition, check_table};
 use super::{Catalog, EntryError, Partition, Table, TableName};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Entries that one call may have: `BatchCreatePartition` and `BatchUpdatePartition`, `BatchGetPartition`, a page of `GetTables`.
 const WRITTEN: usize = 100;
@@ -158,7 +158,12 @@ impl Catalog for GlueCatalog {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| explain("glue:GetDatabases", "the catalog", &e))?;
             for database in page.database_list {
-                tables.extend(self.tables_of(&database.name).await?);
+                match self.tables_of(&database.name).await {
+                    Ok(found) => tables.extend(found),
+                    // Others' databases may be closed to us, or links to what is gone.
+                    Err(e) if e.kind() == Kind::Config => tracing::warn!("{e}"),
+                    Err(e) => return Err(e),
+                }
             }
         }
         tables.sort_by(|a, b| a.name.cmp(&b.name));

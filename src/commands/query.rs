@@ -43,6 +43,9 @@ async fn local(app: &App, sql: &str) -> Result<QueryResult> {
     query::run(&context, sql).await
 }
 
+/// The exit code of a program that Ctrl-C ended, by the shells' convention.
+const INTERRUPTED: i32 = 130;
+
 /// Asks Athena, and says on standard error what it scanned. Ctrl-C cancels the query there, too.
 async fn athena(app: &App, sql: &str) -> Result<QueryResult> {
     let aws = app.stores.aws().filter(|_| app.config.lake.catalog == CatalogKind::Glue);
@@ -50,8 +53,10 @@ async fn athena(app: &App, sql: &str) -> Result<QueryResult> {
     let (sender, stop) = tokio::sync::oneshot::channel();
     let mut sender = Some(sender);
     let heard = ctrlc::set_handler(move || {
-        // A second Ctrl-C finds nobody to tell.
-        let _ = sender.take().map(|sender| sender.send(()));
+        // Once nobody waits any more, for the rows come or the first Ctrl-C is at work, it ends the process.
+        if sender.take().is_none_or(|sender| sender.send(()).is_err()) {
+            std::process::exit(INTERRUPTED);
+        }
     });
     heard.map_err(|e| Error::unavailable(format!("cannot listen for Ctrl-C: {e}")))?;
     let stop = async move {

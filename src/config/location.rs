@@ -24,6 +24,13 @@ impl Location {
             Some(("s3" | "file", _)) => {
                 let slashed = if text.ends_with('/') { text.to_string() } else { format!("{text}/") };
                 let url = Url::parse(&slashed).map_err(|e| Error::config(format!("location `{text}` is not a URL: {e}")))?;
+                // A catalog's readers take a location as it stands, and others would look for another key than the one that is written.
+                if url.scheme() == "s3" && url.path().contains('%') {
+                    return Err(Error::config(format!(
+                        "location `{text}` has spaces, `%` or letters that a URL must escape, and Athena would not find it; use letters, \
+                         digits, `-`, `_`, `.` and `=`"
+                    )));
+                }
                 let named = if url.scheme() == "s3" { url.has_host() } else { url.to_file_path().is_ok() };
                 if !named || url.query().is_some() || url.fragment().is_some() {
                     return Err(Error::config(format!(
@@ -55,8 +62,7 @@ impl Location {
     /// The bucket and the prefix in it, which is empty or ends in a slash; `None` for a local folder.
     pub fn bucket(&self) -> Option<(&str, String)> {
         let bucket = self.0.host_str().filter(|_| self.0.scheme() == "s3")?;
-        let prefix = percent_encoding::percent_decode_str(self.0.path().trim_start_matches('/')).decode_utf8().ok()?;
-        Some((bucket, prefix.into_owned()))
+        Some((bucket, self.0.path().trim_start_matches('/').to_string()))
     }
 
     /// The bucket that it is in, as a location; `None` for a local folder.
@@ -108,7 +114,17 @@ mod tests {
         assert_eq!(at("landed"), "file:///etl/jobs/landed/");
         assert_eq!(at("../lake/./clicks/"), "file:///etl/lake/clicks/");
         assert_eq!(at("s3://acme-raw/clicks"), "s3://acme-raw/clicks/");
-        for wrong in ["", "gs://acme", "s3:///clicks", "file://clicks/", "s3://acme/a?b", "s3://acme/a#1"] {
+        for wrong in [
+            "",
+            "gs://acme",
+            "s3:///clicks",
+            "file://clicks/",
+            "s3://acme/a?b",
+            "s3://acme/a#1",
+            "s3://acme/a b",
+            "s3://acme/a%20b",
+            "s3://acme/ü",
+        ] {
             assert!(Location::parse(wrong, Path::new("/")).is_err(), "{wrong}");
         }
     }

@@ -62,6 +62,11 @@ impl<'a> Athena<'a> {
     /// # Errors
     /// `Config` if Athena does not take the statement or may not read the tables, `Unavailable` if it fails on its own or is cancelled.
     pub async fn run(&self, sql: &str, stop: impl Future<Output = ()>) -> Result<Answer> {
+        if !only_reads(sql) {
+            return Err(Error::config(
+                "only SELECT, WITH, VALUES, EXPLAIN, SHOW and DESCRIBE are sent to Athena; write with migrations and runs",
+            ));
+        }
         let id = self.start(sql).await?;
         let done = tokio::select! {
             done = self.wait(&id) => done?,
@@ -127,6 +132,16 @@ async fn results(client: &Client, id: &str, token: Option<String>) -> Result<Get
     call.send().await.map_err(|e| explain("athena:GetQueryResults", &e))
 }
 
+/// True for the statements that change nothing, by their first word; `EXPLAIN ANALYZE` runs what it explains.
+fn only_reads(sql: &str) -> bool {
+    let mut words = sql.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).map(str::to_ascii_uppercase);
+    match words.next().as_deref() {
+        Some("EXPLAIN") => words.all(|word| word != "ANALYZE"),
+        Some(first) => ["SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC"].contains(&first),
+        None => false,
+    }
+}
+
 fn rows(page: &GetQueryResultsOutput, header: usize) -> Vec<Vec<Option<String>>> {
     let rows = page.result_set().map(|set| set.rows()).unwrap_or_default();
     rows.iter().skip(header).map(|row| row.data().iter().map(|datum| datum.var_char_value.clone()).collect()).collect()
@@ -160,5 +175,28 @@ where
         )),
         "AccessDeniedException" => Error::config(format!("Athena refuses {action}: {message}; allow the action in IAM")),
         code => Error::unavailable(format!("{action} failed with {code}: {message}; run it again")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_writes_is_not_sent() {
+        for sql in [
+            "SELECT 1",
+            " (select 1)",
+            "with a as (select 1) select * from a",
+            "SHOW PARTITIONS shop.clicks",
+            "explain select 1",
+            "VALUES 1",
+        ] {
+            assert!(only_reads(sql), "{sql}");
+        }
+        for sql in ["DROP TABLE shop.clicks", "insert into a select 1", "EXPLAIN ANALYZE insert into a select 1", "", "-- c\nDROP TABLE a"]
+        {
+            assert!(!only_reads(sql), "{sql}");
+        }
     }
 }

@@ -55,7 +55,7 @@ pub async fn register(ctx: &SessionContext, catalog: &Arc<dyn Catalog>, stores: 
     for table in catalog.tables().await? {
         // A table whose location is no URL, or in no store that is known, is refused when it is read.
         if let Ok(location) = Location::parse(&table.location, Path::new("/"))
-            && let Some(bucket) = stores.whole_bucket(&location)?
+            && let Ok(Some(bucket)) = stores.whole_bucket(&location)
         {
             let url = Url::parse(&bucket.url_of("")).map_err(|e| Error::internal(format!("{location}: {e}")))?;
             ctx.register_object_store(&url, Arc::clone(bucket.store()));

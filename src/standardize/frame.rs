@@ -239,8 +239,8 @@ impl<R: Records> Frames<'_, R> {
         cursor.skip_space();
         match cursor.peek() {
             Some(b',') => Ok(Some((cursor.pos + 1, Some(At::Value)))),
-            // Only the comma is missing: both records are whole.
-            Some(b'{') if closed => Ok(Some((cursor.pos, Some(At::Value)))),
+            // Only the comma is missing: both records are whole. In a document it may be the next document, behind a cut one.
+            Some(b'{') if closed && !self.levels.contains(&Level::Document) => Ok(Some((cursor.pos, Some(At::Value)))),
             Some(b']') => Ok(Some((cursor.pos + 1, None))),
             None if !view.last => Ok(None),
             // The object was cut behind a record that is whole.

@@ -27,10 +27,10 @@ impl Bucketed {
         let [raw, tables] = [account.bucket("raw").await, account.bucket("lake").await];
         let config = format!(
             "[lake]\nthreads = 2\nstate = \"s3://{tables}/_lakebed/\"\ncatalog = \"glue\"\n\n[[table]]\nname = \"shop.clicks\"\n\
-             landing = \"s3://{raw}/click stream/\"\nlocation = \"s3://{tables}/shop/clicks/\"\n"
+             landing = \"s3://{raw}/click-stream/\"\nlocation = \"s3://{tables}/shop/clicks/\"\n"
         );
         std::fs::write(lake.path("lakebed.toml"), config).unwrap();
-        let landing = Location::parse(&format!("s3://{raw}/click stream/"), Path::new("/")).unwrap();
+        let landing = Location::parse(&format!("s3://{raw}/click-stream/"), Path::new("/")).unwrap();
         let landing = Stores::with_buckets(Aws::of(account.sdk(), None)).created(&landing, "the landing").unwrap();
         Self { lake, account, landing }
     }

@@ -83,11 +83,7 @@ pub(super) fn partition_input(partition: &Partition, there: Option<&types::Parti
 
 fn storage_descriptor(location: &str, columns: &[Column], there: Option<&StorageDescriptor>) -> Result<StorageDescriptor> {
     let mut storage = there.cloned().unwrap_or_else(|| {
-        let serde = SerDeInfo::builder().serialization_library(SERDE).parameters("serialization.format", "1").build();
         StorageDescriptor::builder()
-            .input_format(INPUT_FORMAT)
-            .output_format(OUTPUT_FORMAT)
-            .serde_info(serde)
             .number_of_buckets(-1)
             .compressed(true)
             .stored_as_sub_directories(false)
@@ -95,6 +91,12 @@ fn storage_descriptor(location: &str, columns: &[Column], there: Option<&Storage
             .set_sort_columns(Some(Vec::new()))
             .build()
     });
+    // The files are Parquet, whatever somebody registered before.
+    let mut serde = storage.serde_info.take().filter(|serde| serde.serialization_library() == Some(SERDE));
+    let parquet = || SerDeInfo::builder().serialization_library(SERDE).parameters("serialization.format", "1").build();
+    storage.serde_info = Some(serde.take().unwrap_or_else(parquet));
+    storage.input_format = Some(INPUT_FORMAT.to_string());
+    storage.output_format = Some(OUTPUT_FORMAT.to_string());
     storage.location = Some(location.to_string());
     storage.columns = Some(glue_columns(columns)?);
     Ok(storage)

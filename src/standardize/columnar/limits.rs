@@ -128,7 +128,8 @@ pub fn check_pages<R: ChunkReader>(reader: &R, metadata: &ParquetMetaData, limit
         let mut bytes = 0u64;
         for column in group.columns() {
             let name = column.column_path().string();
-            let pages = pages(reader, column).ok_or_else(|| format!("the pages of its column {name} are broken"))?;
+            let pages =
+                pages(reader, column, limit.saturating_sub(bytes)).ok_or_else(|| format!("the pages of its column {name} are broken"))?;
             if pages.is_more {
                 return Err(format!("a page of its column {name} holds more bytes than its header says"));
             }
@@ -154,7 +155,8 @@ struct Pages {
     is_more: bool,
 }
 
-fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData) -> Option<Pages> {
+/// Reads no further once there are more than `limit` bytes, or one page has more than it should.
+fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData, limit: u64) -> Option<Pages> {
     let start = u64::try_from(column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset())).ok()?;
     let length = u64::try_from(column.compressed_size()).ok()?;
     if start.checked_add(length)? > reader.len() {
@@ -162,7 +164,7 @@ fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData) -> Option<Pag
     }
     let chunk = reader.get_bytes(start, usize::try_from(length).ok()?).ok()?;
     let (mut rest, mut pages) = (&chunk[..], Pages { bytes: 0, values: 0, is_more: false });
-    while !rest.is_empty() {
+    while !rest.is_empty() && !pages.is_more && pages.bytes <= limit {
         let mut header = Thrift(rest);
         let (mut id, mut sizes, mut levels) = (0, [0i64; 4], 0);
         while let Some((field, kind)) = header.field(id)? {
@@ -184,7 +186,8 @@ fn pages<R: ChunkReader>(reader: &R, column: &ColumnChunkMetaData) -> Option<Pag
         let page;
         (page, rest) = header.0.split_at_checked(stored)?;
         pages.bytes = pages.bytes.checked_add(claimed)?;
-        pages.is_more |= matches!(column.compression(), Compression::GZIP(_)) && inflates_beyond(page.get(levels..)?, claimed);
+        pages.is_more =
+            pages.bytes <= limit && matches!(column.compression(), Compression::GZIP(_)) && inflates_beyond(page.get(levels..)?, claimed);
     }
     Some(pages)
 }

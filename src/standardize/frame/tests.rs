@@ -78,6 +78,13 @@ fn a_missing_comma_in_an_array_costs_no_record() {
 }
 
 #[test]
+fn a_cut_document_costs_no_document_behind_it() {
+    let text = r#"{"Records":[{"a":1}{"Records":[{"a":2},{"a":3}]}{"Records":[{"a":4}]}"#;
+    let lines: Vec<String> = read_all(text.as_bytes(), Some("Records"), 1 << 20).into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, [r#"!{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#, r#"{"a":4}"#]);
+}
+
+#[test]
 fn of_arrays_one_a_line_a_broken_one_costs_itself() {
     check(
         "[{\"a\":1},{\"a\":2,}]\n[{\"a\":3},{\"a\":4}]\n[{\"a\":5}]",

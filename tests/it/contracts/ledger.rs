@@ -285,7 +285,7 @@ pub async fn the_probe_passes_and_leaves_nothing(root: Root) {
 async fn bucket() -> Root {
     let account = Account::new();
     let bucket = account.bucket("state").await;
-    let location = Location::parse(&format!("s3://{bucket}/my state ü/"), std::path::Path::new("/")).unwrap();
+    let location = Location::parse(&format!("s3://{bucket}/my-state/"), std::path::Path::new("/")).unwrap();
     Stores::with_buckets(Aws::of(account.sdk(), None)).created(&location, "state").unwrap()
 }
 
