@@ -1,9 +1,10 @@
 //! Makes the catalog say what the ledgers say: a pure difference, applied until it is empty.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{Catalog, Parameters, Partition, Table, TableName};
-use crate::error::{Error, Result};
+use super::{Catalog, EntryError, Parameters, Partition, Table, TableName};
+use crate::error::{Error, Kind, Result};
 use crate::layout::{self, PartitionId};
 use crate::ledger::store::LedgerStore;
 use crate::ledger::{Generation, LedgerVersion};
@@ -15,6 +16,9 @@ const BATCH: usize = 100;
 
 /// Times that the catalog is brought in step before giving up; another writer of the same partitions costs one each.
 const ROUNDS: usize = 5;
+
+/// Pause before the second round, doubled with each one.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What has to change in the catalog for some partitions of one table.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,7 +95,11 @@ pub async fn reconcile(
 ) -> Result<bool> {
     let mut changed = false;
     let mut refused = String::new();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        // What is refused or undone at once may go through a little later: the catalog is busy, or somebody else is at it.
+        if round > 1 || !refused.is_empty() {
+            tokio::time::sleep(PAUSE * 2u32.pow(round as u32)).await;
+        }
         let heads = ledgers.heads_of(&table.name, partitions).await?;
         let bad: Vec<Partition> = heads.iter().filter_map(quarantined).collect();
         let quarantine = layout::quarantine_table(&table.name);
@@ -110,10 +118,8 @@ pub async fn reconcile(
             }
         }
     }
-    Err(Error::unavailable(format!(
-        "{}: the catalog does not take what the ledgers say: {refused}; the data is safe, run again",
-        table.name
-    )))
+    let why = if refused.is_empty() { "it takes every change and shows another" } else { &refused };
+    Err(Error::unavailable(format!("{}: the catalog does not take what the ledgers say: {why}; the data is safe, run again", table.name)))
 }
 
 async fn pending(catalog: &dyn Catalog, name: &TableName, wanted: Vec<Partition>) -> Result<CatalogChange> {
@@ -126,14 +132,27 @@ async fn pending(catalog: &dyn Catalog, name: &TableName, wanted: Vec<Partition>
 
 /// Writes a change and returns what the catalog said of the first entry it refused.
 async fn apply(catalog: &dyn Catalog, name: &TableName, change: &CatalogChange) -> Result<Option<String>> {
-    let mut errors = Vec::new();
+    let mut refused = None;
+    let mut enter = |answer: Result<Vec<EntryError>>| match answer {
+        Ok(errors) => {
+            let told = errors.first().map(|error| format!("{}: {}", error.values.join("/"), error.message));
+            refused = refused.take().or(told);
+            Ok(())
+        }
+        // Somebody else is at it: the next round looks at what came of that.
+        Err(e) if e.kind() == Kind::Conflict => {
+            refused = Some(e.to_string());
+            Ok(())
+        }
+        Err(e) => Err(e),
+    };
     for batch in change.create.chunks(BATCH) {
-        errors.extend(catalog.create_partitions(name, batch).await?);
+        enter(catalog.create_partitions(name, batch).await)?;
     }
     for batch in change.update.chunks(BATCH) {
-        errors.extend(catalog.update_partitions(name, batch).await?);
+        enter(catalog.update_partitions(name, batch).await)?;
     }
-    Ok(errors.first().map(|error| format!("{}: {}", error.values.join("/"), error.message)))
+    Ok(refused)
 }
 
 async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, name: &TableName, url: &str) -> Result<()> {
