@@ -76,7 +76,7 @@ impl<'a> Athena<'a> {
             }
         };
         let scanned = done.statistics().and_then(|s| s.data_scanned_in_bytes()).unwrap_or(0).unsigned_abs();
-        let first = self.page(&id, None).await?;
+        let first = results(&self.client, &id, None).await?;
         let metadata = first.result_set().and_then(|set| set.result_set_metadata());
         let column = |info: &aws_sdk_athena::types::ColumnInfo| (info.name().to_string(), info.r#type().to_string());
         let columns = metadata.map(|metadata| metadata.column_info().iter().map(column).collect()).unwrap_or_default();
@@ -120,10 +120,6 @@ impl<'a> Athena<'a> {
             }
             pause = (pause * 3 / 2).min(LONGEST);
         }
-    }
-
-    async fn page(&self, id: &str, token: Option<String>) -> Result<GetQueryResultsOutput> {
-        results(&self.client, id, token).await
     }
 }
 

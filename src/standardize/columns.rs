@@ -161,11 +161,6 @@ impl Builder {
     /// belongs to the values from `first` on: few of them are compared one by one, many are looked up in it.
     pub fn last_repeats(&self, first: usize, seen: &mut HashSet<Vec<u8>>) -> bool {
         let last = self.len() - 1;
-        if let (Values::Bytes { offsets, data }, true) = (&self.values, last - first < FEW) {
-            let at = |index: usize| usize::try_from(offsets[index]).unwrap_or(0);
-            let value = &data[at(last)..at(last + 1)];
-            return (first..last).any(|index| at(index + 1) - at(index) == value.len() && &data[at(index)..at(index + 1)] == value);
-        }
         let value = self.value_bytes(last);
         if last - first < FEW {
             return (first..last).any(|index| self.value_bytes(index) == value);

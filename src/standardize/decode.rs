@@ -293,11 +293,6 @@ impl<'p> Decoder<'p> {
     /// Reads one value into one builder.
     fn value(&mut self, cursor: &mut Cursor<'_>, node: &'p Node, out: &mut Builder, keep: bool) -> Result<(), Fail> {
         let row = out.len();
-        if let Node::Scalar(hive) = node
-            && plain::read(cursor, hive, out, row)
-        {
-            return Ok(());
-        }
         if cursor.peek() == Some(b'n') {
             cursor.word("null")?;
             out.push_null();
@@ -338,9 +333,11 @@ impl<'p> Decoder<'p> {
             return Ok(());
         }
         for index in 0.. {
-            self.path.push(Step::Element(index));
-            self.value(cursor, node, items, keep)?;
-            self.path.pop();
+            if !plain::read_next(cursor, node, items) {
+                self.path.push(Step::Element(index));
+                self.value(cursor, node, items, keep)?;
+                self.path.pop();
+            }
             cursor.skip_space();
             if cursor.eat(b']') {
                 break;
@@ -378,7 +375,9 @@ impl<'p> Decoder<'p> {
                 self.path.pop();
                 self.unknown(cursor, key, keep)?;
             } else {
-                self.value(cursor, node, values, keep)?;
+                if !plain::read_next(cursor, node, values) {
+                    self.value(cursor, node, values, keep)?;
+                }
                 self.path.pop();
             }
             cursor.skip_space();

@@ -2,6 +2,7 @@
 
 use crate::schema::HiveType;
 use crate::standardize::columns::{Builder, Values};
+use crate::standardize::plan::Node;
 use crate::standardize::scalar;
 use crate::standardize::scan::{Cursor, first_special};
 
@@ -51,6 +52,13 @@ pub(super) fn read(cursor: &mut Cursor<'_>, hive: &HiveType, out: &mut Builder, 
         }
         None => false,
     }
+}
+
+/// As [`read`], of a value of any type as the next one of `out`.
+#[inline]
+pub(super) fn read_next(cursor: &mut Cursor<'_>, node: &Node, out: &mut Builder) -> bool {
+    let row = out.len();
+    matches!(node, Node::Scalar(hive) if read(cursor, hive, out, row))
 }
 
 /// Appends a string without escapes, copying it while its end is looked for, and says how many bytes it takes with its quotes.
