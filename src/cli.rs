@@ -136,8 +136,8 @@ pub struct InferArgs {
 /// `lakebed generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// The folder to write to.
-    #[arg(long, value_name = "DIR")]
+    /// The folder or s3:// prefix to write to; objects that are there already are replaced.
+    #[arg(long, value_name = "DIR|s3://…")]
     pub to: String,
     /// The same seed gives the same objects, byte for byte.
     #[arg(long, default_value_t = 1)]

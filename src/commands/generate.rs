@@ -5,14 +5,15 @@ use std::path::Path;
 use super::{print, print_json};
 use crate::cli::{GenerateArgs, Output};
 use crate::config::Location;
-use crate::error::{Error, Result};
-use crate::generate::{Settings, write_to};
+use crate::error::Result;
+use crate::generate::{Settings, upload_to, write_to};
+use crate::store::{Aws, Stores};
 
 /// Writes the objects and says what they hold.
 ///
 /// # Errors
-/// As [`write_to`].
-pub fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
+/// As [`write_to`] for a folder, as [`upload_to`] for a bucket.
+pub async fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
     let settings = Settings {
         seed: args.seed,
         first_hour: args.first_hour,
@@ -28,8 +29,13 @@ pub fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
         part: args.part,
     };
     let to = Location::parse(&args.to, Path::new("."))?;
-    let folder = to.folder().ok_or_else(|| Error::config(format!("`{to}` is in a bucket; this version writes to local folders only")))?;
-    let summary = write_to(&folder, &settings)?;
+    let summary = match to.folder() {
+        Some(folder) => write_to(&folder, &settings)?,
+        None => {
+            let stores = Stores::with_buckets(Aws::load(None).await);
+            upload_to(&stores.created(&to, "the place to write to")?, &settings).await?
+        }
+    };
     match output {
         Output::Json => print_json(&summary)?,
         Output::Text => print(&format!(

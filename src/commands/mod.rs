@@ -29,7 +29,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
         runtime.map_err(|e| Error::unavailable(format!("cannot start threads: {e}")))
     };
     match &cli.command {
-        Command::Generate(args) => generate::run(args, cli.output),
+        Command::Generate(args) => runtime(1)?.block_on(generate::run(args, cli.output)),
         Command::Infer(args) => runtime(1)?.block_on(infer::run(args, cli.output)),
         command => {
             let config = config::read(&cli.config)?;

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub use bad::BadKind;
 pub use settings::{Compression, Framing, Part, Settings};
-pub use write::write_to;
+pub use write::{upload_to, write_to};
 
 use crate::error::Result;
 use crate::hour::Hour;

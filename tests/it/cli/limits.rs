@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::support::{Lake, files};
+use super::super::support::{Answer, Lake, files};
 use super::{RUN, gzip, ids, one_message, refused};
 
 #[test]
@@ -145,7 +145,14 @@ fn a_ledger_that_cannot_be_read_stops_its_own_hour_alone() {
 }
 
 #[test]
-fn generating_into_a_bucket_is_refused() {
+fn generating_into_a_bucket_needs_a_region() {
     let lake = Lake::small("");
-    refused(&lake.lakebed(&["generate", "--to", "s3://acme-raw/clicks/"]), 2, &["s3://acme-raw/clicks/", "local folders only"]);
+    let mut command = lake.command(&["generate", "--to", "s3://acme-raw/clicks/"]);
+    for (name, value) in
+        [("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")]
+    {
+        command.env(name, value);
+    }
+    command.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env_remove("AWS_PROFILE");
+    refused(&Answer::of(command.output().unwrap()), 2, &["s3://acme-raw/clicks/", "set AWS_REGION"]);
 }
