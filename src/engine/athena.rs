@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_athena::Client;
 use aws_sdk_athena::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_query_results::GetQueryResultsOutput;
@@ -19,6 +20,10 @@ use crate::error::{Error, Result};
 /// Pauses between two questions whether a query is done: the first, and the longest. Athena answers 100 of them a second.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3);
+
+/// A call that is throttled is made again this often at most, half a minute in all: the limits are those of the whole account, and a query that runs
+/// costs what it costs whether it is waited for or not.
+const ATTEMPTS: u32 = 12;
 
 /// Rows of a page, the most that there may be.
 const PAGE: i32 = 1000;
@@ -54,7 +59,8 @@ impl Answer {
 impl<'a> Athena<'a> {
     /// Athena of the account and region that `sdk` names.
     pub fn new(sdk: &SdkConfig, config: &'a AthenaConfig) -> Self {
-        Self { client: Client::new(sdk), config }
+        let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST);
+        Self { client: Client::from_conf(aws_sdk_athena::config::Builder::from(sdk).retry_config(retry).build()), config }
     }
 
     /// Runs one statement to its end. If `stop` ends first, the query is cancelled.
@@ -70,10 +76,7 @@ impl<'a> Athena<'a> {
         let id = self.start(sql).await?;
         let done = tokio::select! {
             done = self.wait(&id) => done?,
-            () = stop => {
-                let _ = self.client.stop_query_execution().query_execution_id(&id).send().await;
-                return Err(Error::unavailable(format!("query {id} was cancelled")));
-            }
+            () = stop => return Err(self.cancel(&id).await),
         };
         let scanned = done.statistics().and_then(|s| s.data_scanned_in_bytes()).unwrap_or(0).unsigned_abs();
         let first = results(&self.client, &id, None).await?;
@@ -103,6 +106,17 @@ impl<'a> Athena<'a> {
         let output = self.config.output.as_ref().map(|output| ResultConfiguration::builder().output_location(output.to_string()).build());
         let started = call.set_result_configuration(output).send().await.map_err(|e| explain("athena:StartQueryExecution", &e))?;
         started.query_execution_id.ok_or_else(|| Error::internal("Athena started a query and did not name it"))
+    }
+
+    /// Cancels a query, and says what came of it.
+    async fn cancel(&self, id: &str) -> Error {
+        match self.client.stop_query_execution().query_execution_id(id).send().await {
+            Ok(_) => Error::unavailable(format!("query {id} was cancelled")),
+            Err(e) => {
+                let why = explain("athena:StopQueryExecution", &e);
+                Error::new(why.kind(), format!("query {id} could not be cancelled and goes on in Athena: {why}"))
+            }
+        }
     }
 
     async fn wait(&self, id: &str) -> Result<QueryExecution> {
