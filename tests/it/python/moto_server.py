@@ -5,13 +5,19 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {}                                       a new account: {"account", "key", "secret", "token"}
     {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
+    {"account": A, "throttle": {"athena:GetQueryExecution": 5}}   the next calls of this kind are answered with ThrottlingException
     {"account": A, "athena": R}              what Athena answers to the account's next query, as moto's own API takes it
-    {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …}
+    {"account": A, "running": 3}             so often Athena says from now on that a query is running; moto's are done at once
+    {"account": A, "arrival": "2026-11-19T10:05:00Z"}   when what is sent to Firehose from now on arrives
+    {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
+                                             requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
 
-What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces.
+What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces. What its Firehose delivers is
+made in `firehose_delivery.py`.
 """
 
 import collections
+import datetime
 import io
 import itertools
 import json
@@ -21,8 +27,10 @@ import re
 import sys
 import threading
 import time
+import urllib.parse
 
 import boto3
+import firehose_delivery
 from moto.glue.models import glue_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -40,10 +48,28 @@ BATCHES = {
 }
 
 
+# Requests of S3 that are something else than their method says: the method, a parameter, and the name that counts.
+S3_KINDS = [
+    ("GET", "list-type", "LIST"),
+    ("GET", "uploads", "LIST-UPLOADS"),
+    ("DELETE", "uploadId", "ABORT"),
+    ("POST", "delete", "DELETE-MANY"),
+]
+
+
 class Account:
     def __init__(self):
         self.calls = collections.Counter()
         self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
+        self.throttle, self.running = collections.Counter(), 0
+
+    def takes(self, call):
+        """Whether this call is one of those to be throttled, and whether it asks for a query that is to be running."""
+        throttled = self.throttle[call] > 0
+        self.throttle[call] -= throttled
+        running = call == "athena:GetQueryExecution" and not throttled and self.running > 0
+        self.running -= running
+        return throttled, running
 
 
 class Strict:
@@ -60,14 +86,18 @@ class Strict:
         if account is None:
             return self.emulator(environ, start_response)
         action = environ.get("HTTP_X_AMZ_TARGET", environ["REQUEST_METHOD"]).rsplit(".", 1)[-1]
+        call = f"{service}:{s3_kind(action, environ) if service == 's3' else action}"
         with self.lock:
-            account.calls[f"{service}:{action}"] += 1
+            account.calls[call] += 1
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
+            throttled, running = account.takes(call)
         time.sleep(account.delay)
         refusal = self.refusal(service, action, self.keys[key], environ)
         if refusal:
             return answer(start_response, service, "400 Bad Request", *refusal)
-        if fails and early:
+        if running:
+            return still_running(start_response, body_of(environ))
+        if throttled or (fails and early):
             status = "503 Slow Down" if service == "s3" else "400 Bad Request"
             return answer(start_response, service, status, "SlowDown" if service == "s3" else "ThrottlingException", "Rate exceeded")
         if fails:
@@ -79,11 +109,11 @@ class Strict:
 
     def refusal(self, service, action, number, environ):
         """What AWS would not take."""
+        if service == "firehose":
+            return firehose_delivery.refusal(action, body_of(environ))
         if service != "glue" or action not in (*BATCHES, "UpdateTable"):
             return None
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        asked = json.loads(body)
+        asked = body_of(environ)
         if action == "UpdateTable":
             return self.stale(number, asked)
         member, least, most = BATCHES[action]
@@ -99,6 +129,25 @@ class Strict:
         if wanted is None or str(wanted) == str(table.as_dict()["VersionId"]):
             return None
         return "ConcurrentModificationException", "Update table failed due to concurrent modifications."
+
+
+def s3_kind(method, environ):
+    parameters = urllib.parse.parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    return next((kind for of, parameter, kind in S3_KINDS if of == method and parameter in parameters), method)
+
+
+def body_of(environ):
+    """The JSON document of a request, which stays to be read once more."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return json.loads(body)
+
+
+def still_running(start_response, asked):
+    execution = {"QueryExecutionId": asked["QueryExecutionId"], "StatementType": "DML", "Status": {"State": "RUNNING"}}
+    body = json.dumps({"QueryExecution": execution})
+    start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
+    return [body.encode()]
 
 
 def answer(start_response, service, status, code, message):
@@ -137,6 +186,10 @@ def obey(strict, sts, numbers, asked):
         account.fail = asked.get("fail", account.fail)
         account.delay = asked.get("delay", account.delay)
         account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
+        account.throttle.update(asked.get("throttle", {}))
+        account.running = asked.get("running", account.running)
+        if "arrival" in asked:
+            firehose_delivery.arrivals[asked["account"]] = datetime.datetime.fromisoformat(asked["arrival"])
         if "athena" in asked:
             moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
         calls = dict(account.calls)

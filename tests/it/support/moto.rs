@@ -42,6 +42,21 @@ impl Account {
         ask(&json!({"account": self.account, "delay": seconds}));
     }
 
+    /// The next calls of this kind, such as `athena:GetQueryExecution`, are answered with a `ThrottlingException`.
+    pub fn throttle(&self, call: &str, times: u64) {
+        ask(&json!({"account": self.account, "throttle": {call: times}}));
+    }
+
+    /// So often Athena says from now on that a query is running, before it is done.
+    pub fn running(&self, times: u64) {
+        ask(&json!({"account": self.account, "running": times}));
+    }
+
+    /// When what is sent to Firehose from now on arrives, such as `2026-11-19T10:05:00Z`.
+    pub fn arrival(&self, at: &str) {
+        ask(&json!({"account": self.account, "arrival": at}));
+    }
+
     /// What Athena answers to the next query.
     pub fn athena(&self, result: &serde_json::Value) {
         ask(&json!({"account": self.account, "athena": result}));
