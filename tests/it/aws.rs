@@ -1,5 +1,8 @@
 //! The same job on S3 and the Glue Data Catalog, both emulated: what lands is merged, registered, and read by others.
 
+mod athena;
+mod end_to_end;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,11 +26,17 @@ struct Bucketed {
 
 impl Bucketed {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// As [`Self::new`], with more settings of the table.
+    async fn with(settings: &str) -> Self {
         let (lake, account) = (Lake::new(""), Account::new());
         let [raw, tables] = [account.bucket("raw").await, account.bucket("lake").await];
         let config = format!(
             "[lake]\nthreads = 2\nstate = \"s3://{tables}/_lakebed/\"\ncatalog = \"glue\"\n\n[[table]]\nname = \"shop.clicks\"\n\
-             landing = \"s3://{raw}/click-stream/\"\nlocation = \"s3://{tables}/shop/clicks/\"\n"
+             landing = \"s3://{raw}/click-stream/\"\nlocation = \"s3://{tables}/shop/clicks/\"\n\
+             {settings}\n"
         );
         std::fs::write(lake.path("lakebed.toml"), config).unwrap();
         let landing = Location::parse(&format!("s3://{raw}/click-stream/"), Path::new("/")).unwrap();
@@ -57,12 +66,17 @@ impl Bucketed {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
-    /// What a script of `tests/it/python` printed, in this account.
-    fn script(&self, name: &str, arguments: &[&str]) -> Value {
+    /// A script of `tests/it/python`, in this account.
+    fn python(&self, name: &str, arguments: &[&str]) -> std::process::Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python").join(name);
         let mut command = std::process::Command::new(python::aws_python());
         command.arg(script).args(arguments).envs(self.account.environment());
-        Answer::of(command.output().unwrap()).json(0)
+        command
+    }
+
+    /// What such a script printed.
+    fn script(&self, name: &str, arguments: &[&str]) -> Value {
+        Answer::of(self.python(name, arguments).output().unwrap()).json(0)
     }
 }
 
@@ -121,7 +135,7 @@ async fn two_days_of_hours_are_registered_in_one_call_and_a_second_run_writes_no
     assert_eq!((&run["tables"][0]["partitions"], &run["tables"][0]["registered"]), (&json!([]), &json!(false)));
     let calls = lake.account.calls();
     let reads =
-        ["s3:GET", "s3:HEAD", "glue:GetTable", "glue:GetTables", "glue:GetPartitions", "glue:BatchGetPartition", "glue:GetDatabase"];
+        ["s3:GET", "s3:LIST", "s3:HEAD", "glue:GetTable", "glue:GetTables", "glue:GetPartitions", "glue:BatchGetPartition", "glue:GetDatabase"];
     assert!(calls.keys().all(|call| reads.contains(&call.as_str())), "{calls:?}");
 }
 
