@@ -20,8 +20,8 @@ import io
 import re
 import uuid
 import zipfile
-import zoneinfo
 
+import dateutil.tz
 import pyarrow
 from moto.firehose.models import FirehoseBackend
 from moto.s3.models import s3_backends
@@ -55,7 +55,8 @@ def deliver(backend, stream, version, destination, records):
     """Takes the place of moto's FirehoseBackend.put_s3_records."""
     kind = destination.get("CompressionFormat", "UNCOMPRESSED")
     arrived = arrivals.get(backend.account_id) or datetime.datetime.now(datetime.timezone.utc)
-    arrived = arrived.astimezone(zoneinfo.ZoneInfo(destination.get("CustomTimeZone") or "UTC"))
+    # dateutil brings its own zones, where the machine has none.
+    arrived = arrived.astimezone(dateutil.tz.gettz(destination.get("CustomTimeZone") or "UTC"))
     name = f"{stream}-{version}-{arrived:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}"
     extension = destination.get("FileExtension") or EXTENSIONS[kind]
     key = folder(destination.get("Prefix", ""), arrived) + name + extension
