@@ -10,6 +10,9 @@ use crate::catalog::local::LocalCatalog;
 use crate::clock::Clock;
 use crate::config::{CatalogKind, Config, TableConfig};
 use crate::error::Result;
+use crate::events::bridge::Bridge;
+use crate::events::outbox::Outbox;
+use crate::events::{EventSink, Log};
 use crate::layout::{self, CATALOG_FILE};
 use crate::ledger::store::LedgerStore;
 use crate::pipeline::Limits;
@@ -27,6 +30,10 @@ pub struct App {
     pub ledgers: LedgerStore,
     /// The catalog.
     pub catalog: Arc<dyn Catalog>,
+    /// Where events go.
+    pub events: Arc<dyn EventSink>,
+    /// What has to be told.
+    pub outbox: Outbox,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
     /// Memory and threads.
@@ -64,9 +71,14 @@ impl App {
             (CatalogKind::Local, Some(file), _) if access == Access::Write || file.exists() => Arc::new(LocalCatalog::open(&file)?),
             _ => Arc::new(LocalCatalog::in_memory()?),
         };
+        let (events, outbox): (Arc<dyn EventSink>, Outbox) = match (&config.bus, &aws) {
+            (Some(bus), Some(aws)) => (Arc::new(Bridge::new(aws.sdk(), bus)), Outbox::new(state.clone())),
+            // A line in the log is not worth a write: its notes live as long as the process.
+            _ => (Arc::new(Log), Outbox::new(Root::in_memory())),
+        };
         let spill = folder.unwrap_or_else(std::env::temp_dir);
         let limits = Limits { memory: config.lake.memory, threads: config.lake.threads, spill, progress };
-        Ok(Self { ledgers: LedgerStore::new(state.clone()), state, stores, catalog, clock, limits, config })
+        Ok(Self { ledgers: LedgerStore::new(state.clone()), state, stores, catalog, events, outbox, clock, limits, config })
     }
 
     /// The URL of a table's quarantine.
@@ -75,9 +87,9 @@ impl App {
     }
 }
 
-/// True if the catalog or a location is AWS's.
+/// True if the catalog, the bus or a location is AWS's.
 fn needs_aws(config: &Config) -> bool {
     let tables = config.tables.iter().flat_map(|table| [&table.landing, &table.location]);
     let mut locations = std::iter::once(&config.lake.state).chain(tables);
-    config.lake.catalog == CatalogKind::Glue || locations.any(|location| location.bucket().is_some())
+    config.lake.catalog == CatalogKind::Glue || config.bus.is_some() || locations.any(|location| location.bucket().is_some())
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
+use crate::hour::Hour;
 
 /// The name of the embedded catalog's file in the state location.
 pub const CATALOG_FILE: &str = "catalog.db";
@@ -155,6 +156,71 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
     Some((partition.parse().ok()?, digits.parse().ok()?))
 }
 
+/// The folder of all staged files of a table, below the state location.
+pub fn queue_root(table: &TableName) -> String {
+    format!("queue/{table}/")
+}
+
+/// The key of a staged file, below the state location: `source` names the landed object, `variant` its content and what was made of it.
+pub fn staged_key(table: &TableName, hour: Hour, source: &str, variant: &str) -> String {
+    format!("queue/{table}/{hour}/{source}-{variant}.parquet")
+}
+
+/// The key of the rejects that belong to the staged file of that key, written by one attempt.
+pub fn staged_rejects_key(staged: &str, attempt: &str) -> String {
+    format!("{}.{attempt}.rejects.parquet", staged.trim_end_matches(".parquet"))
+}
+
+/// The arrival hour and the source that a key of the queue names, or `None` for other objects.
+pub fn parse_queue_key<'k>(table: &TableName, key: &'k str) -> Option<(Hour, &'k str)> {
+    let (hour, name) = key.strip_prefix(&queue_root(table))?.split_once('/')?;
+    let (source, _) = name.split_once('-')?;
+    let well_formed = source.len() == 32 && source.bytes().all(|b| b.is_ascii_hexdigit()) && !name.contains('/');
+    well_formed.then(|| Some((hour.parse().ok()?, source)))?
+}
+
+/// The folder of all notes of versions of a table that have to be told, below the state location.
+pub fn notes_root(table: &TableName) -> String {
+    format!("events/{table}/")
+}
+
+/// What a note says is about to happen to a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// The table gets the columns with this fingerprint.
+    Columns(String),
+    /// An attempt commits a version of a partition.
+    Version {
+        /// The partition.
+        partition: PartitionId,
+        /// The version's number.
+        version: u64,
+        /// ULID of the attempt.
+        attempt: String,
+    },
+}
+
+/// The key of a note, below the state location.
+pub fn note_key(table: &TableName, note: &Note) -> String {
+    match note {
+        Note::Columns(schema) => format!("events/{table}/schema-{schema}"),
+        Note::Version { partition, version, attempt } => format!("events/{table}/{partition}/{version:020}-{attempt}"),
+    }
+}
+
+/// The note whose key this is, or `None` for other objects.
+pub fn parse_note_key(table: &TableName, key: &str) -> Option<Note> {
+    let rest = key.strip_prefix(&notes_root(table))?;
+    let Some((partition, name)) = rest.rsplit_once('/') else {
+        let schema = rest.strip_prefix("schema-")?;
+        return schema.bytes().all(|b| b.is_ascii_hexdigit()).then(|| Note::Columns(schema.to_string()));
+    };
+    let (digits, attempt) = name.split_once('-')?;
+    let well_formed = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) && attempt.len() == 26;
+    let (partition, version) = (partition.parse().ok()?, digits.parse().ok().filter(|_| well_formed)?);
+    Some(Note::Version { partition, version, attempt: attempt.to_string() })
+}
+
 /// The key of the object that shows, under one attempt's name, whether a state location refuses to create a key twice.
 pub fn probe_key(attempt: &str) -> String {
     format!("probe-{attempt}")
@@ -224,6 +290,25 @@ mod tests {
         fn a_ledger_key_reads_back(id in partition(), version in any::<u64>()) {
             let key = ledger_key(&table(), &id, version);
             prop_assert_eq!(parse_ledger_key(&table(), &key), Some((id, version)));
+        }
+
+        #[test]
+        fn the_files_of_a_source_in_the_queue_tell_it(hours in 0i64..500_000, source in any::<u128>(), attempt in any::<u128>()) {
+            let hour = Hour::of(chrono::DateTime::from_timestamp(hours * 3600, 0).unwrap());
+            let source = format!("{source:032x}");
+            let staged = staged_key(&table(), hour, &source, "0123456789abcdef");
+            let rejects = staged_rejects_key(&staged, &ulid::Ulid::from(attempt).to_string());
+            for key in [&staged, &rejects] {
+                prop_assert_eq!(parse_queue_key(&table(), key), Some((hour, source.as_str())));
+            }
+        }
+
+        #[test]
+        fn a_note_reads_back(partition in partition(), version in any::<u64>(), attempt in any::<u128>()) {
+            let note = Note::Version { partition, version, attempt: ulid::Ulid::from(attempt).to_string() };
+            prop_assert_eq!(parse_note_key(&table(), &note_key(&table(), &note)), Some(note));
+            let note = Note::Columns(format!("{version:016x}"));
+            prop_assert_eq!(parse_note_key(&table(), &note_key(&table(), &note)), Some(note));
         }
 
         #[test]

@@ -34,10 +34,14 @@ pub mod standardize;
 pub mod catalog;
 pub mod ledger;
 pub mod merge;
+pub mod queue;
 pub mod migrate;
 pub mod pipeline;
 pub mod status;
 pub mod summary;
+// Telling others.
+pub mod announce;
+pub mod events;
 // Reading, and making data to read.
 pub mod engine;
 pub mod generate;

@@ -1,5 +1,6 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
+use crate::announce;
 use crate::app::App;
 use crate::catalog::{Table, limits, reconcile};
 use crate::config::TableConfig;
@@ -15,11 +17,12 @@ use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
-use crate::layout::{self, PartitionId};
+use crate::layout::{self, Note, PartitionId};
 use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
 use crate::merge::{self, Context, Merged};
 use crate::migrate::{self, MigrationPlan};
-use crate::schema::TableSchema;
+use crate::queue::Queue;
+use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
 use crate::summary::{Failure, RunSummary, TableDone};
@@ -109,6 +112,9 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
         }
     }
     app.limits.progress.finish_and_clear();
+    if !request.dry_run && !summary.failures.is_empty() {
+        announce::failures(app, &summary).await;
+    }
     Ok(summary)
 }
 
@@ -135,13 +141,33 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         return Ok(done);
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
-    merge_all(app, &managed, request, &plans, &mut done, summary).await?;
+    let queue = Queue::list(&app.state, &config.name).await?;
+    merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
+    let notes = app.outbox.notes(&config.name).await?;
     // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
-    let partitions: Vec<PartitionId> =
-        if done.created { app.ledgers.partitions(&config.name).await? } else { plans.iter().map(|plan| plan.partition.clone()).collect() };
+    let partitions: Vec<PartitionId> = if done.created { app.ledgers.partitions(&config.name).await? } else { touched(&plans, &notes) };
     let quarantine = app.quarantine_url(config);
     done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
+    if !queue.is_empty() {
+        // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
+        let heads = app.ledgers.heads_of(&config.name, &partitions).await?;
+        queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str())).await;
+    }
+    // Only now a receiver that queries at once sees what it was told of.
+    if let Err(e) = announce::changes(app, &table, notes).await {
+        summary.failures.push(Failure::new(&config.name, None, &e));
+    }
     Ok(done)
+}
+
+/// The partitions that were looked at, and those that a run before this one may have committed without registering them.
+fn touched(plans: &[PartitionPlan], notes: &[Note]) -> Vec<PartitionId> {
+    let noted = notes.iter().filter_map(|note| match note {
+        Note::Version { partition, .. } => Some(partition),
+        Note::Columns(_) => None,
+    });
+    let all: BTreeSet<&PartitionId> = plans.iter().map(|plan| &plan.partition).chain(noted).collect();
+    all.into_iter().cloned().collect()
 }
 
 /// What the configuration keeps apart may still be one folder, by a link.
@@ -192,15 +218,32 @@ async fn prepare(
     done: &mut TableDone,
 ) -> Result<(Table, ManagedTable)> {
     if let MigrationPlan::Create(table) = &migration {
+        app.outbox.note(&config.name, &Note::Columns(fingerprint(&table.columns)), &app.clock.new_id()).await?;
         done.created = migrate::create(&*app.catalog, table).await?;
     }
     let table = app.catalog.table(&config.name).await?;
     let table =
         table.ok_or_else(|| Error::unavailable(format!("{}: the table was dropped while the run was going; run again", config.name)))?;
-    let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
-    let plan = Arc::new(standardize_plan(config, &table)?);
-    let managed = ManagedTable { config: config.clone(), schema: schema_of(&table), plan, landing, location };
+    let managed = managed(app, config, &table, landing)?;
     Ok((table, managed))
+}
+
+fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Result<ManagedTable> {
+    let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
+    let plan = Arc::new(standardize_plan(config, table)?);
+    Ok(ManagedTable { config: config.clone(), schema: schema_of(table), plan, landing, location })
+}
+
+/// A table that exists already, with all that standardizing its objects needs; `None` if it does not exist yet: a run makes it.
+///
+/// # Errors
+/// As a run of that table before it does anything.
+pub async fn existing(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
+    let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
+    match plan_migration(app, config).await? {
+        MigrationPlan::UpToDate(table) => managed(app, config, &table, landing).map(Some),
+        MigrationPlan::Create(_) => Ok(None),
+    }
 }
 
 /// Plans each partition. One whose ledger cannot be read fails alone; its objects wait.
@@ -229,6 +272,7 @@ async fn plan_partitions(
 async fn merge_all(
     app: &App,
     table: &ManagedTable,
+    queue: &Queue,
     request: &Request,
     plans: &[PartitionPlan],
     done: &mut TableDone,
@@ -242,7 +286,16 @@ async fn merge_all(
     let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
     app.limits.progress.set_length(work.iter().map(objects).sum());
     let run = summary.run.clone();
-    let context = Context { state: &app.state, ledgers: &app.ledgers, clock: &*app.clock, limits: &app.limits, run: &run, at: request.at };
+    let context = Context {
+        state: &app.state,
+        ledgers: &app.ledgers,
+        outbox: &app.outbox,
+        clock: &*app.clock,
+        queue,
+        limits: &app.limits,
+        run: &run,
+        at: request.at,
+    };
     for plan in work {
         if request.until.is_some_and(|until| app.clock.now() >= until) {
             let late = Error::unavailable("the time for this run was over before this hour began; run again");

@@ -255,6 +255,18 @@ impl Root {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok())?
     }
 
+    /// True if there is such an object.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be read.
+    pub async fn exists(&self, path: &str) -> Result<bool> {
+        match self.store.head(&parse(path)?).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", self.url_of(path)))),
+        }
+    }
+
     /// The whole object, or `None` if there is none.
     ///
     /// # Errors

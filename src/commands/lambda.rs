@@ -1,8 +1,13 @@
-//! `lakebed lambda`: the scheduled job as a function of AWS Lambda.
+//! `lakebed lambda`: the scheduled job, and the standardizing of objects as they land, as a function of AWS Lambda.
+
+mod event;
+mod objects;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use event::{Call, Message};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use serde_json::Value;
+use objects::Objects;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -30,12 +35,27 @@ pub async fn run(app: &App) -> Result<u8> {
     Ok(0)
 }
 
-/// One call: the summary of the run, or why not all of it was done. Then Lambda counts an error, and the schedule tries again.
+/// One call: what was done, or why not all of it. Then Lambda counts an error, and what called tries again.
 async fn call(app: &App, event: &Value, deadline: Option<DateTime<Utc>>) -> std::result::Result<Value, Diagnostic> {
     let now = app.clock.now();
-    let failed = |kind: &str, message: String| Diagnostic { error_type: kind.to_string(), error_message: message };
-    let request = request(event, now, deadline).map_err(|e| failed("UnknownEvent", e.to_string()))?;
-    let summary = pipeline::run(app, &request).await.map_err(|e| failed("RunFailed", e.to_string()))?;
+    let until = deadline.map(|deadline| deadline - (deadline - now).max(TimeDelta::zero()) / LAST);
+    match event::read(event, now).map_err(|e| failed("UnknownEvent", e.to_string()))? {
+        Call::Run { at, table } => run_once(app, &Request { table, at, since: None, dry_run: false, until }).await,
+        Call::Objects(landed) => {
+            let mut objects = Objects::new(app, until);
+            objects.stage(&landed).await.map_err(|e| failed("ObjectFailed", e.to_string()))?;
+            Ok(objects.summary())
+        }
+        Call::Messages(messages) => Ok(messages_of(app, until, messages).await),
+    }
+}
+
+fn failed(kind: &str, message: String) -> Diagnostic {
+    Diagnostic { error_type: kind.to_string(), error_message: message }
+}
+
+async fn run_once(app: &App, request: &Request) -> std::result::Result<Value, Diagnostic> {
+    let summary = pipeline::run(app, request).await.map_err(|e| failed("RunFailed", e.to_string()))?;
     let text = serde_json::to_value(&summary).map_err(|e| failed("RunFailed", e.to_string()))?;
     tracing::info!("{text}");
     match summary.exit_code() {
@@ -44,75 +64,20 @@ async fn call(app: &App, event: &Value, deadline: Option<DateTime<Utc>>) -> std:
     }
 }
 
-/// What an event asks for.
-///
-/// A scheduled event of EventBridge has its time in `time`. The input of an EventBridge Scheduler is free: `{}` is a run for now,
-/// `{"time": "<aws.scheduler.scheduled-time>"}` one for the scheduled time, and `"table"` names one table.
-///
-/// # Errors
-/// `Config` for every other event.
-fn request(event: &Value, now: DateTime<Utc>, deadline: Option<DateTime<Utc>>) -> Result<Request> {
-    let unknown = || {
-        Error::config(
-            "the event is not a scheduled one; let an EventBridge schedule call the function, with the input {\"time\": \"<aws.scheduler.scheduled-time>\"}",
-        )
-    };
-    let Value::Object(fields) = event else { return Err(unknown()) };
-    let scheduled = fields.get("detail-type").is_some_and(|kind| kind == "Scheduled Event");
-    if !scheduled && fields.keys().any(|key| key != "time" && key != "table") {
-        return Err(unknown());
-    }
-    let at = match fields.get("time") {
-        None => now,
-        Some(Value::String(time)) => time.parse().map_err(|_| unknown())?,
-        Some(_) => return Err(unknown()),
-    };
-    let table = match fields.get("table").filter(|_| !scheduled) {
-        None => None,
-        Some(Value::String(table)) => Some(table.clone()),
-        Some(_) => return Err(unknown()),
-    };
-    let until = deadline.map(|deadline| deadline - (deadline - now).max(TimeDelta::zero()) / LAST);
-    Ok(Request { table, at, since: None, dry_run: false, until })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn check(event: &Value) -> Option<String> {
-        let [now, deadline] = ["2026-11-19T15:21:00Z", "2026-11-19T15:25:00Z"].map(|time| time.parse().unwrap());
-        let request = request(event, now, Some(deadline)).ok()?;
-        assert_eq!(request.until.unwrap().to_rfc3339(), "2026-11-19T15:24:00+00:00");
-        Some(format!("{} {}", request.at.to_rfc3339(), request.table.unwrap_or_default()))
-    }
-
-    #[test]
-    fn schedules_of_both_kinds_are_runs_for_their_time() {
-        let rule = json!({
-            "version": "0", "id": "b1", "detail-type": "Scheduled Event", "source": "aws.events", "account": "111122223333",
-            "time": "2026-11-19T15:20:00Z", "region": "eu-central-1", "resources": ["arn:aws:events:…:rule/lake"], "detail": {}
-        });
-        assert_eq!(check(&rule).unwrap(), "2026-11-19T15:20:00+00:00 ");
-        assert_eq!(
-            check(&json!({"time": "2026-11-19T15:20:00Z", "table": "shop.clicks"})).unwrap(),
-            "2026-11-19T15:20:00+00:00 shop.clicks"
-        );
-        assert_eq!(check(&json!({})).unwrap(), "2026-11-19T15:21:00+00:00 ");
-    }
-
-    #[test]
-    fn other_events_are_refused_and_not_taken_for_a_schedule() {
-        for event in [
-            json!({"Records": []}),
-            json!({"time": 5}),
-            json!({"time": "soon"}),
-            json!({"table": 1}),
-            json!([]),
-            json!({"detail-type": "Object Created"}),
-        ] {
-            assert_eq!(check(&event), None, "{event}");
+/// Stages the objects of each message. Those that failed come again, and in the end go where the queue sends what nobody can take.
+async fn messages_of(app: &App, until: Option<DateTime<Utc>>, messages: Vec<Message>) -> Value {
+    let mut objects = Objects::new(app, until);
+    let mut failures = Vec::new();
+    for Message { id, objects: landed } in messages {
+        let staged = match landed {
+            Ok(landed) => objects.stage(&landed).await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = staged {
+            tracing::error!("message {id}: {e}");
+            failures.push(json!({"itemIdentifier": id}));
         }
     }
+    tracing::info!("{}", objects.summary());
+    json!({"batchItemFailures": failures})
 }

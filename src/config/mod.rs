@@ -59,6 +59,8 @@ pub struct Config {
     pub tables: Vec<TableConfig>,
     /// How Athena is asked.
     pub athena: AthenaConfig,
+    /// `events.bus`: the bus of EventBridge that events are sent to, by name or ARN; without one they are only logged.
+    pub bus: Option<String>,
 }
 
 /// `[athena]`.

@@ -15,7 +15,7 @@ pub(super) struct RawConfig {
     pub(super) lake: RawLake,
     pub(super) table: Vec<RawTable>,
     pub(super) athena: RawAthena,
-    pub(super) events: Option<RawEvents>,
+    pub(super) events: RawEvents,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,11 +102,10 @@ pub(super) struct RawQuarantine {
     pub(super) keep_raw: Option<Word>,
 }
 
-/// Of a later version, so that nothing of it is looked at.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct RawEvents {
-    #[serde(rename = "bus")]
-    _bus: Option<String>,
+    pub(super) bus: Option<String>,
 }
 
 /// A text or a number, as text.

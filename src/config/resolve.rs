@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 
-use super::choices::{CATALOG, later};
+use super::choices::CATALOG;
 use super::raw::{RawAthena, RawConfig, RawLake};
 use super::{AthenaConfig, CatalogKind, Config, Lake, Location, TableConfig, places, table};
 use crate::error::{Error, Result};
@@ -15,9 +15,6 @@ const MEMORY: u64 = 2 << 30;
 const MOST_THREADS: usize = 1024;
 
 pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
-    if raw.events.is_some() {
-        return Err(later("[events]", "remove the section, and read the events in the log"));
-    }
     if raw.table.is_empty() {
         return Err(Error::config("no table is configured; add a [[table]] with name, landing and location"));
     }
@@ -32,7 +29,13 @@ pub(super) fn config(raw: RawConfig, base: &Path) -> Result<Config> {
     check_catalog(&lake, &tables)?;
     places::check(&lake.state, &tables)?;
     let athena = athena(&raw.athena, base)?;
-    Ok(Config { lake, tables, athena })
+    let bus = raw.events.bus.clone();
+    if bus.as_deref().is_some_and(|bus| bus.trim().is_empty()) {
+        return Err(Error::config(
+            "`events.bus` is empty; name a bus of EventBridge, such as `default`, or remove it to log the events only",
+        ));
+    }
+    Ok(Config { lake, tables, athena, bus })
 }
 
 fn athena(raw: &RawAthena, base: &Path) -> Result<AthenaConfig> {

@@ -221,7 +221,7 @@ const WRONG: &[(&str, &str)] = &[
         "+[table.evolution]\ntype_conflict = \"rescue\"",
         "%: evolution.type_conflict = \"rescue\" is not in this version yet; use \"quarantine\", and redrive after a migration",
     ),
-    ("+[events]\nbus = \"default\"", "[events] is not in this version yet; remove the section, and read the events in the log"),
+    ("+[events]\nbus = \"\"", "`events.bus` is empty; name a bus of EventBridge, such as `default`, or remove it to log the events only"),
     ("+consumers = [\"redshift\"]", "%: consumers = \"redshift\" is not known; allowed are `athena`, `quicksight`, `spectrum`"),
     ("+timezone = \"Europe/Berln\"", "%: timezone \"Europe/Berln\" is not an IANA time zone; did you mean `Europe/Berlin`?"),
     ("+timezone = \"here\"", "%: timezone \"here\" is not an IANA time zone; did you mean `Eire`?"),

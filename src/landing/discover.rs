@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ListResult, ObjectMeta, ObjectStore};
+use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::LandedObject;
 use super::arrival::{Arrival, arrival, is_error_output};
@@ -14,7 +14,7 @@ use super::prefix::{Prefix, TimeField};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::store::Root;
+use crate::store::{Root, parse};
 
 /// What lies in a landing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -140,6 +140,44 @@ impl<'a> Window<'a> {
     }
 }
 
+/// What an entry of a listing is.
+enum Entry {
+    /// Data.
+    Landed(LandedObject),
+    /// Error output, hidden, or no object of Firehose's.
+    Passed,
+    /// Neither prefix makes such a key.
+    Unknown,
+}
+
+fn entry(meta: &ObjectMeta, table: &TableConfig) -> Entry {
+    let key = meta.location.as_ref();
+    if is_hidden(key, &table.prefix) || is_unfinished(key) || is_folder_marker(meta, &table.prefix) {
+        return Entry::Passed;
+    }
+    match arrival(key, &table.prefix, table.error_prefix.as_ref(), table.timezone) {
+        Arrival::Landed { hour, values } => {
+            Entry::Landed(LandedObject { key: key.to_string(), etag: etag(meta), size: meta.size, hour, path_values: values })
+        }
+        Arrival::ErrorOutput => Entry::Passed,
+        Arrival::Unknown => Entry::Unknown,
+    }
+}
+
+/// The landed object of that key, relative to the landing, as it is now; `None` if it is gone, or none of the table's data.
+///
+/// # Errors
+/// `Unavailable` if the landing cannot be read.
+pub async fn landed(root: &Root, table: &TableConfig, key: &str) -> Result<Option<LandedObject>> {
+    let location = parse(key)?;
+    match root.store().head(&location).await {
+        // Below a prefix of a bucket the store answers with the whole key.
+        Ok(meta) => Ok(if let Entry::Landed(object) = entry(&ObjectMeta { location, ..meta }, table) { Some(object) } else { None }),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; it is tried again", root.url_of(key)))),
+    }
+}
+
 #[derive(Default)]
 struct Found {
     objects: Vec<LandedObject>,
@@ -149,16 +187,10 @@ struct Found {
 
 impl Found {
     fn take(&mut self, meta: &ObjectMeta, window: &Window<'_>) {
-        let key = meta.location.as_ref();
-        if is_hidden(key, window.prefix()) || is_unfinished(key) || is_folder_marker(meta, window.prefix()) {
-            return;
-        }
-        match arrival(key, window.prefix(), window.table.error_prefix.as_ref(), window.table.timezone) {
-            Arrival::Landed { hour, values } if window.from <= hour && hour <= window.to => {
-                self.objects.push(LandedObject { key: key.to_string(), etag: etag(meta), size: meta.size, hour, path_values: values })
-            }
-            Arrival::Landed { .. } | Arrival::ErrorOutput => {}
-            Arrival::Unknown => self.note_unknown(key.to_string()),
+        match entry(meta, window.table) {
+            Entry::Landed(object) if window.from <= object.hour && object.hour <= window.to => self.objects.push(object),
+            Entry::Landed(_) | Entry::Passed => {}
+            Entry::Unknown => self.note_unknown(meta.location.to_string()),
         }
     }
 

@@ -121,7 +121,11 @@ impl LedgerStore {
         }
     }
 
-    async fn version(&self, table: &TableName, partition: &PartitionId, version: u64) -> Result<Option<LedgerVersion>> {
+    /// One version of a partition's ledger, or `None` if there is none of that number.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub async fn version(&self, table: &TableName, partition: &PartitionId, version: u64) -> Result<Option<LedgerVersion>> {
         let key = layout::ledger_key(table, partition, version);
         self.root.read(&key).await?.map(|bytes| LedgerVersion::from_json(&bytes, &key)).transpose()
     }

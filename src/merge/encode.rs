@@ -10,6 +10,7 @@ use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
@@ -70,6 +71,11 @@ impl Encoder {
     pub fn take(&mut self) -> Result<Vec<u8>> {
         self.file.flush()?;
         Ok(std::mem::take(self.file.inner_mut()))
+    }
+
+    /// Adds to what the footer says of the file.
+    pub fn note(&mut self, about: KeyValue) {
+        self.file.append_key_value_metadata(about);
     }
 
     /// Ends the file; its last bytes are then to be taken.

@@ -8,7 +8,7 @@ use futures::channel::mpsc;
 use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
 
 use super::dedupe::Dedupe;
-use super::intake::{Intake, Reading};
+use super::intake::{Intake, Part, Reading};
 use super::order;
 use super::reader::read_generation;
 use super::writer::{GenerationWriter, Shape};
@@ -17,8 +17,9 @@ use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
 use crate::pipeline::{Limits, ManagedTable};
+use crate::queue::Queue;
 use crate::schema::arrow_schema;
-use crate::standardize::{Damage, Outcome, Piece, reject};
+use crate::standardize::{Damage, Outcome, reject};
 use crate::store::Root;
 
 /// Batches that may wait between the reader and the writer.
@@ -40,6 +41,8 @@ pub struct Attempt<'a> {
     pub previous: Option<&'a LedgerVersion>,
     /// What is to be merged beside it.
     pub objects: &'a [LandedObject],
+    /// Where some of it may be staged.
+    pub queue: &'a Queue,
 }
 
 /// What an attempt has written, ready to be committed.
@@ -167,7 +170,7 @@ impl Attempt<'_> {
                 send(rows, batch).await?;
             }
         }
-        let mut intake = Intake::new(self.table, self.objects, self.limits.memory, self.limits.threads);
+        let mut intake = Intake::new(self.table, self.state, self.queue, self.objects, self.limits);
         let mut merged = 0;
         while let Some(reading) = intake.next().await {
             merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);
@@ -205,11 +208,11 @@ impl Attempt<'_> {
     ) -> Result<bool> {
         let object = reading.object.clone();
         let (mut counts, mut begun) = (Counts::default(), false);
-        while let Some(piece) = reading.piece().await {
+        while let Some(part) = reading.part().await {
             begun = true;
-            match piece {
-                Piece::Rejects(rejects) => self.quarantine(&mut account.quarantine, &object.key, &rejects).await?,
-                Piece::Rows(batch) => {
+            match part {
+                Part::Quarantined(batch) => self.quarantine(&mut account.quarantine).await?.write(&batch).await?,
+                Part::Rows(batch) => {
                     let kept = match dedupe {
                         Some(dedupe) => dedupe.filter(&batch)?,
                         None => batch.clone(),
@@ -240,20 +243,12 @@ impl Attempt<'_> {
         self.objects.iter().map(|object| object.key.as_str()).filter(|key| set_aside(key)).collect()
     }
 
-    /// Appends rejected records to the quarantine's next generation.
-    async fn quarantine(&self, writer: &mut Option<GenerationWriter>, object: &str, rejects: &[reject::Reject]) -> Result<()> {
-        if rejects.is_empty() {
-            return Ok(());
+    /// The quarantine's next generation, begun if it is not yet.
+    async fn quarantine<'w>(&self, writer: &'w mut Option<GenerationWriter>) -> Result<&'w mut GenerationWriter> {
+        match writer {
+            Some(open) => Ok(open),
+            none => Ok(none.insert(self.open_quarantine().await?)),
         }
-        let open = match writer {
-            Some(open) => open,
-            None => writer.insert(self.open_quarantine().await?),
-        };
-        for some in reject::batches(rejects) {
-            let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
-            open.write(&batch).await?;
-        }
-        Ok(())
     }
 
     /// Begins the quarantine's next generation with the previous one's rows, but those of replaced objects.

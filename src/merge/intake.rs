@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
 use tokio::runtime::Handle;
@@ -13,12 +14,14 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
-use crate::pipeline::ManagedTable;
+use crate::pipeline::{Limits, ManagedTable};
+use crate::queue::read::Staged;
+use crate::queue::{Queue, Recipe};
 use crate::standardize::codec::Stored;
-use crate::standardize::{self, Limits, Outcome, Piece, Plan};
+use crate::standardize::{self, Outcome, Piece, Plan, reject};
 use crate::store::{Root, parse};
 
-/// Pieces of one object that may wait for their turn, beside those that it holds itself.
+/// Parts of one object that may wait for their turn, beside those that it holds itself.
 const WAITING: usize = 2;
 
 /// Objects up to this size are fetched at once, larger ones piece by piece.
@@ -35,24 +38,33 @@ const GROWTH: u64 = 32;
 /// The memory that objects share is counted in units of this many bytes, as a semaphore has few permits.
 const UNIT: u64 = 1 << 20;
 
+/// A part of what an object became.
+#[derive(Debug)]
+pub enum Part {
+    /// Rows of the table.
+    Rows(RecordBatch),
+    /// Rows of its quarantine.
+    Quarantined(RecordBatch),
+}
+
 /// An object that is being read.
 pub struct Reading {
     /// Which one.
     pub object: LandedObject,
-    pieces: mpsc::Receiver<Piece>,
+    parts: mpsc::Receiver<Part>,
     outcome: JoinHandle<Result<Outcome>>,
 }
 
 impl Reading {
-    /// The next piece; `None` once there are no more.
-    pub async fn piece(&mut self) -> Option<Piece> {
-        self.pieces.recv().await
+    /// The next part; `None` once there are no more.
+    pub async fn part(&mut self) -> Option<Part> {
+        self.parts.recv().await
     }
 
-    /// What became of it, after its last piece.
+    /// What became of it, after its last part.
     ///
     /// # Errors
-    /// `Unavailable` if it cannot be read. If it gave a piece before that, what it gave is not all.
+    /// `Unavailable` if it cannot be read. If it gave a part before that, what it gave is not all.
     pub async fn outcome(self) -> Result<Outcome> {
         let key = &self.object.key;
         self.outcome.await.map_err(|e| Error::internal(format!("{key}: standardizing stopped: {e}")))?
@@ -62,7 +74,10 @@ impl Reading {
 /// Reads objects ahead of whoever takes them, as many at a time as there are threads and memory for.
 pub struct Intake<'a> {
     landing: Root,
+    state: &'a Root,
     plan: Arc<Plan>,
+    queue: &'a Queue,
+    recipe: Recipe,
     waiting: std::slice::Iter<'a, LandedObject>,
     underway: VecDeque<Reading>,
     ahead: usize,
@@ -73,13 +88,24 @@ pub struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    /// Reads `objects` with half of `memory` bytes between them.
-    pub fn new(table: &ManagedTable, objects: &'a [LandedObject], memory: u64, threads: usize) -> Self {
+    /// Reads `objects` with half of the memory between them: from the queue those that are staged there, the others where they landed.
+    pub fn new(table: &ManagedTable, state: &'a Root, queue: &'a Queue, objects: &'a [LandedObject], limits: &Limits) -> Self {
+        let memory = limits.memory;
         let shared = memory / 2;
-        let budget = Arc::new(Semaphore::new(units(shared) as usize));
-        let (landing, plan) = (table.landing.clone(), Arc::clone(&table.plan));
-        // One more than threads, so that none waits while the first object's last rows are written.
-        Self { landing, plan, waiting: objects.iter(), underway: VecDeque::new(), ahead: threads + 1, memory, shared, budget }
+        Self {
+            landing: table.landing.clone(),
+            state,
+            plan: Arc::clone(&table.plan),
+            queue,
+            recipe: Recipe::new(&table.config, &table.schema, standardize::Limits::record(memory)),
+            waiting: objects.iter(),
+            underway: VecDeque::new(),
+            // One more than threads, so that none waits while the first object's last rows are written.
+            ahead: limits.threads + 1,
+            memory,
+            shared,
+            budget: Arc::new(Semaphore::new(units(shared) as usize)),
+        }
     }
 
     /// The next object, in their order.
@@ -95,21 +121,53 @@ impl<'a> Intake<'a> {
     }
 
     fn start(&self, object: LandedObject, need: u64, permit: OwnedSemaphorePermit) -> Reading {
-        let (sender, pieces) = mpsc::channel(WAITING);
-        let (landing, plan, found) = (self.landing.clone(), Arc::clone(&self.plan), object.clone());
-        let limits = Limits::within(need, self.memory);
+        let (sender, parts) = mpsc::channel(WAITING);
+        let (landing, state, plan, found) = (self.landing.clone(), self.state.clone(), Arc::clone(&self.plan), object.clone());
+        let staged = self.queue.staged(&self.recipe, &object);
+        let limits = standardize::Limits::within(need, self.memory);
         let outcome = tokio::spawn(async move {
-            let stored = fetch(&landing, &found).await?;
+            let staged = match staged {
+                Some(key) => fetch_staged(&state, &key, &found).await,
+                None => None,
+            };
+            let stored = match &staged {
+                Some(_) => None,
+                None => Some(fetch(&landing, &found).await?),
+            };
             let work = move || {
                 let _permit = permit;
-                standardize::standardize(&plan, &stored, limits, &mut |piece| {
-                    sender.blocking_send(piece).map_err(|_| Error::internal("nobody takes the rows"))
-                })
+                let send = &mut |part| sender.blocking_send(part).map_err(|_| Error::internal("nobody takes the rows"));
+                match (staged, stored) {
+                    (Some(staged), _) => staged.read(send),
+                    (None, Some(stored)) => {
+                        standardize::standardize(&plan, &stored, limits, &mut |piece| parts_of(&found.key, piece, send))
+                    }
+                    (None, None) => Err(Error::internal("an object is neither staged nor landed")),
+                }
             };
             tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))?
         });
-        Reading { object, pieces, outcome }
+        Reading { object, parts, outcome }
     }
+}
+
+/// Hands a piece on, rejects as rows of the quarantine.
+fn parts_of(object: &str, piece: Piece, send: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
+    match piece {
+        Piece::Rows(batch) => send(Part::Rows(batch)),
+        Piece::Rejects(rejects) => reject::batches(&rejects).try_for_each(|some| {
+            let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
+            send(Part::Quarantined(batch))
+        }),
+    }
+}
+
+/// The staged file, unless it went away meanwhile or cannot be used: what landed is the truth.
+async fn fetch_staged(state: &Root, key: &str, object: &LandedObject) -> Option<Staged> {
+    Staged::fetch(state, key, object).await.unwrap_or_else(|e| {
+        tracing::warn!("{e}; the object is read where it landed");
+        None
+    })
 }
 
 /// Whole units in `bytes`, at least one.

@@ -15,11 +15,13 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
-use crate::layout::GenerationId;
+use crate::layout::{GenerationId, Note};
 use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
+use crate::queue::Queue;
 use crate::schema::fingerprint;
 use crate::store::Root;
 use execute::{Attempt, Written};
@@ -34,8 +36,12 @@ pub struct Context<'a> {
     pub state: &'a Root,
     /// All ledgers.
     pub ledgers: &'a LedgerStore,
+    /// What has to be told.
+    pub outbox: &'a Outbox,
     /// Where attempt ids come from.
     pub clock: &'a dyn Clock,
+    /// What is staged of the table.
+    pub queue: &'a Queue,
     /// Memory and threads.
     pub limits: &'a Limits,
     /// ULID of the run.
@@ -96,7 +102,8 @@ async fn attempt(
 ) -> Result<Tried> {
     let number = previous.map_or(1, |version| version.version + 1);
     let id = GenerationId { number, attempt: context.clock.new_id() };
-    let attempt = Attempt { table, state: context.state, limits: context.limits, partition: &plan.partition, id, previous, objects };
+    let Context { state, limits, queue, .. } = *context;
+    let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, objects, queue };
     let written = match attempt.write().await {
         Ok(written) => written,
         Err(e) => {
@@ -107,10 +114,19 @@ async fn attempt(
     let warned = written.warned;
     let operation = plan.action.operation().unwrap_or(Operation::Amend);
     let version = next_version(context, table, &attempt, operation, written);
+    let note = Note::Version { partition: version.partition.clone(), version: number, attempt: version.attempt.clone() };
+    if let Err(e) = context.outbox.note(&table.config.name, &note, &version.attempt).await {
+        attempt.clean_up().await;
+        return Err(e);
+    }
     match context.ledgers.commit(&version, previous).await? {
         Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
         Committed::Lost(winner) => {
             attempt.clean_up().await;
+            // If it stays, the next run sees that it is another attempt's version.
+            if let Err(e) = context.outbox.forget(&table.config.name, &note).await {
+                tracing::warn!("{e}");
+            }
             Ok(Tried::Lost(winner))
         }
     }

@@ -59,7 +59,8 @@ pub struct Tally {
     pub rejected_bytes: u64,
     /// See `rejected_bytes`.
     pub malformed_bytes: u64,
-    malformed: u64,
+    /// The rejected records that are no JSON.
+    pub malformed: u64,
     /// Records that are longer than a record may be: their bytes are in the landing alone.
     pub oversized: u64,
 }

@@ -2,6 +2,8 @@
 
 mod athena;
 mod end_to_end;
+mod events;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,6 +66,16 @@ impl Bucketed {
             self.landing.store().put(&lakebed::store::parse(&key).unwrap(), PutPayload::from(bytes)).await.unwrap();
         }
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// What the function answers when Lambda calls it with these events, each with so many seconds of time.
+    fn function(&self, seconds: &str, events: &[&str]) -> Value {
+        let program = self.lake.command(&["lambda"]);
+        let mut arguments = vec![seconds];
+        arguments.extend(events);
+        arguments.extend(["--", program.get_program().to_str().unwrap()]);
+        arguments.extend(program.get_args().map(|argument| argument.to_str().unwrap()));
+        self.script("lambda_api.py", &arguments)
     }
 
     /// A script of `tests/it/python`, in this account.
@@ -232,24 +244,16 @@ async fn a_schedule_calls_the_function_and_its_time_is_enough_or_the_next_call_g
     let lake = Bucketed::new().await;
     let made = lake.lake.generate(&Settings { hours: 3, objects_per_hour: 2, records: 300, ..Settings::default() });
     lake.upload().await;
-    let call = |seconds: &str, events: &[&str]| {
-        let program = lake.lake.command(&["lambda"]);
-        let mut arguments = vec![seconds];
-        arguments.extend(events);
-        arguments.extend(["--", program.get_program().to_str().unwrap()]);
-        arguments.extend(program.get_args().map(|argument| argument.to_str().unwrap()));
-        lake.script("lambda_api.py", &arguments)
-    };
     let schedule = format!("{{\"time\":\"{AT}\"}}");
     // No time at all: no hour is begun, and the function says what is left.
-    let late = call("-1", &[&schedule]);
+    let late = lake.function("-1", &[&schedule]);
     let told = late[0]["error"]["errorMessage"].as_str().unwrap();
     assert!(told.contains("hour=10") && told.contains("the time for this run was over"), "{late}");
     let rule = format!("{{\"detail-type\":\"Scheduled Event\",\"source\":\"aws.events\",\"time\":\"{AT}\",\"detail\":{{}}}}");
-    let answers = call("300", &[&schedule, &rule, r#"{"Records":[]}"#]);
+    let answers = lake.function("300", &[&schedule, &rule, r#"{"Records":[]}"#]);
     assert_eq!(answers[0]["response"]["tables"][0]["records"]["read"], made.records, "{answers}");
     assert_eq!(answers[1]["response"]["tables"][0]["partitions"], json!([]), "{answers}");
-    assert!(answers[2]["error"]["errorMessage"].as_str().unwrap().contains("not a scheduled one"), "{answers}");
+    assert!(answers[2]["error"]["errorMessage"].as_str().unwrap().contains("neither a schedule nor"), "{answers}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Stored formats that must stay readable for ever, and that must not change by accident.
 
-use lakebed::catalog::TableName;
+use lakebed::catalog::{Table, TableName};
+use lakebed::events::{Event, Failed};
 use lakebed::layout::{GenerationId, PartitionId};
 use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, Retired, Source};
 use lakebed::schema::{Column, HiveType};
@@ -106,4 +107,45 @@ fn ledger_format_1_amend() {
 fn fields_that_a_later_version_may_add_do_not_hide_the_ledger() {
     let more = include_str!("golden/ledger-format-1.json").replacen("\"format\": 1,", "\"format\": 1, \"later\": {\"x\": [1]},", 1);
     assert_eq!(LedgerVersion::from_json(more.as_bytes(), "golden").unwrap(), amended());
+}
+
+/// The event's detail is this document, and stays it: receivers read it.
+fn check_event(stored: &str, event: &Event, name: &str) {
+    let written: serde_json::Value = serde_json::from_str(&event.detail()).unwrap();
+    let written = serde_json::to_string_pretty(&written).unwrap();
+    assert_eq!(written, stored.trim_end(), "the form of an event changed: a field that means another thing needs a new format number");
+    assert_eq!(event.name(), name);
+}
+
+#[test]
+fn events_of_hours() {
+    let merged = Event::of_version(&created(), None);
+    assert_eq!(merged.len(), 1);
+    check_event(include_str!("golden/event-hour-merged.json"), &merged[0], "HourMerged");
+    let amended = Event::of_version(&amended(), Some(&created()));
+    check_event(include_str!("golden/event-hour-amended.json"), &amended[0], "HourAmended");
+    check_event(include_str!("golden/event-records-quarantined.json"), &amended[1], "RecordsQuarantined");
+    assert_eq!(amended.len(), 2);
+}
+
+#[test]
+fn events_of_tables_and_runs() {
+    let keys = ["day", "page"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
+    let table = Table {
+        name: TableName { database: "shop".into(), name: "clicks".into() },
+        columns: created().columns,
+        partition_keys: keys.into(),
+        location: "s3://lake/shop/clicks/".into(),
+        parameters: [].into(),
+        version: 1,
+    };
+    check_event(include_str!("golden/event-schema-evolved.json"), &Event::of_table(&table), "SchemaEvolved");
+    let failed = |partition: Option<&str>, error: &str| Failed {
+        table: table.name.clone(),
+        partition: partition.map(str::to_string),
+        error: error.to_string(),
+    };
+    let failures = [failed(Some("day=2026-11-19/page=a%2Fb"), "object x is not wholly in the table: gzip: cut off"), failed(None, "no")];
+    let event = Event::of_failures("01JBN4ZH00RRRRRRRRRRRRRRRR", "2026-11-19T15:20:00Z", 3, failures.into_iter());
+    check_event(include_str!("golden/event-run-failed.json"), &event, "RunFailed");
 }

@@ -9,12 +9,23 @@ const FUNCTION_LINES: usize = 70;
 /// Modules by layer, lowest first. A module may use its own layer and those below.
 const LAYERS: &[(&str, &[&str])] = &[
     ("values", &["error", "hour", "clock"]),
-    ("pure", &["layout", "schema", "config", "landing", "ledger", "standardize", "generate", "catalog", "status"]),
+    ("pure", &["layout", "schema", "config", "landing", "ledger", "standardize", "generate", "catalog", "status", "events"]),
     (
         "adapters",
-        &["store", "catalog::local", "catalog::reconcile", "ledger::store", "landing::discover", "engine", "query", "generate::write"],
+        &[
+            "store",
+            "catalog::local",
+            "catalog::reconcile",
+            "ledger::store",
+            "landing::discover",
+            "engine",
+            "query",
+            "generate::write",
+            "events::bridge",
+            "events::outbox",
+        ],
     ),
-    ("drivers", &["merge", "migrate", "pipeline", "summary"]),
+    ("drivers", &["merge", "queue", "migrate", "pipeline", "summary", "announce"]),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -24,6 +35,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("merge::plan", "", "the plan of a merge is a pure value; status reads it"),
     ("config", "catalog", "names of tables are values that live beside the port"),
     ("pipeline", "app", "a run works on the wired program"),
+    ("announce", "app", "a run works on the wired program"),
 ];
 
 /// Pure modules: no `async`, no store, no clock.

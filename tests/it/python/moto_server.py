@@ -9,6 +9,9 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "athena": R}              what Athena answers to the account's next query, as moto's own API takes it
     {"account": A, "running": 3}             so often Athena says from now on that a query is running; moto's are done at once
     {"account": A, "arrival": "2026-11-19T10:05:00Z"}   when what is sent to Firehose from now on arrives
+    {"account": A, "refuse": 3}              the next so many entries that it puts on a bus are refused, each inside of an HTTP 200; -1: all
+    {"account": A, "events": true}           the events on its buses since this was last asked: [{"Source", "DetailType", "Detail", …}, …]
+    {"account": A, "read": true}             the objects that it has read since this was last asked: ["/bucket/key", …]
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
 
@@ -62,6 +65,8 @@ class Account:
         self.calls = collections.Counter()
         self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
         self.throttle, self.running = collections.Counter(), 0
+        self.events, self.refuse = [], 0
+        self.read = set()
 
     def takes(self, call):
         """Whether this call is one of those to be throttled, and whether it asks for a query that is to be running."""
@@ -89,6 +94,8 @@ class Strict:
         call = f"{service}:{s3_kind(action, environ) if service == 's3' else action}"
         with self.lock:
             account.calls[call] += 1
+            if (service, action) == ("s3", "GET") and not environ.get("QUERY_STRING"):
+                account.read.add(environ["PATH_INFO"])
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
             throttled, running = account.takes(call)
         time.sleep(account.delay)
@@ -97,6 +104,8 @@ class Strict:
             return answer(start_response, service, "400 Bad Request", *refusal)
         if running:
             return still_running(start_response, body_of(environ))
+        if service == "events" and action == "PutEvents" and not fails:
+            return self.put_events(account, environ, start_response)
         if throttled or (fails and early):
             status = "503 Slow Down" if service == "s3" else "400 Bad Request"
             return answer(start_response, service, status, "SlowDown" if service == "s3" else "ThrottlingException", "Rate exceeded")
@@ -106,6 +115,25 @@ class Strict:
             code = "InternalError" if service == "s3" else "InternalServiceException"
             return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
         return self.emulator(environ, start_response)
+
+    def put_events(self, account, environ, start_response):
+        """What moto does not tell: which events came, and what EventBridge says of each."""
+        asked = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))["Entries"]
+        size = sum(len(entry[part].encode()) for entry in asked for part in ("Source", "DetailType", "Detail"))
+        if not 1 <= len(asked) <= 10 or size > 256 * 1024:
+            return answer(start_response, "events", "400 Bad Request", "ValidationException", f"{len(asked)} entries of {size} bytes")
+        entries = []
+        with self.lock:
+            for entry in asked:
+                if account.refuse:
+                    account.refuse -= 1
+                    entries.append({"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"})
+                else:
+                    account.events.append(entry)
+                    entries.append({"EventId": f"event-{len(account.events)}"})
+        body = json.dumps({"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries}).encode()
+        start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
+        return [body]
 
     def refusal(self, service, action, number, environ):
         """What AWS would not take."""
@@ -192,6 +220,13 @@ def obey(strict, sts, numbers, asked):
             firehose_delivery.arrivals[asked["account"]] = datetime.datetime.fromisoformat(asked["arrival"])
         if "athena" in asked:
             moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
+        account.refuse = asked.get("refuse", account.refuse)
+        if "read" in asked:
+            read, account.read = sorted(account.read), set()
+            return read
+        if "events" in asked:
+            events, account.events = account.events, []
+            return events
         calls = dict(account.calls)
         if "calls" in asked:
             account.calls.clear()

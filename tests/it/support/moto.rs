@@ -62,6 +62,28 @@ impl Account {
         ask(&json!({"account": self.account, "athena": result}));
     }
 
+    /// The objects that it has read since this was asked last, each as `/bucket/key`.
+    pub fn read(&self) -> Vec<String> {
+        serde_json::from_value(ask(&json!({"account": self.account, "read": true}))).expect("moto keeps what was read")
+    }
+
+    /// The next so many entries that it puts on a bus are refused, -1 for all.
+    pub fn refuse(&self, entries: i64) {
+        ask(&json!({"account": self.account, "refuse": entries}));
+    }
+
+    /// The events on its buses since this was asked last, each as its name and its detail.
+    pub fn events(&self) -> Vec<(String, serde_json::Value)> {
+        let events: Vec<serde_json::Value> =
+            serde_json::from_value(ask(&json!({"account": self.account, "events": true}))).expect("moto keeps events");
+        let one = |event: &serde_json::Value| {
+            assert_eq!((&event["Source"], &event["EventBusName"]), (&json!("lakebed"), &json!("lake")), "{event}");
+            let detail = serde_json::from_str(event["Detail"].as_str().expect("a detail is a text")).expect("a detail is JSON");
+            (event["DetailType"].as_str().expect("a type is a text").to_string(), detail)
+        };
+        events.iter().map(one).collect()
+    }
+
     /// How often it called what, such as `glue:GetTable` or `s3:PUT`, since this was asked last.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         serde_json::from_value(ask(&json!({"account": self.account, "calls": true}))).expect("moto counts calls")

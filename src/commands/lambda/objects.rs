@@ -1,0 +1,99 @@
+//! Stages the objects that one call is about.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::event::Landed;
+use crate::app::App;
+use crate::catalog::TableName;
+use crate::config::TableConfig;
+use crate::error::{Error, Result};
+use crate::landing::discover;
+use crate::pipeline::{self, ManagedTable};
+use crate::queue::stage::{Staging, stage};
+
+/// The objects of one call, staged one after the other, each within all of the memory.
+pub struct Objects<'a> {
+    app: &'a App,
+    /// From then on no other object is begun. UTC.
+    until: Option<DateTime<Utc>>,
+    /// The tables that objects were of; `None` for one that does not exist yet.
+    tables: HashMap<TableName, Option<ManagedTable>>,
+    counts: Counts,
+}
+
+/// What became of the objects.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    /// In the queue by this call.
+    staged: u64,
+    /// In the queue before.
+    staged_before: u64,
+    /// Left to the scheduled run: too large for the queue, or of a table that the run has to make first.
+    left_to_the_run: u64,
+    /// In no table's landing, or gone, or Firehose's error output.
+    not_data: u64,
+}
+
+impl<'a> Objects<'a> {
+    /// No objects yet.
+    pub fn new(app: &'a App, until: Option<DateTime<Utc>>) -> Self {
+        Self { app, until, tables: HashMap::new(), counts: Counts::default() }
+    }
+
+    /// Stages these objects, each for every table whose landing it is in.
+    ///
+    /// # Errors
+    /// `Unavailable` if one cannot be read or staged now, or if the time is over; all of them may be tried again.
+    pub async fn stage(&mut self, objects: &[Landed]) -> Result<()> {
+        for object in objects {
+            if self.until.is_some_and(|until| self.app.clock.now() >= until) {
+                return Err(Error::unavailable(format!(
+                    "the time for this call was over before s3://{}/{} was begun",
+                    object.bucket, object.key
+                )));
+            }
+            let tables = self.app.config.tables.iter().filter_map(|table| Some((table, key_in(table, object)?)));
+            let tables: Vec<_> = tables.collect();
+            self.counts.not_data += u64::from(tables.is_empty());
+            for (table, key) in tables {
+                self.stage_one(table, key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stage_one(&mut self, table: &TableConfig, key: &str) -> Result<()> {
+        if !self.tables.contains_key(&table.name) {
+            self.tables.insert(table.name.clone(), pipeline::existing(self.app, table).await?);
+        }
+        let Some(managed) = self.tables.get(&table.name).and_then(Option::as_ref) else {
+            self.counts.left_to_the_run += 1;
+            return Ok(());
+        };
+        let Some(object) = discover::landed(&managed.landing, table, key).await? else {
+            self.counts.not_data += 1;
+            return Ok(());
+        };
+        match stage(&self.app.state, managed, &self.app.limits, &self.app.clock.new_id(), object).await? {
+            Staging::Staged => self.counts.staged += 1,
+            Staging::AlreadyThere => self.counts.staged_before += 1,
+            Staging::TooLarge => self.counts.left_to_the_run += 1,
+        }
+        Ok(())
+    }
+
+    /// What became of them so far.
+    pub fn summary(&self) -> Value {
+        json!({"objects": self.counts})
+    }
+}
+
+/// The key of an object relative to a table's landing, if it is in there.
+fn key_in<'o>(table: &TableConfig, object: &'o Landed) -> Option<&'o str> {
+    let (bucket, prefix) = table.landing.bucket()?;
+    object.key.strip_prefix(&prefix).filter(|key| bucket == object.bucket && !key.is_empty())
+}

@@ -1,0 +1,144 @@
+//! What has to be told: a note is made before each commit and goes away once its events are sent, so none is lost.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::TryStreamExt;
+use ulid::Ulid;
+
+use super::Event;
+use crate::catalog::{Table, TableName};
+use crate::error::{Error, Result};
+use crate::layout::{self, Note};
+use crate::ledger::LedgerVersion;
+use crate::ledger::store::LedgerStore;
+use crate::schema::fingerprint;
+use crate::store::{Root, parse};
+
+/// No attempt is under way as long as this: it would have been working through two days.
+const LONGEST: TimeDelta = TimeDelta::hours(48);
+
+/// The notes of all tables, below one state location.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    root: Root,
+}
+
+/// What has to be done about a note.
+#[derive(Debug, Clone, PartialEq)]
+enum Decision {
+    /// What it says happened: tell it.
+    Tell(Vec<Event>),
+    /// It can never happen any more: forget it.
+    Forget,
+    /// It may still happen.
+    Wait,
+}
+
+/// What there is to send, and the notes that are done with then.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// The events, in the order of the notes.
+    pub events: Vec<Event>,
+    /// The notes.
+    pub notes: Vec<Note>,
+}
+
+impl Outbox {
+    /// The notes below `root`, the state location.
+    pub fn new(root: Root) -> Self {
+        Self { root }
+    }
+
+    /// Notes that something is about to happen. From then on its events are sent by this run or by one after it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the state location cannot be written.
+    pub async fn note(&self, table: &TableName, note: &Note, attempt: &str) -> Result<()> {
+        let key = layout::note_key(table, note);
+        self.root.create(&key, attempt.as_bytes().to_vec(), attempt).await.map(drop)
+    }
+
+    /// The notes of a table, in order.
+    ///
+    /// # Errors
+    /// `Unavailable` if the state location cannot be read.
+    pub async fn notes(&self, table: &TableName) -> Result<Vec<Note>> {
+        let folder = layout::notes_root(table);
+        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of(&folder)));
+        let prefix = parse(folder.trim_end_matches('/'))?;
+        let objects: Vec<_> = self.root.store().list(Some(&prefix)).try_collect().await.map_err(failed)?;
+        let mut notes: Vec<Note> = objects.iter().filter_map(|object| layout::parse_note_key(table, object.location.as_ref())).collect();
+        notes.sort();
+        Ok(notes)
+    }
+
+    /// The events of those notes whose change happened, `table` being the table as the catalog has it.
+    ///
+    /// # Errors
+    /// As [`LedgerStore::version`].
+    pub async fn due(&self, ledgers: &LedgerStore, table: &Table, notes: Vec<Note>, now: DateTime<Utc>) -> Result<Due> {
+        let mut due = Due::default();
+        for note in notes {
+            let decision = match &note {
+                Note::Columns(schema) if *schema == fingerprint(&table.columns) => Decision::Tell(vec![Event::of_table(table)]),
+                Note::Columns(_) => Decision::Forget,
+                Note::Version { partition, version, attempt } => {
+                    let committed = ledgers.version(&table.name, partition, *version).await?;
+                    let previous = match version.saturating_sub(1) {
+                        0 => None,
+                        number => ledgers.version(&table.name, partition, number).await?,
+                    };
+                    decide(attempt, committed.as_ref(), previous.as_ref(), now - LONGEST)
+                }
+            };
+            match decision {
+                Decision::Tell(events) => due.events.extend(events),
+                Decision::Forget => {}
+                Decision::Wait => continue,
+            }
+            due.notes.push(note);
+        }
+        Ok(due)
+    }
+
+    /// Removes a note whose events are sent, or that is about what is known not to happen.
+    ///
+    /// # Errors
+    /// `Unavailable` if the state location cannot be written; the events are sent once more then.
+    pub async fn forget(&self, table: &TableName, note: &Note) -> Result<()> {
+        self.root.remove(&layout::note_key(table, note)).await
+    }
+}
+
+/// Decides about the note of an attempt from what the ledger has under its number. One that began before `dead` is not under way any more.
+fn decide(attempt: &str, version: Option<&LedgerVersion>, previous: Option<&LedgerVersion>, dead: DateTime<Utc>) -> Decision {
+    match version {
+        Some(version) if version.attempt == attempt => Decision::Tell(Event::of_version(version, previous)),
+        Some(_) => Decision::Forget,
+        None if began(attempt).is_some_and(|began| began < dead) => Decision::Forget,
+        None => Decision::Wait,
+    }
+}
+
+/// When an attempt began: a ULID tells.
+fn began(attempt: &str) -> Option<DateTime<Utc>> {
+    let milliseconds = Ulid::from_string(attempt).ok()?.timestamp_ms();
+    DateTime::from_timestamp_millis(i64::try_from(milliseconds).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::{source, version};
+
+    #[test]
+    fn a_note_is_told_forgotten_or_waits_by_what_the_ledger_has_under_its_number() {
+        let committed = version("14", 1, vec![source("14", "a")]);
+        let dead: DateTime<Utc> = "2026-11-19T16:00:00Z".parse().unwrap();
+        let attempt = |at: DateTime<Utc>| Ulid::from_parts(at.timestamp_millis() as u64, 7).to_string();
+        let check = |attempt: &str, there: Option<&LedgerVersion>| decide(attempt, there, None, dead);
+        assert_eq!(check(&committed.attempt, Some(&committed)), Decision::Tell(Event::of_version(&committed, None)));
+        assert_eq!(check(&attempt(dead), Some(&committed)), Decision::Forget, "another attempt has the number");
+        assert_eq!(check(&attempt(dead), None), Decision::Wait, "it may still commit");
+        assert_eq!(check(&attempt(dead - TimeDelta::seconds(1)), None), Decision::Forget, "it is long dead");
+    }
+}

@@ -1,0 +1,139 @@
+//! Objects that are standardized as they land: staged by functions, taken by the next merge.
+
+use std::path::Path;
+
+use futures::TryStreamExt;
+use lakebed::config::Location;
+use lakebed::generate::Settings;
+use lakebed::store::{Aws, Root, Stores};
+use object_store::ObjectStoreExt;
+use serde_json::{Value, json};
+
+use super::{AT, Bucketed};
+use crate::support::Lake;
+
+/// The first hour, whose run makes the table, and the ones that are then staged.
+async fn begun() -> (Bucketed, u64) {
+    let lake = Bucketed::new().await;
+    let settings = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
+    let first = lake.lake.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..settings });
+    lake.upload().await;
+    lake.run(0);
+    let more = Settings { hours: 2, objects_per_hour: 4, records: 800, bad: 0.05, duplicates: 0.02, ..Settings::default() };
+    let second = lake.lake.generate(&more);
+    lake.upload().await;
+    (lake, first.records + second.records)
+}
+
+fn state(lake: &Bucketed) -> Root {
+    let location = Location::parse(&format!("s3://lake-{}/_lakebed/", lake.account.account), Path::new("/")).unwrap();
+    Stores::with_buckets(Aws::of(lake.account.sdk(), None)).created(&location, "the state").unwrap()
+}
+
+async fn keys(root: &Root, folder: &str) -> Vec<String> {
+    let folder = lakebed::store::parse(folder).unwrap();
+    let mut keys: Vec<String> = root.store().list(Some(&folder)).map_ok(|object| object.location.to_string()).try_collect().await.unwrap();
+    keys.sort();
+    keys
+}
+
+/// The landed keys, and the notification of S3 about each.
+async fn notifications(lake: &Bucketed) -> Vec<Value> {
+    let landed = keys(&lake.landing, "2026").await;
+    let record = |key: &String| {
+        let key = format!("click-stream/{key}").replace('=', "%3D");
+        json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+               "s3": {"bucket": {"name": format!("raw-{}", lake.account.account)}, "object": {"key": key}}})
+    };
+    landed.iter().map(record).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_functions_staged_is_merged_as_if_it_had_been_read_where_it_landed() {
+    let (lake, records) = begun().await;
+    let records_of = notifications(&lake).await;
+    let direct = json!({"Records": records_of[..3]}).to_string();
+    let message = |id: usize, body: Value| json!({"messageId": id.to_string(), "eventSource": "aws:sqs", "body": body.to_string()});
+    let mut messages: Vec<Value> = records_of.iter().enumerate().map(|(id, record)| message(id, json!({"Records": [record]}))).collect();
+    messages.push(message(100, json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})));
+    messages.push(message(101, json!({"hello": 1})));
+    let queue = json!({"Records": messages}).to_string();
+    let created = json!({"source": "aws.s3", "detail-type": "Object Created", "detail": {
+        "bucket": {"name": format!("raw-{}", lake.account.account)}, "object": {"key": "click-stream/errors/x"}}});
+    let answers = lake.function("300", &[&direct, &queue, &created.to_string()]);
+    assert_eq!(answers[0]["response"]["objects"]["staged"], 3, "{answers}");
+    assert_eq!(answers[1]["response"], json!({"batchItemFailures": [{"itemIdentifier": "101"}]}), "{answers}");
+    assert_eq!(answers[2]["response"]["objects"]["not_data"], 1, "{answers}");
+
+    let state = state(&lake);
+    let staged = keys(&state, "queue").await;
+    let rows = staged.iter().filter(|key| !key.contains("rejects")).count();
+    assert_eq!(rows, records_of.len(), "one file for each object, however often it was told of: {staged:?}");
+    lake.account.read();
+    let run = lake.run(0);
+    let done = &run["tables"][0];
+    let read = lake.account.read();
+    assert!(read.iter().any(|key| key.contains("/queue/")) && !read.iter().any(|key| key.contains("/click-stream/")), "{read:?}");
+    assert_eq!(keys(&state, "queue").await, Vec::<String>::new(), "what is merged leaves the queue");
+
+    let other = Lake::new("");
+    let first = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
+    other.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..first });
+    other.lakebed(&["run", "--at", AT]);
+    other.generate(&Settings { hours: 2, objects_per_hour: 4, records: 800, bad: 0.05, duplicates: 0.02, ..Settings::default() });
+    let plain = other.lakebed(&["run", "--at", AT, "--output", "json"]).json(0);
+    assert_eq!(done["records"], plain["tables"][0]["records"]);
+    assert!(done["records"]["quarantined"].as_u64().unwrap() > 0 && records > 800);
+    for sql in [
+        "SELECT * FROM shop.clicks ORDER BY event_id, collector_tstamp",
+        "SELECT object, byte_offset, byte_length, reason, column_name, detail, raw FROM shop.clicks_quarantine ORDER BY object, byte_offset",
+    ] {
+        let plain = other.lakebed(&["query", sql, "--format", "json"]).json(0);
+        assert!(plain.as_array().unwrap().len() > 10);
+        assert_eq!(lake.query(sql), plain, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_functions_stage_the_same_objects_at_once_and_each_is_there_once() {
+    let (lake, _) = begun().await;
+    let notifications = notifications(&lake).await;
+    let all = json!({"Records": notifications}).to_string();
+    let call = || {
+        let answers = lake.function("300", &[&all, &all]);
+        let staged = |index: usize| answers[index]["response"]["objects"]["staged"].as_u64().unwrap_or_else(|| panic!("{answers}"));
+        staged(0) + staged(1)
+    };
+    let staged: u64 = std::thread::scope(|scope| {
+        let functions: Vec<_> = (0..8).map(|_| scope.spawn(call)).collect();
+        functions.into_iter().map(|function| function.join().unwrap()).sum()
+    });
+    assert_eq!(staged, notifications.len() as u64, "each object is staged by one of them");
+    let files = keys(&state(&lake), "queue").await;
+    let rows = files.iter().filter(|key| !key.contains("rejects")).count();
+    assert!(rows == notifications.len() && files.len() <= 2 * rows, "those who came second leave nothing: {files:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_staged_file_that_is_broken_or_of_another_content_is_not_used() {
+    let (lake, _) = begun().await;
+    let all = json!({"Records": notifications(&lake).await}).to_string();
+    lake.function("300", &[&all]);
+    let state = state(&lake);
+    let staged: Vec<String> = keys(&state, "queue").await.into_iter().filter(|key| !key.contains("rejects")).collect();
+    // One is no Parquet file any more, of another the object was landed again.
+    state.store().put(&lakebed::store::parse(&staged[0]).unwrap(), "no parquet".into()).await.unwrap();
+    let landed = keys(&lake.landing, "2026").await;
+    let key = landed.iter().find(|key| key.contains("/10/")).unwrap();
+    let replaced = "{\"event_id\":\"replaced\"}";
+    lake.landing.store().put(&lakebed::store::parse(key).unwrap(), replaced.into()).await.unwrap();
+    let run = lake.run(0);
+    let listed = run["tables"][0]["partitions"].as_array().unwrap();
+    assert!(!listed.is_empty(), "{run}");
+    let found = lake.query("SELECT count(*) AS n FROM shop.clicks WHERE event_id = 'replaced'");
+    assert_eq!(found[0]["n"], 1);
+    let counts = &run["tables"][0]["records"];
+    let sum = |names: &[&str]| names.iter().map(|name| counts[*name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum(&["read"]), sum(&["merged", "quarantined", "duplicates", "dropped"]));
+    assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+}
