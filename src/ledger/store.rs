@@ -1,5 +1,7 @@
 //! Ledger versions in an object store: read the newest, commit the next by creating it.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt, TryStreamExt};
 
 use super::LedgerVersion;
@@ -57,16 +59,35 @@ impl LedgerStore {
     /// `Unavailable` if the store cannot be read, `Data` if the version cannot.
     pub async fn head(&self, table: &TableName, partition: &PartitionId) -> Result<Option<LedgerVersion>> {
         let folder = format!("{}{partition}", layout::ledger_root(table));
-        let newest = self.newest(table, &folder).await?.into_iter().find(|(id, _)| id == partition);
-        match newest {
-            Some((_, version)) => self.version(table, partition, version).await,
+        match self.newest(table, &folder).await?.get(partition) {
+            Some(&version) => self.version(table, partition, version).await,
             None => Ok(None),
         }
     }
 
     /// The newest version of each of these partitions, in their order; one that cannot be read does not stop the others.
     pub async fn each_head(&self, table: &TableName, partitions: &[PartitionId]) -> Vec<Result<Option<LedgerVersion>>> {
-        let heads = futures::stream::iter(partitions.iter().cloned()).map(|id| async move { self.head(table, &id).await });
+        let mut folders: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, folder) in folders_of(table, partitions).into_iter().enumerate() {
+            folders.entry(folder).or_default().push(index);
+        }
+        let listings = futures::stream::iter(folders).map(|(folder, wanted)| async move { (self.newest(table, &folder).await, wanted) });
+        let listings: Vec<_> = listings.buffered(CONCURRENCY).collect().await;
+        let mut newest: Vec<Result<Option<u64>>> = partitions.iter().map(|_| Ok(None)).collect();
+        for (listed, wanted) in listings {
+            for index in wanted {
+                newest[index] = match &listed {
+                    Ok(versions) => Ok(versions.get(&partitions[index]).copied()),
+                    Err(e) => Err(Error::new(e.kind(), e.to_string())),
+                };
+            }
+        }
+        let heads = futures::stream::iter(partitions.iter().cloned().zip(newest)).map(|(id, newest)| async move {
+            match newest? {
+                Some(version) => self.version(table, &id, version).await,
+                None => Ok(None),
+            }
+        });
         heads.buffered(CONCURRENCY).collect().await
     }
 
@@ -130,18 +151,58 @@ impl LedgerStore {
         self.root.read(&key).await?.map(|bytes| LedgerVersion::from_json(&bytes, &key)).transpose()
     }
 
-    /// The highest version number of each partition whose ledger lies in `folder`, ordered by partition.
-    async fn newest(&self, table: &TableName, folder: &str) -> Result<Vec<(PartitionId, u64)>> {
+    /// The highest version number of each partition whose ledger lies in `folder`.
+    async fn newest(&self, table: &TableName, folder: &str) -> Result<BTreeMap<PartitionId, u64>> {
         let prefix = parse(folder)?;
         let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of(folder)));
         let mut listing = self.root.store().list(Some(&prefix));
-        let mut newest = std::collections::BTreeMap::new();
+        let mut newest = BTreeMap::new();
         while let Some(object) = listing.try_next().await.map_err(failed)? {
             if let Some((partition, version)) = layout::parse_ledger_key(table, object.location.as_ref()) {
                 let highest = newest.entry(partition).or_insert(version);
                 *highest = version.max(*highest);
             }
         }
-        Ok(newest.into_iter().collect())
+        Ok(newest)
+    }
+}
+
+/// Partitions of one folder, a day's hours for example, of which so many are wanted are listed with one request.
+const TOGETHER: usize = 3;
+
+/// The folder that tells the newest version of each partition: its own, or the one around it where several are wanted of that. The
+/// table's own is listed for no head: it has all that there ever was.
+fn folders_of(table: &TableName, partitions: &[PartitionId]) -> Vec<String> {
+    let paths: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+    let parent = |path: &'_ str| path.rsplit_once('/').map(|(parent, _)| parent.to_string());
+    let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+    for parent in paths.iter().filter_map(|path| parent(path)) {
+        *wanted.entry(parent).or_default() += 1;
+    }
+    let folder = |path: String| match parent(&path).filter(|parent| wanted[parent] >= TOGETHER) {
+        Some(parent) => format!("{}{parent}", layout::ledger_root(table)),
+        None => format!("{}{path}", layout::ledger_root(table)),
+    };
+    paths.into_iter().map(folder).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::partition;
+
+    #[test]
+    fn the_hours_of_a_day_are_listed_together() {
+        let table = TableName::parse("shop.clicks").unwrap();
+        let check = |hours: &[&str], expected: &[&str]| {
+            let partitions: Vec<PartitionId> = hours.iter().map(|hour| partition(hour)).collect();
+            let folders: Vec<String> =
+                folders_of(&table, &partitions).iter().map(|folder| folder.replace("ledger/shop.clicks/year=2026/month=11/", "")).collect();
+            assert_eq!(folders, expected);
+        };
+        check(&["01", "02", "03"], &["day=19"; 3]);
+        check(&["01", "02"], &["day=19/hour=01", "day=19/hour=02"]);
+        let flat: Vec<PartitionId> = ["at=1", "at=2", "at=3"].map(|id| id.parse().unwrap()).into();
+        assert_eq!(folders_of(&table, &flat), ["ledger/shop.clicks/at=1", "ledger/shop.clicks/at=2", "ledger/shop.clicks/at=3"]);
     }
 }

@@ -146,8 +146,16 @@ async fn two_days_of_hours_are_registered_in_one_call_and_a_second_run_writes_no
     eprintln!("a run with nothing to do took {:?} with 50 ms for each request", started.elapsed());
     assert_eq!((&run["tables"][0]["partitions"], &run["tables"][0]["registered"]), (&json!([]), &json!(false)));
     let calls = lake.account.calls();
-    let reads =
-        ["s3:GET", "s3:LIST", "s3:HEAD", "glue:GetTable", "glue:GetTables", "glue:GetPartitions", "glue:BatchGetPartition", "glue:GetDatabase"];
+    let reads = [
+        "s3:GET",
+        "s3:LIST",
+        "s3:HEAD",
+        "glue:GetTable",
+        "glue:GetTables",
+        "glue:GetPartitions",
+        "glue:BatchGetPartition",
+        "glue:GetDatabase",
+    ];
     assert!(calls.keys().all(|call| reads.contains(&call.as_str())), "{calls:?}");
 }
 
