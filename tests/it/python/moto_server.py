@@ -5,10 +5,14 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {}                                       a new account: {"account", "key", "secret", "token"}
     {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
+    {"account": A, "refuse": {"glue:GetTable": "AccessDeniedException"}}   from now on these calls are answered with these codes, no other
+    {"account": A, "page": 2}                from now on GetPartitions answers with so many partitions at most, first of all with none
+    {"account": A, "asked": true}            what GetPartitions was asked since this was asked last: [{"Expression": …, "Segment": …}, …]
     {"account": A, "athena": R}              what Athena answers to the account's next query, as moto's own API takes it
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …}
 
-What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces.
+What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces. What it does otherwise
+than Glue: it counts versions of tables from 1 instead of 0, and knows neither pages nor segments of partitions.
 """
 
 import collections
@@ -21,6 +25,7 @@ import re
 import sys
 import threading
 import time
+import zlib
 
 import boto3
 from moto.glue.models import glue_backends
@@ -39,11 +44,15 @@ BATCHES = {
     "BatchGetPartition": ("PartitionsToGet", 0, 1000),
 }
 
+# Calls whose answers are made Glue's.
+CORRECTED = ("GetTable", "GetTables", "GetPartitions")
+
 
 class Account:
     def __init__(self):
         self.calls = collections.Counter()
         self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
+        self.refuse, self.page, self.asked = {}, 1000, []
 
 
 class Strict:
@@ -64,7 +73,8 @@ class Strict:
             account.calls[f"{service}:{action}"] += 1
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
         time.sleep(account.delay)
-        refusal = self.refusal(service, action, self.keys[key], environ)
+        asked = read(environ) if service == "glue" else {}
+        refusal = self.refusal(service, action, self.keys[key], asked)
         if refusal:
             return answer(start_response, service, "400 Bad Request", *refusal)
         if fails and early:
@@ -75,17 +85,41 @@ class Strict:
             list(self.emulator(environ, lambda *_: lambda _: None))
             code = "InternalError" if service == "s3" else "InternalServiceException"
             return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
+        if service == "glue" and action in CORRECTED:
+            return self.corrected(action, account, asked, environ, start_response)
         return self.emulator(environ, start_response)
 
-    def refusal(self, service, action, number, environ):
+    def corrected(self, action, account, asked, environ, start_response):
+        """What moto answers, as Glue would."""
+        if action == "GetPartitions":
+            with self.lock:
+                account.asked.append({name: asked[name] for name in ("Expression", "Segment") if name in asked})
+        told = []
+        body = b"".join(self.emulator(environ, lambda status, headers, *_: told.extend((status, headers))))
+        status, headers = told
+        if status.startswith("200"):
+            found = json.loads(body)
+            if action == "GetPartitions":
+                found = part(found, asked, account.page)
+            for table in found.get("TableList", [found["Table"]] if "Table" in found else []):
+                table["VersionId"] = str(int(table["VersionId"]) - 1)
+            body = json.dumps(found).encode()
+            headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+            headers.append(("Content-Length", str(len(body))))
+        start_response(status, headers)
+        return [body]
+
+    def refusal(self, service, action, number, asked):
         """What AWS would not take."""
-        if service != "glue" or action not in (*BATCHES, "UpdateTable"):
-            return None
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        asked = json.loads(body)
-        if action == "UpdateTable":
+        code = self.accounts[number].refuse.get(f"{service}:{action}")
+        if code:
+            return code, f"Insufficient Lake Formation permission(s) for {action}"
+        if service == "glue" and action == "UpdateTable":
             return self.stale(number, asked)
+        if service == "glue" and action == "GetPartitions":
+            return wrong_question(asked)
+        if service != "glue" or action not in BATCHES:
+            return None
         member, least, most = BATCHES[action]
         count = len(asked.get(member, []))
         return None if least <= count <= most else ("InvalidInputException", f"{member} has {count} entries")
@@ -96,9 +130,38 @@ class Strict:
             table = glue_backends[number][REGION].get_table(asked["DatabaseName"], asked["TableInput"]["Name"])
         except Exception:
             return None
-        if wanted is None or str(wanted) == str(table.as_dict()["VersionId"]):
+        if wanted is None or int(wanted) == int(table.as_dict()["VersionId"]) - 1:
             return None
         return "ConcurrentModificationException", "Update table failed due to concurrent modifications."
+
+
+def read(environ):
+    """The document that a request carries, which is still there for the next reader."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return json.loads(body or b"{}")
+
+
+def wrong_question(asked):
+    segment = asked.get("Segment", {"SegmentNumber": 0, "TotalSegments": 1})
+    if len(asked.get("Expression", "")) > 2048 or not 1 <= asked.get("MaxResults", 1000) <= 1000:
+        return "InvalidInputException", "Expression or MaxResults is out of bounds"
+    if not 0 <= segment["SegmentNumber"] < segment["TotalSegments"] <= 10:
+        return "InvalidInputException", "Segment is out of bounds"
+    return None
+
+
+def part(found, asked, page):
+    """One page of one segment of the partitions."""
+    segment = asked.get("Segment", {"SegmentNumber": 0, "TotalSegments": 1})
+    mine = lambda one: zlib.crc32(json.dumps(one["Values"]).encode()) % segment["TotalSegments"] == segment["SegmentNumber"]
+    partitions = [one for one in found["Partitions"] if mine(one)]
+    token = asked.get("NextToken")
+    if token is None and page < 1000:
+        return {"Partitions": [], "NextToken": "0"}
+    start, size = int(token or 0), min(page, asked.get("MaxResults", 1000))
+    rest = {"NextToken": str(start + size)} if start + size < len(partitions) else {}
+    return {"Partitions": partitions[start : start + size], **rest}
 
 
 def answer(start_response, service, status, code, message):
@@ -136,12 +199,16 @@ def obey(strict, sts, numbers, asked):
     with strict.lock:
         account.fail = asked.get("fail", account.fail)
         account.delay = asked.get("delay", account.delay)
+        account.refuse = asked.get("refuse", account.refuse)
+        account.page = asked.get("page", account.page)
         account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
         if "athena" in asked:
             moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
         calls = dict(account.calls)
         if "calls" in asked:
             account.calls.clear()
+        if "asked" in asked:
+            calls, account.asked = account.asked, []
     return calls
 
 

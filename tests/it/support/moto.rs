@@ -42,6 +42,22 @@ impl Account {
         ask(&json!({"account": self.account, "delay": seconds}));
     }
 
+    /// From now on each call of these, such as `glue:GetTable`, is answered with its code, and no other.
+    pub fn refuse(&self, calls: &[(&str, &str)]) {
+        let calls: BTreeMap<_, _> = calls.iter().copied().collect();
+        ask(&json!({"account": self.account, "refuse": calls}));
+    }
+
+    /// From now on a page of partitions has so many at most, and the first one none.
+    pub fn page(&self, partitions: u32) {
+        ask(&json!({"account": self.account, "page": partitions}));
+    }
+
+    /// What `GetPartitions` was asked since this was asked last: `Expression` and `Segment` of each call.
+    pub fn asked(&self) -> Vec<serde_json::Value> {
+        serde_json::from_value(ask(&json!({"account": self.account, "asked": true}))).expect("moto keeps questions")
+    }
+
     /// What Athena answers to the next query.
     pub fn athena(&self, result: &serde_json::Value) {
         ask(&json!({"account": self.account, "athena": result}));
