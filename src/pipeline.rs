@@ -1,5 +1,6 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
 use crate::app::App;
-use crate::catalog::{Table, limits, reconcile};
+use crate::catalog::reconcile::{self, Wanted};
+use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -125,10 +127,11 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (from, to) = window(config, request);
     let discovery = discover(&landing, config, from, to).await?;
     let mut done = TableDone::new(&config.name, &discovery);
+    done.warnings.extend(migration.warning());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
-    let plans = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
+    let (plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
     if request.dry_run {
         done.tell_plans(&migration, &plans);
@@ -140,7 +143,9 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let partitions: Vec<PartitionId> =
         if done.created { app.ledgers.partitions(&config.name).await? } else { plans.iter().map(|plan| plan.partition.clone()).collect() };
     let quarantine = app.quarantine_url(config);
-    done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
+    let reconciled = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions, &known).await?;
+    done.registered = reconciled.changed;
+    done.warnings.extend(reconciled.warnings());
     Ok(done)
 }
 
@@ -203,27 +208,33 @@ async fn prepare(
     Ok((table, managed))
 }
 
-/// Plans each partition. One whose ledger cannot be read fails alone; its objects wait.
+/// Plans each partition, and says what the ledgers want registered of those that are up to date. One whose ledger cannot be read fails
+/// alone; its objects wait.
 async fn plan_partitions(
     app: &App,
     config: &TableConfig,
     grouped: Grouped,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
-) -> Vec<PartitionPlan> {
+) -> (Vec<PartitionPlan>, BTreeMap<PartitionId, Wanted>) {
     let partitions: Vec<PartitionId> = grouped.closed.keys().cloned().collect();
     let heads = app.ledgers.each_head(&config.name, &partitions).await;
-    let mut plans = Vec::new();
+    let (mut plans, mut known) = (Vec::new(), BTreeMap::new());
     for ((partition, objects), head) in grouped.closed.into_iter().zip(heads) {
         match head {
-            Ok(head) => plans.push(plan::plan(partition, head, objects)),
+            Ok(head) => {
+                let wanted = head.as_ref().map(Wanted::of);
+                let plan = plan::plan(partition, head, objects);
+                known.extend(wanted.filter(|_| plan.action == Action::UpToDate).map(|wanted| (plan.partition.clone(), wanted)));
+                plans.push(plan);
+            }
             Err(e) => {
                 done.objects.pending += objects.len() as u64;
                 failures.push(Failure::new(&config.name, Some(&partition), &e));
             }
         }
     }
-    plans
+    (plans, known)
 }
 
 async fn merge_all(
