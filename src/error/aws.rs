@@ -64,7 +64,7 @@ fn common(action: &str, what: &str, refusal: Refusal<'_>) -> Error {
         return Error::config(format!("{what}: {action} is refused: {message}; allow the action in IAM"));
     }
     if UNKNOWN_SIGNER.contains(&code) {
-        return Error::config(format!("{what}: {action} is refused with {code}: {message}; renew the credentials, or correct them"));
+        return Error::unavailable(format!("{what}: {action} is refused with {code}: {message}; renew the credentials, then run again"));
     }
     Error::unavailable(format!("{what}: {action} failed with {code}: {message}; run again"))
 }
@@ -89,8 +89,8 @@ mod tests {
         };
         let denied = "table shop.clicks: glue:GetTable is refused: no; allow the action in IAM";
         check(&answered("AccessDeniedException"), Kind::Config, denied);
-        let unknown = "table shop.clicks: glue:GetTable is refused with ExpiredTokenException: no; renew the credentials, or correct them";
-        check(&answered("ExpiredTokenException"), Kind::Config, unknown);
+        let unknown = "table shop.clicks: glue:GetTable is refused with ExpiredTokenException: no; renew the credentials, then run again";
+        check(&answered("ExpiredTokenException"), Kind::Unavailable, unknown);
         let slow = "table shop.clicks: glue:GetTable failed with ThrottlingException: no; run again";
         check(&answered("ThrottlingException"), Kind::Unavailable, slow);
         let silent = explain("glue:GetTable", "table shop.clicks", &SdkError::<GetTableError, ()>::timeout_error("late"), |_| None);

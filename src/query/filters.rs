@@ -8,7 +8,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 
-use crate::catalog::filter::{Filter, Wanted};
+use crate::catalog::filter::{Condition, Filter};
 use crate::schema::Column;
 
 /// A filter that every partition passes whose rows could fulfil the conditions. What is not a plain test of a key is left to the engine.
@@ -17,13 +17,13 @@ pub fn partition_filter(keys: &[Column], conditions: &[Expr]) -> Filter {
     parts.filter_map(|part| test(keys, part)).fold(Filter::all(), |filter, (key, wanted)| filter.and(keys, &key.name, wanted))
 }
 
-fn test<'k>(keys: &'k [Column], condition: &Expr) -> Option<(&'k Column, Wanted)> {
+fn test<'k>(keys: &'k [Column], condition: &Expr) -> Option<(&'k Column, Condition)> {
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => match (test(keys, left)?, test(keys, right)?) {
             // Short lists come as one equality or the other.
-            ((key, Wanted::OneOf(mut values)), (other, Wanted::OneOf(more))) if key == other => {
+            ((key, Condition::OneOf(mut values)), (other, Condition::OneOf(more))) if key == other => {
                 values.extend(more);
-                Some((key, Wanted::OneOf(values)))
+                Some((key, Condition::OneOf(values)))
             }
             _ => None,
         },
@@ -36,23 +36,23 @@ fn test<'k>(keys: &'k [Column], condition: &Expr) -> Option<(&'k Column, Wanted)
         },
         Expr::InList(InList { expr, list, negated: false }) => {
             let key = key_of(keys, expr)?;
-            Some((key, Wanted::OneOf(list.iter().map(|value| literal(key, value)).collect::<Option<_>>()?)))
+            Some((key, Condition::OneOf(list.iter().map(|value| literal(key, value)).collect::<Option<_>>()?)))
         }
         Expr::Between(Between { expr, negated: false, low, high }) => {
             let key = key_of(keys, expr)?;
-            Some((key, Wanted::Range(Bound::Included(literal(key, low)?), Bound::Included(literal(key, high)?))))
+            Some((key, Condition::Range(Bound::Included(literal(key, low)?), Bound::Included(literal(key, high)?))))
         }
         _ => None,
     }
 }
 
-fn compared(operator: Operator, value: String) -> Option<Wanted> {
+fn compared(operator: Operator, value: String) -> Option<Condition> {
     match operator {
-        Operator::Eq => Some(Wanted::OneOf(vec![value])),
-        Operator::Lt => Some(Wanted::Range(Bound::Unbounded, Bound::Excluded(value))),
-        Operator::LtEq => Some(Wanted::Range(Bound::Unbounded, Bound::Included(value))),
-        Operator::Gt => Some(Wanted::Range(Bound::Excluded(value), Bound::Unbounded)),
-        Operator::GtEq => Some(Wanted::Range(Bound::Included(value), Bound::Unbounded)),
+        Operator::Eq => Some(Condition::OneOf(vec![value])),
+        Operator::Lt => Some(Condition::Range(Bound::Unbounded, Bound::Excluded(value))),
+        Operator::LtEq => Some(Condition::Range(Bound::Unbounded, Bound::Included(value))),
+        Operator::Gt => Some(Condition::Range(Bound::Excluded(value), Bound::Unbounded)),
+        Operator::GtEq => Some(Condition::Range(Bound::Included(value), Bound::Unbounded)),
         _ => None,
     }
 }

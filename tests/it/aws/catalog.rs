@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use aws_sdk_glue::Client;
 use aws_sdk_glue::types::{Column, Partition, PartitionInput, StorageDescriptor, Table, TableInput};
-use lakebed::catalog::filter::{Filter, Wanted};
+use lakebed::catalog::filter::{Condition, Filter};
 use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::{Catalog, FileFormat, TableName};
 use lakebed::generate::Settings;
@@ -219,7 +219,7 @@ async fn glue_decides_what_it_can_and_lakebed_the_rest() {
         parameters: Default::default(),
     };
     catalog.create_partitions(&table, &["08", "09", "10"].map(partition)).await.unwrap();
-    let after = Filter::all().and(&table.partition_keys, "hour", Wanted::Range(Bound::Excluded("8".into()), Bound::Unbounded));
+    let after = Filter::all().and(&table.partition_keys, "hour", Condition::Range(Bound::Excluded("8".into()), Bound::Unbounded));
     let expression = after.expression().unwrap();
     let glue = Client::new(&account.sdk());
     let ask = || glue.get_partitions().database_name("shop").table_name("clicks").expression(&expression).send();

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use lakebed::catalog::filter::{Filter, Wanted};
+use lakebed::catalog::filter::{Condition, Filter};
 use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::local::LocalCatalog;
 use lakebed::catalog::{Catalog, EntryError, FileFormat, Parameters, Partition, Table, TableName};
@@ -177,9 +177,9 @@ pub async fn partitions_are_filtered_by_their_keys(catalog: &dyn Catalog) {
 
 async fn check_filters(catalog: &dyn Catalog, keys: &[Column]) {
     use Bound::{Excluded, Included, Unbounded};
-    let one_of = |values: &[&str]| Wanted::OneOf(values.iter().map(ToString::to_string).collect());
-    let range = |from: Bound<&str>, to: Bound<&str>| Wanted::Range(from.map(str::to_string), to.map(str::to_string));
-    let cases: [(&[(&str, Wanted)], &str); 10] = [
+    let one_of = |values: &[&str]| Condition::OneOf(values.iter().map(ToString::to_string).collect());
+    let range = |from: Bound<&str>, to: Bound<&str>| Condition::Range(from.map(str::to_string), to.map(str::to_string));
+    let cases: [(&[(&str, Condition)], &str); 10] = [
         (&[("day", one_of(&["2026-11-18"]))], "2026-11-18 23"),
         (&[("day", one_of(&["2026-11-19"])), ("hour", one_of(&["9", "11"]))], "2026-11-19 09"),
         (&[("hour", range(Included("9"), Excluded("23")))], "2026-11-19 09, 2026-11-19 10, it's 9"),
