@@ -1,5 +1,7 @@
 //! The one error type: a kind that says what the caller can do, and a sentence that says what happened and what to do next.
 
+pub mod aws;
+
 use std::fmt;
 
 /// What the caller can do about an [`Error`].

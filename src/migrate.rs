@@ -6,7 +6,8 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate};
 use sha2::{Digest, Sha256};
 
-use crate::catalog::{Catalog, Parameters, Table, TableName};
+use crate::catalog::drift::{column_drift, told};
+use crate::catalog::{Catalog, FileFormat, Parameters, Table, TableName};
 use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
 use crate::hour::Hour;
@@ -16,6 +17,10 @@ use crate::schema::{Column, HiveType, TableSchema};
 
 /// The table parameter that records an applied migration: this, then the file's name; the value is `sha256:` and 64 digits.
 const APPLIED: &str = "lakebed.migration.";
+
+/// What helps against every change that something else made to a table.
+const RESTORE: &str = "set it back in Glue or Athena, or delete the table there (its files and ledgers stay) and run again, which makes it anew \
+                       and registers all its partitions; leave no crawler on a table of lakebed";
 
 /// One file of a table's migrations folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,8 @@ impl Migration {
 pub enum MigrationPlan {
     /// All migrations are applied.
     UpToDate(Table),
+    /// All migrations are applied, and something else than lakebed appended these columns since.
+    Appended(Table, Vec<Column>),
     /// The table does not exist yet.
     Create(Table),
 }
@@ -46,8 +53,19 @@ impl MigrationPlan {
     /// The table as it is, or will be.
     pub fn table(&self) -> &Table {
         match self {
-            Self::UpToDate(table) | Self::Create(table) => table,
+            Self::UpToDate(table) | Self::Appended(table, _) | Self::Create(table) => table,
         }
+    }
+
+    /// What people should know of it although nothing fails.
+    pub fn warning(&self) -> Option<String> {
+        let Self::Appended(_, columns) = self else { return None };
+        let columns: Vec<String> = columns.iter().map(told).collect();
+        Some(format!(
+            "something else than lakebed appended to the table's columns in the catalog: {}; what lands from now on fills them; leave no \
+             crawler on a table of lakebed, and if they are not wanted, remove them there",
+            columns.join(", ")
+        ))
     }
 }
 
@@ -86,11 +104,11 @@ fn is_migration(name: &str) -> bool {
 ///
 /// # Errors
 /// `Config` if a migration was changed after it was applied, does not fit the configuration, or is of a kind that this version does
-/// not apply; if the catalog's table is one that lakebed must not manage.
+/// not apply; if the catalog's table is one that lakebed must not manage, or is no longer what the migrations made.
 pub fn plan(config: &TableConfig, migrations: &[Migration], there: Option<Table>) -> Result<MigrationPlan> {
     let wanted = created(config, migrations)?;
     let Some(there) = there else { return Ok(MigrationPlan::Create(wanted)) };
-    refuse_foreign(config, &there)?;
+    refuse_foreign(config, &there, &wanted)?;
     for migration in migrations {
         let applied = there.parameters.get(&format!("{APPLIED}{}", migration.name));
         if applied.is_some_and(|checksum| *checksum != migration.checksum()) {
@@ -114,7 +132,33 @@ pub fn plan(config: &TableConfig, migrations: &[Migration], there: Option<Table>
             config.migrations.display()
         )));
     }
-    Ok(MigrationPlan::UpToDate(there))
+    let appended = appended(config, &there, &wanted)?;
+    Ok(if appended.is_empty() { MigrationPlan::UpToDate(there) } else { MigrationPlan::Appended(there, appended) })
+}
+
+/// The columns that something else than lakebed appended. Anything else that it changed is refused: rows would be written for columns that
+/// the files of older partitions do not have, or have in another type.
+fn appended(config: &TableConfig, there: &Table, made: &Table) -> Result<Vec<Column>> {
+    let refuse = |what: &str, changes: String| {
+        Err(Error::config(format!(
+            "{}: something else than lakebed changed {what} in the catalog, and its migrations say otherwise: {changes}; {RESTORE}",
+            config.name
+        )))
+    };
+    let keys = column_drift(&made.partition_keys, &there.partition_keys);
+    let more = keys.appended.iter().map(|key| format!("column {} is new", told(key)));
+    let keys: Vec<String> = more.chain(keys.other).collect();
+    if !keys.is_empty() {
+        return refuse("the table's partition keys", keys.join(", "));
+    }
+    if let FileFormat::Other(format) = &there.format {
+        return refuse("what the table's files are read as", format!("{format} instead of Parquet"));
+    }
+    let columns = column_drift(&made.columns, &there.columns);
+    if !columns.other.is_empty() {
+        return refuse("the table's columns", columns.other.join(", "));
+    }
+    Ok(columns.appended)
 }
 
 /// The table that the migrations make.
@@ -147,6 +191,7 @@ fn created(config: &TableConfig, migrations: &[Migration]) -> Result<Table> {
         columns: schema.columns,
         partition_keys: schema.partition_keys,
         location,
+        format: FileFormat::Parquet,
         parameters,
         version: 0,
     })
@@ -202,16 +247,20 @@ fn mapping(config: &TableConfig) -> [(String, String); 3] {
 }
 
 /// Refuses to manage a table that another tool made, lies elsewhere, or that Athena would not read through its partitions.
-fn refuse_foreign(config: &TableConfig, there: &Table) -> Result<()> {
+fn refuse_foreign(config: &TableConfig, there: &Table, made: &Table) -> Result<()> {
     let refuse = |why: String| Err(Error::config(format!("{}: {why}", config.name)));
     if there.parameters.get("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return refuse("partition projection is on, so Athena ignores registered partitions and would never see a merge; remove projection.enabled from the table".into());
     }
-    if there.location.trim_end_matches('/') != config.location.to_string().trim_end_matches('/') {
-        return refuse(format!("the catalog has it at {}, the configuration at {}; correct `location`", there.location, config.location));
+    if let Some(lost) = lost_parameters(there, made) {
+        return refuse(lost);
     }
-    if !there.parameters.keys().any(|key| key.starts_with(APPLIED)) {
-        return refuse("the catalog has a table of that name that lakebed did not create; choose another name".into());
+    if there.location.trim_end_matches('/') != config.location.to_string().trim_end_matches('/') {
+        return refuse(format!(
+            "the catalog has it at {}, the configuration at {}; correct `location`, or if something else than lakebed moved the table in the \
+             catalog, {RESTORE}",
+            there.location, config.location
+        ));
     }
     for (parameter, wanted) in mapping(config) {
         let setting = parameter.trim_start_matches("lakebed.");
@@ -222,8 +271,38 @@ fn refuse_foreign(config: &TableConfig, there: &Table) -> Result<()> {
             ));
         }
     }
-    let declared = TableSchema { columns: there.columns.clone(), partition_keys: there.partition_keys.clone() };
-    check_keys(config, &declared)
+    Ok(())
+}
+
+/// What to say of a table that does not have the parameters that lakebed makes tables with. A migration that is the only one missing is not
+/// lost: it is not applied.
+fn lost_parameters(there: &Table, made: &Table) -> Option<String> {
+    let is_ours = |key: &&String| key.starts_with("lakebed.");
+    let applied = there.parameters.keys().any(|key| key.starts_with(APPLIED));
+    let lost = |key: &&String| is_ours(key) && !there.parameters.contains_key(*key) && !(applied && key.starts_with(APPLIED));
+    let lost: Vec<&String> = made.parameters.keys().filter(lost).collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let set: Vec<String> = lost.iter().map(|key| format!("{} = {}", quoted(key), quoted(&made.parameters[*key]))).collect();
+    let what = if there.parameters.keys().any(|key| is_ours(&key)) {
+        format!("parameters of the table that lakebed needs are gone from the catalog: {}; a crawler or a job replaced them", list(&lost))
+    } else {
+        "the catalog has a table of that name without any parameter of lakebed; if lakebed did not create it, choose another name; if a crawler \
+         or a job replaced its parameters"
+            .to_string()
+    };
+    Some(format!(
+        "{what}; if the configuration and the migrations are still those of the table, put them back with ALTER TABLE {} SET TBLPROPERTIES \
+         ({}), and leave no crawler on it",
+        made.name,
+        set.join(", ")
+    ))
+}
+
+fn list(texts: &[&String]) -> String {
+    texts.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Creates the table, and its database if need be. True if this call created it, false if another run was faster.
@@ -305,15 +384,77 @@ mod tests {
         projected.parameters.insert("projection.enabled".into(), "TRUE".into());
         refused(&[first()], Some(projected), "partition projection is on");
         let elsewhere = Table { location: "file:///elsewhere/".into(), ..made() };
-        refused(&[first()], Some(elsewhere), "the catalog has it at file:///elsewhere/");
+        refused(
+            &[first()],
+            Some(elsewhere),
+            "the catalog has it at file:///elsewhere/, the configuration at file:///lake/; correct `location`",
+        );
         let unslashed = Table { location: "file:///lake".into(), ..made() };
         assert!(plan(&config(), &[first()], Some(unslashed)).is_ok());
         let mut foreign = made();
-        foreign.parameters.retain(|key, _| !key.starts_with(APPLIED));
+        foreign.parameters.retain(|key, _| !key.starts_with("lakebed."));
         refused(&[first()], Some(foreign), "lakebed did not create");
-        let mut keyless = made();
-        keyless.partition_keys.pop();
-        refused(&[first()], Some(keyless), "PARTITIONED BY (year, month, day)");
+    }
+
+    #[test]
+    fn parameters_that_a_crawler_replaced_are_named_with_the_statement_that_puts_them_back() {
+        let without = |begin: &str| {
+            let mut table = made();
+            table.parameters.retain(|key, _| !key.starts_with(begin));
+            Some(table)
+        };
+        let checksum = first().checksum();
+        let statement = format!("ALTER TABLE shop.clicks SET TBLPROPERTIES ('lakebed.migration.0001_create.sql' = '{checksum}')");
+        refused(&[first()], without(APPLIED), &statement);
+        refused(&[first()], without(APPLIED), "gone from the catalog: lakebed.migration.0001_create.sql; a crawler");
+        refused(&[first()], without("lakebed.timezone"), "('lakebed.timezone' = 'UTC')");
+        refused(&[first()], without("lakebed."), "'lakebed.partition_by' = 'year=!{timestamp:yyyy}/");
+        assert!(plan(&config(), &[first()], without("classification")).is_ok(), "what lakebed does not need may go");
+    }
+
+    fn columns(text: &str) -> Vec<Column> {
+        let MigrationPlan::Create(table) = plan(&config(), &[create("0001_create.sql", text, KEYS)], None).unwrap() else { panic!() };
+        table.columns
+    }
+
+    #[test]
+    fn columns_that_somebody_appended_are_a_warning() {
+        let plan = plan(&config(), &[first()], Some(Table { columns: columns("id bigint, x string, y double"), ..made() })).unwrap();
+        assert_eq!(plan.table().columns.len(), 3, "the catalog's columns count");
+        let warning = plan.warning().unwrap();
+        assert!(warning.contains("appended to the table's columns in the catalog: x string, y double; what lands"), "{warning}");
+        assert_eq!(MigrationPlan::UpToDate(made()).warning(), None);
+    }
+
+    #[test]
+    fn anything_else_that_somebody_changed_is_refused_column_by_column() {
+        let check = |change: &dyn Fn(&mut Table), says: &str| {
+            let mut table = made();
+            change(&mut table);
+            refused(&[first()], Some(table), says);
+        };
+        check(
+            &|table| table.columns = columns("id string"),
+            "its migrations say otherwise: column id is string instead of bigint; set it back",
+        );
+        check(&|table| table.columns = columns("other bigint"), "column id bigint is gone");
+        check(&|table| table.columns = columns("x int, id bigint"), "column x int is new and not behind all others");
+        check(
+            &|table| drop(table.partition_keys.pop()),
+            "the table's partition keys in the catalog, and its migrations say otherwise: column hour string is gone",
+        );
+        check(&|table| table.partition_keys[3].hive = HiveType::Int, "column hour is int instead of string");
+        check(&|table| table.partition_keys.extend(columns("x int")), "column x int is new");
+        check(&|table| table.format = FileFormat::Other("input format x".into()), "input format x instead of Parquet");
+    }
+
+    #[test]
+    fn what_somebody_noted_on_a_table_and_its_columns_is_theirs() {
+        let mut noted = made();
+        noted.columns[0].comment = Some("the id".into());
+        noted.partition_keys[0].comment = Some("UTC".into());
+        noted.parameters.insert("owner".into(), "shop".into());
+        assert_eq!(plan(&config(), &[first()], Some(noted.clone())).unwrap(), MigrationPlan::UpToDate(noted));
     }
 
     #[test]

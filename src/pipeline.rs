@@ -1,6 +1,6 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use indicatif::ProgressBar;
 
 use crate::announce;
 use crate::app::App;
-use crate::catalog::{Table, limits, reconcile};
+use crate::catalog::reconcile::{self, Wanted};
+use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -131,10 +132,11 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (from, to) = window(config, request);
     let discovery = discover(&landing, config, from, to).await?;
     let mut done = TableDone::new(&config.name, &discovery);
+    done.warnings.extend(migration.warning());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
-    let plans = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
+    let (plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
     if request.dry_run {
         done.tell_plans(&migration, &plans);
@@ -143,21 +145,44 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     let queue = Queue::list(&app.state, &config.name).await?;
     merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
-    let notes = app.outbox.notes(&config.name).await?;
-    // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
-    let partitions: Vec<PartitionId> = if done.created { app.ledgers.partitions(&config.name).await? } else { touched(&plans, &notes) };
-    let quarantine = app.quarantine_url(config);
-    done.registered = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &quarantine, &partitions).await?;
-    if !queue.is_empty() {
-        // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
-        let heads = app.ledgers.heads_of(&config.name, &partitions).await?;
-        queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str())).await;
-    }
+    let notes = match register(app, config, &table, &plans, &known, &mut done).await {
+        Ok(notes) => notes,
+        Err(e) => {
+            done.unregistered();
+            summary.failures.push(Failure::new(&config.name, None, &e));
+            return Ok(done);
+        }
+    };
     // Only now a receiver that queries at once sees what it was told of.
     if let Err(e) = announce::changes(app, &table, notes).await {
         summary.failures.push(Failure::new(&config.name, None, &e));
     }
+    if !queue.is_empty() {
+        // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
+        let merged: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+        let heads = app.ledgers.heads_of(&config.name, &merged).await?;
+        queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str())).await;
+    }
     Ok(done)
+}
+
+/// Makes the catalog say what the ledgers say, and returns the notes of what others have to be told now.
+async fn register(
+    app: &App,
+    config: &TableConfig,
+    table: &Table,
+    plans: &[PartitionPlan],
+    known: &BTreeMap<PartitionId, Wanted>,
+    done: &mut TableDone,
+) -> Result<Vec<Note>> {
+    let notes = app.outbox.notes(&config.name).await?;
+    // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
+    let partitions: Vec<PartitionId> = if done.created { app.ledgers.partitions(&config.name).await? } else { touched(plans, &notes) };
+    let quarantine = app.quarantine_url(config);
+    let reconciled = reconcile::reconcile(&*app.catalog, &app.ledgers, table, &quarantine, &partitions, known).await?;
+    done.registered = reconciled.changed;
+    done.warnings.extend(reconciled.warnings());
+    Ok(notes)
 }
 
 /// The partitions that were looked at, and those that a run before this one may have committed without registering them.
@@ -241,32 +266,38 @@ fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Res
 pub async fn existing(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
     let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
     match plan_migration(app, config).await? {
-        MigrationPlan::UpToDate(table) => managed(app, config, &table, landing).map(Some),
         MigrationPlan::Create(_) => Ok(None),
+        there => managed(app, config, there.table(), landing).map(Some),
     }
 }
 
-/// Plans each partition. One whose ledger cannot be read fails alone; its objects wait.
+/// Plans each partition, and says what the ledgers want registered of those that are up to date. One whose ledger cannot be read fails
+/// alone; its objects wait.
 async fn plan_partitions(
     app: &App,
     config: &TableConfig,
     grouped: Grouped,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
-) -> Vec<PartitionPlan> {
+) -> (Vec<PartitionPlan>, BTreeMap<PartitionId, Wanted>) {
     let partitions: Vec<PartitionId> = grouped.closed.keys().cloned().collect();
     let heads = app.ledgers.each_head(&config.name, &partitions).await;
-    let mut plans = Vec::new();
+    let (mut plans, mut known) = (Vec::new(), BTreeMap::new());
     for ((partition, objects), head) in grouped.closed.into_iter().zip(heads) {
         match head {
-            Ok(head) => plans.push(plan::plan(partition, head, objects)),
+            Ok(head) => {
+                let wanted = head.as_ref().map(Wanted::of);
+                let plan = plan::plan(partition, head, objects);
+                known.extend(wanted.filter(|_| plan.action == Action::UpToDate).map(|wanted| (plan.partition.clone(), wanted)));
+                plans.push(plan);
+            }
             Err(e) => {
                 done.objects.pending += objects.len() as u64;
                 failures.push(Failure::new(&config.name, Some(&partition), &e));
             }
         }
     }
-    plans
+    (plans, known)
 }
 
 async fn merge_all(

@@ -239,6 +239,11 @@ impl TableDone {
         self.partitions.push(PartitionDone::of(&version.partition, Some(version), "merged by another run", 0));
     }
 
+    /// Enters that the catalog does not show what was committed: none of the hours is done then.
+    pub fn unregistered(&mut self) {
+        self.hours_done = 0;
+    }
+
     /// Counts the planned objects by what became of them, whichever run did it.
     fn count_planned(&mut self, plan: &PartitionPlan, version: &LedgerVersion) {
         let Action::Merge { objects, .. } = &plan.action else { return };

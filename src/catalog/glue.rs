@@ -1,5 +1,6 @@
 //! The AWS Glue Data Catalog behind the catalog port.
 
+mod refusal;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -10,17 +11,26 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_glue::Client;
-use aws_sdk_glue::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_glue::types::{self, BatchUpdatePartitionRequestEntry, DatabaseInput, ErrorDetail, PartitionValueList};
+use aws_sdk_glue::error::SdkError;
+use aws_sdk_glue::operation::get_partitions::GetPartitionsError;
+use aws_sdk_glue::types::{self, BatchUpdatePartitionRequestEntry, DatabaseInput, PartitionValueList, Segment};
+use futures::future::try_join_all;
 
+use self::refusal::{EXISTS, NOT_FOUND, entry_error, explain, missing};
+use super::filter::Filter;
 use super::limits::{check_name, check_partition, check_table};
 use super::{Catalog, EntryError, Partition, Table, TableName};
+use crate::error::aws::is;
 use crate::error::{Error, Kind, Result};
 
-/// Entries that one call may have: `BatchCreatePartition` and `BatchUpdatePartition`, `BatchGetPartition`, a page of `GetTables`.
+/// Entries that one call may have: `BatchCreatePartition` and `BatchUpdatePartition`, `BatchGetPartition` and a page of `GetPartitions`,
+/// a page of `GetTables`.
 const WRITTEN: usize = 100;
 const ASKED: usize = 1000;
 const PAGE: i32 = 100;
+
+/// Parts that the partitions of a table can be read in at the same time, the most that Glue has.
+const SEGMENTS: i32 = 10;
 
 /// A call that is throttled is made again this often at most, with a pause that grows to `SLOWEST`, but for no longer than `BUDGET`.
 const ATTEMPTS: u32 = 12;
@@ -65,10 +75,35 @@ impl GlueCatalog {
         Ok(tables)
     }
 
-    async fn must_exist(&self, name: &TableName) -> Result<Table> {
-        self.table(name).await?.ok_or_else(|| {
-            Error::config(format!("table {name} does not exist in the Glue Data Catalog; create it with its first migration"))
-        })
+    /// The partitions that fit an expression, as Glue has them.
+    ///
+    /// Most tables, and most of what a filter leaves over, are one page. If there is more, the table is large, and it is read from the
+    /// start again in segments, all at the same time.
+    async fn fitting(&self, name: &TableName, expression: Option<&str>) -> Result<Vec<types::Partition>, Refused> {
+        let call = self.client.get_partitions().database_name(&name.database).table_name(&name.name).max_results(ASKED as i32);
+        let call = call.set_expression(expression.map(str::to_string));
+        let first = call.clone().send().await.map_err(Box::new)?;
+        if first.next_token().unwrap_or_default().is_empty() {
+            return Ok(first.partitions.unwrap_or_default());
+        }
+        let segments = (0..SEGMENTS).map(|number| {
+            let call = call.clone();
+            async move {
+                let segment = Segment::builder()
+                    .segment_number(number)
+                    .total_segments(SEGMENTS)
+                    .build()
+                    .map_err(|e| Box::new(SdkError::construction_failure(e)))?;
+                let mut pages = call.segment(segment).into_paginator().send();
+                let mut found = Vec::new();
+                // A page may be empty with more behind it; the last one says so.
+                while let Some(page) = pages.next().await {
+                    found.append(&mut page.map_err(Box::new)?.partitions.unwrap_or_default());
+                }
+                Ok::<_, Refused>(found)
+            }
+        });
+        Ok(try_join_all(segments).await?.into_iter().flatten().collect())
     }
 
     /// Those of the partitions asked for that exist, as Glue has them.
@@ -94,26 +129,13 @@ impl GlueCatalog {
         Ok(found)
     }
 
-    /// The partitions that can be, and why the others cannot.
-    async fn checked<'p>(&self, name: &TableName, partitions: &'p [Partition]) -> Result<(Vec<&'p Partition>, Vec<EntryError>)> {
-        let table = self.must_exist(name).await?;
-        let (mut good, mut refused) = (Vec::new(), Vec::new());
-        for partition in partitions {
-            match check_partition(&table, partition) {
-                Ok(()) => good.push(partition),
-                Err(message) => refused.push(EntryError { values: partition.values.clone(), message }),
-            }
-        }
-        Ok((good, refused))
-    }
-
     async fn create_batch(&self, name: &TableName, batch: &[&Partition]) -> Result<Vec<EntryError>> {
         let inputs = batch.iter().map(|partition| shape::partition_input(partition, None)).collect::<Result<Vec<_>>>()?;
         let call = self.client.batch_create_partition().database_name(&name.database).table_name(&name.name);
-        let answer = call.set_partition_input_list(Some(inputs)).send().await;
-        let answer = answer.map_err(|e| explain("glue:BatchCreatePartition", &format!("table {name}"), &e))?;
+        let (action, answer) = ("glue:BatchCreatePartition", call.set_partition_input_list(Some(inputs)).send().await);
+        let answer = answer.map_err(|e| explain(action, &format!("table {name}"), &e))?;
         let refused = answer.errors.unwrap_or_default().into_iter();
-        Ok(refused.map(|error| entry_error(name, error.partition_values.unwrap_or_default(), error.error_detail)).collect())
+        Ok(refused.map(|error| entry_error(action, name, error.partition_values.unwrap_or_default(), error.error_detail)).collect())
     }
 
     async fn update_batch(&self, name: &TableName, batch: &[(&Partition, types::Partition)]) -> Result<Vec<EntryError>> {
@@ -124,10 +146,10 @@ impl GlueCatalog {
         };
         let entries = batch.iter().map(entry).collect::<Result<Vec<_>>>()?;
         let call = self.client.batch_update_partition().database_name(&name.database).table_name(&name.name);
-        let answer = call.set_entries(Some(entries)).send().await;
-        let answer = answer.map_err(|e| explain("glue:BatchUpdatePartition", &format!("table {name}"), &e))?;
+        let (action, answer) = (UPDATE, call.set_entries(Some(entries)).send().await);
+        let answer = answer.map_err(|e| explain(action, &format!("table {name}"), &e))?;
         let refused = answer.errors.unwrap_or_default().into_iter();
-        Ok(refused.map(|error| entry_error(name, error.partition_value_list.unwrap_or_default(), error.error_detail)).collect())
+        Ok(refused.map(|error| entry_error(action, name, error.partition_value_list.unwrap_or_default(), error.error_detail)).collect())
     }
 }
 
@@ -189,6 +211,9 @@ impl Catalog for GlueCatalog {
         let name = &table.name;
         let lost = |what: &str| Error::conflict(format!("table {name} {what} in Glue; read it again, then update it"));
         let there = self.raw_table(name).await?.ok_or_else(|| lost("does not exist"))?;
+        if there.version_id.is_none() {
+            return Err(Error::unavailable(format!("Glue says no version of table {name}, so it cannot be updated safely; run again")));
+        }
         if shape::version(&there) != table.version {
             return Err(lost("was changed meanwhile"));
         }
@@ -201,17 +226,16 @@ impl Catalog for GlueCatalog {
         }
     }
 
-    async fn partitions(&self, name: &TableName) -> Result<Vec<Partition>> {
-        let call = self.client.get_partitions().database_name(&name.database).table_name(&name.name);
-        let mut pages = call.max_results(ASKED as i32).into_paginator().send();
-        let mut partitions = Vec::new();
-        // A page may be empty with more behind it; the last one says so.
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|e| explain("glue:GetPartitions", &format!("table {name}"), &e))?;
-            for partition in page.partitions() {
-                partitions.push(shape::partition(name, partition)?);
-            }
-        }
+    async fn partitions(&self, name: &TableName, filter: &Filter) -> Result<Vec<Partition>> {
+        let expression = filter.expression();
+        let found = match self.fitting(name, expression.as_deref()).await {
+            // A partition whose value is none of its key's type makes Glue refuse the whole question.
+            Err(e) if expression.is_some() && is(&*e, NOT_DECIDED) => self.fitting(name, None).await,
+            found => found,
+        };
+        let found = found.map_err(|e| explain("glue:GetPartitions", &format!("table {name}"), &*e))?;
+        let wanted = found.iter().filter(|partition| filter.passes(partition.values()));
+        let mut partitions = wanted.map(|partition| shape::partition(name, partition)).collect::<Result<Vec<_>>>()?;
         partitions.sort_by(|a, b| a.values.cmp(&b.values));
         Ok(partitions)
     }
@@ -220,16 +244,16 @@ impl Catalog for GlueCatalog {
         self.raw_partitions(name, values).await?.iter().map(|partition| shape::partition(name, partition)).collect()
     }
 
-    async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>> {
-        let (good, mut refused) = self.checked(name, partitions).await?;
+    async fn create_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
+        let (good, mut refused) = checked(table, partitions);
         for batch in good.chunks(WRITTEN) {
-            refused.extend(self.create_batch(name, batch).await?);
+            refused.extend(self.create_batch(&table.name, batch).await?);
         }
         Ok(refused)
     }
 
-    async fn update_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>> {
-        let (good, mut refused) = self.checked(name, partitions).await?;
+    async fn update_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
+        let (name, (good, mut refused)) = (&table.name, checked(table, partitions));
         let values: Vec<_> = good.iter().map(|partition| partition.values.clone()).collect();
         let mut there: BTreeMap<_, _> = BTreeMap::new();
         for partition in self.raw_partitions(name, &values).await? {
@@ -239,9 +263,7 @@ impl Catalog for GlueCatalog {
         for partition in good {
             match there.remove(&partition.values) {
                 Some(old) => updates.push((partition, old)),
-                None => {
-                    refused.push(EntryError { values: partition.values.clone(), message: said(name, &partition.values, NOT_FOUND[0], "") })
-                }
+                None => refused.push(missing(UPDATE, name, &partition.values)),
             }
         }
         for batch in updates.chunks(WRITTEN) {
@@ -251,49 +273,22 @@ impl Catalog for GlueCatalog {
     }
 }
 
-const NOT_FOUND: &[&str] = &["EntityNotFoundException"];
-const EXISTS: &[&str] = &["AlreadyExistsException"];
+/// Why Glue does not say which partitions there are.
+type Refused = Box<SdkError<GetPartitionsError>>;
 
-/// True if the service answered with one of these codes. Some are not in the SDK's model, so all are matched by text.
-fn is<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, codes: &[&str]) -> bool {
-    error.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(|code| codes.contains(&code))
-}
+const UPDATE: &str = "glue:BatchUpdatePartition";
 
-fn entry_error(name: &TableName, values: Vec<String>, detail: Option<ErrorDetail>) -> EntryError {
-    let detail = detail.unwrap_or_else(|| ErrorDetail::builder().build());
-    let message = said(name, &values, detail.error_code().unwrap_or("no reason given"), detail.error_message().unwrap_or_default());
-    EntryError { values, message }
-}
+/// Codes of expressions that Glue cannot decide for this table.
+const NOT_DECIDED: &[&str] = &["InvalidInputException", "InvalidStateException"];
 
-/// What Glue says of one entry, in the words of the port.
-fn said(name: &TableName, values: &[String], code: &str, message: &str) -> String {
-    let what = format!("partition {} of table {name}", values.join("/"));
-    match code {
-        "AlreadyExistsException" => format!("{what} already exists; update it instead"),
-        "EntityNotFoundException" => format!("{what} does not exist; create it instead"),
-        code => format!("{what}: {code} {message}").trim_end().to_string(),
-    }
-}
-
-/// Why a call failed, and what to do about it.
-fn explain<E, R>(action: &str, what: &str, error: &SdkError<E, R>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    let Some(service) = error.as_service_error() else {
-        return Error::unavailable(format!("{what}: {action} did not answer: {}; run again", DisplayErrorContext(error)));
-    };
-    let (code, message) = (service.code().unwrap_or("no code"), service.message().unwrap_or("no reason given"));
-    match code {
-        "AccessDeniedException" | "AccessDenied" => Error::config(format!(
-            "{what}: Glue refuses {action}: {message}; allow the action in IAM, and in Lake Formation if it manages the table"
-        )),
-        "EntityNotFoundException" => Error::config(format!("{what} does not exist in the Glue Data Catalog: {message}; create it first")),
-        "InvalidInputException" | "GlueEncryptionException" | "ResourceNumberLimitExceededException" => {
-            Error::config(format!("{what}: Glue does not take it ({action}, {code}): {message}"))
+/// The partitions that can be, and why the others cannot.
+fn checked<'p>(table: &Table, partitions: &'p [Partition]) -> (Vec<&'p Partition>, Vec<EntryError>) {
+    let (mut good, mut refused) = (Vec::new(), Vec::new());
+    for partition in partitions {
+        match check_partition(table, partition) {
+            Ok(()) => good.push(partition),
+            Err(message) => refused.push(EntryError { values: partition.values.clone(), message }),
         }
-        "ConcurrentModificationException" => Error::conflict(format!("{what}: somebody else changed it ({action}): {message}; run again")),
-        code => Error::unavailable(format!("{what}: {action} failed with {code}: {message}; run again")),
     }
+    (good, refused)
 }

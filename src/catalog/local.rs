@@ -9,8 +9,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, Transactio
 use serde::{Deserialize, Serialize};
 use serde_json::{from_str, to_string};
 
+use super::filter::Filter;
 use super::limits::{check_name, check_partition, check_table};
-use super::{Catalog, EntryError, Parameters, Partition, Table, TableName};
+use super::{Catalog, EntryError, FileFormat, Parameters, Partition, Table, TableName};
 use crate::error::{Error, Result};
 use crate::schema::Column;
 
@@ -159,7 +160,8 @@ impl LocalCatalog {
             let name = TableName { database, name };
             let Definition { columns, partition_keys, location, parameters } =
                 from_str(&definition).map_err(|e| self.damaged(&format!("table {name}"), &e))?;
-            tables.push(Table { name, columns, partition_keys, location, parameters, version: version.unsigned_abs() });
+            let (format, version) = (FileFormat::Parquet, version.unsigned_abs());
+            tables.push(Table { name, columns, partition_keys, location, format, parameters, version });
         }
         Ok(tables)
     }
@@ -180,6 +182,7 @@ impl LocalCatalog {
                 values: from_str(&values).map_err(damaged)?,
                 location,
                 columns: from_str(&columns).map_err(damaged)?,
+                format: FileFormat::Parquet,
                 parameters: from_str(&parameters).map_err(damaged)?,
             });
         }
@@ -249,10 +252,11 @@ impl Catalog for LocalCatalog {
         })
     }
 
-    async fn partitions(&self, name: &TableName) -> Result<Vec<Partition>> {
+    async fn partitions(&self, name: &TableName, filter: &Filter) -> Result<Vec<Partition>> {
         let connection = self.lock();
         self.must_exist(&connection, name)?;
         let mut partitions = self.read_partitions(&connection, name, "", None)?;
+        partitions.retain(|partition| filter.passes(&partition.values));
         partitions.sort_by(|a, b| a.values.cmp(&b.values));
         Ok(partitions)
     }
@@ -267,16 +271,16 @@ impl Catalog for LocalCatalog {
         Ok(found)
     }
 
-    async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>> {
+    async fn create_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
         let sql = "INSERT INTO partitions (database, name, \"values\", location, columns, parameters)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
-        self.write_partitions(name, partitions, sql, "already exists; update it instead")
+        self.write_partitions(&table.name, partitions, sql, "already exists; update it instead")
     }
 
-    async fn update_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>> {
-        let sql = "UPDATE partitions SET location = ?4, columns = ?5, parameters = ?6
+    async fn update_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
+        let sql = "UPDATE partitions SET location = ?4, columns = ?5, parameters = json_patch(parameters, ?6)
                    WHERE database = ?1 AND name = ?2 AND \"values\" = ?3";
-        self.write_partitions(name, partitions, sql, "does not exist; create it instead")
+        self.write_partitions(&table.name, partitions, sql, "does not exist; create it instead")
     }
 }
 
@@ -378,7 +382,8 @@ mod tests {
     fn clicks() -> Table {
         let name = TableName { database: "shop".to_string(), name: "clicks".to_string() };
         let (columns, partition_keys) = (vec![column("id")], vec![column("day")]);
-        Table { name, columns, partition_keys, location: "file:///lake/".to_string(), parameters: Parameters::new(), version: 1 }
+        let (location, format) = ("file:///lake/".to_string(), FileFormat::Parquet);
+        Table { name, columns, partition_keys, location, format, parameters: Parameters::new(), version: 1 }
     }
 
     async fn filled(path: &Path) -> LocalCatalog {
@@ -406,7 +411,7 @@ mod tests {
         let catalog = LocalCatalog::open(&path).unwrap();
         catalog.ensure_database("shop").await.unwrap();
         assert_eq!(catalog.tables().await.unwrap().len(), 1);
-        assert!(catalog.partitions(&clicks().name).await.unwrap().is_empty());
+        assert!(catalog.partitions(&clicks().name, &Filter::all()).await.unwrap().is_empty());
         drop(catalog);
 
         assert!(state() == before, "the file was written");

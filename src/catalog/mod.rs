@@ -1,5 +1,7 @@
 //! The catalog port: databases, tables and partitions as Glue knows them, and the values that travel through it.
 
+pub mod drift;
+pub mod filter;
 pub mod glue;
 pub mod limits;
 pub mod local;
@@ -9,6 +11,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use self::filter::Filter;
 use crate::error::Result;
 use crate::schema::{Column, is_name};
 
@@ -24,6 +27,16 @@ pub struct TableName {
     pub name: String,
 }
 
+/// What readers are told that the files are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Parquet, by Hive's input format and SerDe of it.
+    #[default]
+    Parquet,
+    /// Something else, named for people.
+    Other(String),
+}
+
 /// A table as the catalog holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -35,9 +48,11 @@ pub struct Table {
     pub partition_keys: Vec<Column>,
     /// URL of the table's root, with a trailing slash.
     pub location: String,
+    /// What its files are. Whatever it is told, a catalog that writes the table makes it Parquet.
+    pub format: FileFormat,
     /// Table properties.
     pub parameters: Parameters,
-    /// The catalog's version of this table: grows with every update, from 1. Ignored by `create_table`.
+    /// The catalog's version of this table: grows with every update; where it begins is the catalog's. Ignored by `create_table`.
     pub version: u64,
 }
 
@@ -50,6 +65,8 @@ pub struct Partition {
     pub location: String,
     /// The columns that the partition's files really have.
     pub columns: Vec<Column>,
+    /// What its files are, as for [`Table::format`].
+    pub format: FileFormat,
     /// Partition properties, `lakebed.*` among them.
     pub parameters: Parameters,
 }
@@ -83,17 +100,18 @@ pub trait Catalog: Send + Sync {
     /// Replaces the table's definition if its version is still `table.version`; otherwise a `Conflict`.
     async fn update_table(&self, table: &Table) -> Result<()>;
 
-    /// All partitions of a table, ordered by values.
-    async fn partitions(&self, name: &TableName) -> Result<Vec<Partition>>;
+    /// The partitions of a table that pass the filter, ordered by values.
+    async fn partitions(&self, name: &TableName, filter: &Filter) -> Result<Vec<Partition>>;
 
     /// Those of the partitions asked for that exist.
     async fn get_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>>;
 
-    /// Creates partitions; one that exists already is an entry error.
-    async fn create_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>>;
+    /// Creates partitions of a table that was read from this catalog; one that exists already is an entry error.
+    async fn create_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>>;
 
-    /// Replaces partitions whole; one that does not exist is an entry error.
-    async fn update_partitions(&self, name: &TableName, partitions: &[Partition]) -> Result<Vec<EntryError>>;
+    /// Replaces partitions of a table that was read from this catalog, but for parameters that the new ones do not name: those are
+    /// others', and stay. A partition that does not exist is an entry error.
+    async fn update_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>>;
 }
 
 impl TableName {

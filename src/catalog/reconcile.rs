@@ -1,9 +1,10 @@
 //! Makes the catalog say what the ledgers say: a pure difference, applied until it is empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Catalog, EntryError, Parameters, Partition, Table, TableName};
+use super::drift::{ForeignChange, LEDGER_VERSION, changed_by_others};
+use super::{Catalog, EntryError, FileFormat, Parameters, Partition, Table, TableName};
 use crate::error::{Error, Kind, Result};
 use crate::layout::{self, PartitionId};
 use crate::ledger::store::LedgerStore;
@@ -20,6 +21,15 @@ const ROUNDS: usize = 5;
 /// Pause before the second round, doubled with each one.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What a ledger version wants the catalog to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The partition of the table.
+    pub live: Partition,
+    /// The partition of the quarantine; none while nothing has been quarantined.
+    pub quarantine: Option<Partition>,
+}
+
 /// What has to change in the catalog for some partitions of one table.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct CatalogChange {
@@ -27,6 +37,17 @@ pub struct CatalogChange {
     pub create: Vec<Partition>,
     /// Partitions that it has differently.
     pub update: Vec<Partition>,
+    /// Of those to update, the values of the ones that something else than lakebed changed, and what it changed.
+    pub foreign: Vec<(Vec<String>, Vec<String>)>,
+}
+
+/// What bringing the catalog in step came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Anything had to be changed.
+    pub changed: bool,
+    /// What something else than lakebed had changed, and was set back.
+    pub foreign: Vec<ForeignChange>,
 }
 
 impl CatalogChange {
@@ -34,47 +55,80 @@ impl CatalogChange {
     pub fn is_empty(&self) -> bool {
         self.create.is_empty() && self.update.is_empty()
     }
+
+    fn values(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.create.iter().chain(&self.update).map(|partition| &partition.values)
+    }
 }
 
-/// A partition of the table as its ledger wants it.
-pub fn live(version: &LedgerVersion) -> Partition {
-    entry(version, &version.generation, version.columns.clone())
-}
-
-/// A partition of the quarantine as the ledger wants it; none while nothing has been quarantined.
-pub fn quarantined(version: &LedgerVersion) -> Option<Partition> {
-    version.quarantine.as_ref().map(|generation| entry(version, generation, reject::columns()))
+impl Wanted {
+    /// What this version wants.
+    pub fn of(version: &LedgerVersion) -> Self {
+        let quarantine = version.quarantine.as_ref().map(|generation| entry(version, generation, reject::columns()));
+        Self { live: entry(version, &version.generation, version.columns.clone()), quarantine }
+    }
 }
 
 fn entry(version: &LedgerVersion, generation: &Generation, columns: Vec<Column>) -> Partition {
     let parameters: [(&str, String); 4] = [
         ("classification", "parquet".to_string()),
         ("lakebed.generation", generation.id.to_string()),
-        ("lakebed.ledger_version", version.version.to_string()),
+        (LEDGER_VERSION, version.version.to_string()),
         ("lakebed.rows", generation.rows().to_string()),
     ];
     let parameters = parameters.map(|(key, value)| (key.to_string(), value)).into();
-    Partition { values: version.partition.values(), location: generation.location.clone(), columns, parameters }
+    let (values, location) = (version.partition.values(), generation.location.clone());
+    Partition { values, location, columns, format: FileFormat::Parquet, parameters }
 }
 
-/// The difference between what is wanted and what is there. Parameters that are not lakebed's own stay as they are.
+/// The difference between what is wanted and what is there. Parameters that are not lakebed's own make none.
 pub fn difference(wanted: Vec<Partition>, there: &[Partition]) -> CatalogChange {
     let there: BTreeMap<_, _> = there.iter().map(|partition| (&partition.values, partition)).collect();
     let mut change = CatalogChange::default();
-    for mut partition in wanted {
+    for partition in wanted {
         match there.get(&partition.values) {
             None => change.create.push(partition),
+            Some(old) if says(old, &partition) => {}
             Some(old) => {
-                let mut parameters = old.parameters.clone();
-                parameters.append(&mut partition.parameters);
-                partition.parameters = parameters;
-                if partition != **old {
-                    change.update.push(partition);
+                let foreign = changed_by_others(&partition, old);
+                if !foreign.is_empty() {
+                    change.foreign.push((partition.values.clone(), foreign));
                 }
+                change.update.push(partition);
             }
         }
     }
     change
+}
+
+fn says(there: &Partition, wanted: &Partition) -> bool {
+    let parameters = wanted.parameters.iter().all(|(key, value)| there.parameters.get(key) == Some(value));
+    parameters && (&there.location, &there.columns, &there.format) == (&wanted.location, &wanted.columns, &wanted.format)
+}
+
+impl Reconciled {
+    /// What people should know of it.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut told: Vec<String> = self.foreign.iter().map(|change| format!("{change}; it is set back to what its ledger says")).collect();
+        if !told.is_empty() {
+            told.push(
+                "leave no crawler, and nothing else that alters partitions, on a table of lakebed; `lakebed partitions` shows what the \
+                 ledgers and what the catalog say"
+                    .to_string(),
+            );
+        }
+        told
+    }
+
+    /// Something that is undone again and again is told once.
+    fn enter(&mut self, name: &TableName, keys: &[Column], change: &CatalogChange) {
+        for (values, changes) in &change.foreign {
+            let partition = PartitionId::new(keys.iter().map(|key| key.name.clone()).zip(values.iter().cloned()));
+            if !self.foreign.iter().any(|known| known.table == *name && known.partition == partition) {
+                self.foreign.push(ForeignChange { table: name.clone(), partition, changes: changes.clone() });
+            }
+        }
+    }
 }
 
 /// Brings the catalog in step with the ledgers of some partitions, the table's and its quarantine's.
@@ -82,7 +136,10 @@ pub fn difference(wanted: Vec<Partition>, there: &[Partition]) -> CatalogChange 
 /// Partitions have no compare-and-swap in Glue, so the ledger is the fence: after each write the ledgers are read again, and the
 /// catalog too, until both agree; a slower writer that undoes a newer version is undone in turn.
 ///
-/// Returns true if anything had to be changed.
+/// `known` is what ledger heads wanted that were read earlier in the run, of some of the partitions. A version never changes, so where
+/// the catalog says what a known one wants, this run owes the catalog nothing: whoever commits a newer version registers it, and whoever
+/// overwrites that registration looks again afterwards. But nothing is written from what was known: by now the newest version may be
+/// another, and readers would go back in time. What differs is asked of the ledgers again first.
 ///
 /// # Errors
 /// `Unavailable` if the catalog keeps refusing, naming the first partition and its reason.
@@ -92,46 +149,83 @@ pub async fn reconcile(
     table: &Table,
     quarantine_url: &str,
     partitions: &[PartitionId],
-) -> Result<bool> {
-    let mut changed = false;
+    known: &BTreeMap<PartitionId, Wanted>,
+) -> Result<Reconciled> {
+    let mut pair = Pair { catalog, table, quarantine_url, quarantine: None };
+    let open = pair.unsettled(partitions, known).await?;
+    let mut done = Reconciled::default();
+    if open.is_empty() {
+        return Ok(done);
+    }
     let mut refused = String::new();
     for round in 0..ROUNDS {
         // What is refused or undone at once may go through a little later: the catalog is busy, or somebody else is at it.
         if round > 1 || !refused.is_empty() {
             tokio::time::sleep(PAUSE * 2u32.pow(round as u32)).await;
         }
-        let heads = ledgers.heads_of(&table.name, partitions).await?;
-        let bad: Vec<Partition> = heads.iter().filter_map(quarantined).collect();
-        let quarantine = layout::quarantine_table(&table.name);
-        if !bad.is_empty() {
-            ensure_quarantine(catalog, table, &quarantine, quarantine_url).await?;
+        let wanted: Vec<Wanted> = ledgers.heads_of(&table.name, &open).await?.iter().map(Wanted::of).collect();
+        let changes = pair.changes(&wanted.iter().collect::<Vec<_>>()).await?;
+        if changes.iter().all(|(_, change)| change.is_empty()) {
+            return Ok(done);
         }
-        let data = pending(catalog, &table.name, heads.iter().map(live).collect()).await?;
-        let rejects = pending(catalog, &quarantine, bad).await?;
-        if data.is_empty() && rejects.is_empty() {
-            return Ok(changed);
-        }
-        changed = true;
-        for (name, change) in [(&table.name, &data), (&quarantine, &rejects)] {
-            if let Some(refusal) = apply(catalog, name, change).await? {
+        done.changed = true;
+        for (table, change) in &changes {
+            done.enter(&table.name, &table.partition_keys, change);
+            if let Some(refusal) = apply(catalog, table, change).await? {
                 refused = refusal;
             }
         }
     }
-    let why = if refused.is_empty() { "it takes every change and shows another" } else { &refused };
+    let undone = done.foreign.first().map(ToString::to_string);
+    let why = if refused.is_empty() { undone.unwrap_or_else(|| "it takes every change and shows another".to_string()) } else { refused };
     Err(Error::unavailable(format!("{}: the catalog does not take what the ledgers say: {why}; the data is safe, run again", table.name)))
 }
 
-async fn pending(catalog: &dyn Catalog, name: &TableName, wanted: Vec<Partition>) -> Result<CatalogChange> {
-    if wanted.is_empty() {
-        return Ok(CatalogChange::default());
+/// A table and its quarantine in the catalog.
+struct Pair<'a> {
+    catalog: &'a dyn Catalog,
+    table: &'a Table,
+    quarantine_url: &'a str,
+    /// Once it is needed, and known to exist.
+    quarantine: Option<Table>,
+}
+
+impl Pair<'_> {
+    /// The partitions of which the catalog may say something else than their ledgers.
+    async fn unsettled(&mut self, partitions: &[PartitionId], known: &BTreeMap<PartitionId, Wanted>) -> Result<Vec<PartitionId>> {
+        let changes = self.changes(&known.values().collect::<Vec<_>>()).await?;
+        let differing: BTreeSet<&Vec<String>> = changes.iter().flat_map(|(_, change)| change.values()).collect();
+        let settled = |id: &&PartitionId| known.get(*id).is_some_and(|wanted| !differing.contains(&wanted.live.values));
+        Ok(partitions.iter().filter(|id| !settled(id)).cloned().collect())
     }
+
+    /// What has to change in the table, and in its quarantine if anything is wanted there.
+    async fn changes(&mut self, wanted: &[&Wanted]) -> Result<Vec<(Table, CatalogChange)>> {
+        let live: Vec<Partition> = wanted.iter().map(|wanted| wanted.live.clone()).collect();
+        let rejects: Vec<Partition> = wanted.iter().filter_map(|wanted| wanted.quarantine.clone()).collect();
+        let mut changes = Vec::new();
+        if !live.is_empty() {
+            changes.push((self.table.clone(), pending(self.catalog, &self.table.name, live).await?));
+        }
+        if !rejects.is_empty() {
+            let quarantine = match self.quarantine.take() {
+                Some(quarantine) => quarantine,
+                None => ensure_quarantine(self.catalog, self.table, self.quarantine_url).await?,
+            };
+            changes.push((quarantine.clone(), pending(self.catalog, &quarantine.name, rejects).await?));
+            self.quarantine = Some(quarantine);
+        }
+        Ok(changes)
+    }
+}
+
+async fn pending(catalog: &dyn Catalog, name: &TableName, wanted: Vec<Partition>) -> Result<CatalogChange> {
     let values: Vec<_> = wanted.iter().map(|partition| partition.values.clone()).collect();
     Ok(difference(wanted, &catalog.get_partitions(name, &values).await?))
 }
 
 /// Writes a change and returns what the catalog said of the first entry it refused.
-async fn apply(catalog: &dyn Catalog, name: &TableName, change: &CatalogChange) -> Result<Option<String>> {
+async fn apply(catalog: &dyn Catalog, table: &Table, change: &CatalogChange) -> Result<Option<String>> {
     let mut refused = None;
     let mut enter = |answer: Result<Vec<EntryError>>| match answer {
         Ok(errors) => {
@@ -147,48 +241,53 @@ async fn apply(catalog: &dyn Catalog, name: &TableName, change: &CatalogChange) 
         Err(e) => Err(e),
     };
     for batch in change.create.chunks(BATCH) {
-        enter(catalog.create_partitions(name, batch).await)?;
+        enter(catalog.create_partitions(table, batch).await)?;
     }
     for batch in change.update.chunks(BATCH) {
-        enter(catalog.update_partitions(name, batch).await)?;
+        enter(catalog.update_partitions(table, batch).await)?;
     }
     Ok(refused)
 }
 
-async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, name: &TableName, url: &str) -> Result<()> {
-    if catalog.table(name).await?.is_some() {
-        return Ok(());
+/// The quarantine's table, which is made if it does not exist.
+async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, url: &str) -> Result<Table> {
+    let name = layout::quarantine_table(&table.name);
+    if let Some(there) = catalog.table(&name).await? {
+        return Ok(there);
     }
     let parameters: Parameters =
         [("EXTERNAL", "TRUE"), ("classification", "parquet")].map(|(key, value)| (key.to_string(), value.to_string())).into();
     let quarantine = Table {
-        name: name.clone(),
+        name,
         columns: reject::columns(),
         partition_keys: table.partition_keys.clone(),
         location: url.to_string(),
+        format: FileFormat::Parquet,
         parameters,
         version: 0,
     };
     match catalog.create_table(&quarantine).await {
-        Err(e) if e.kind() != crate::error::Kind::Conflict => Err(e),
-        _ => Ok(()),
+        Err(e) if e.kind() != Kind::Conflict => Err(e),
+        _ => Ok(quarantine),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::local::LocalCatalog;
     use crate::layout::GenerationId;
     use crate::ledger::DataFile;
-    use crate::ledger::testing::{source, version};
+    use crate::ledger::testing::{partition, source, version};
     use crate::schema::HiveType;
+    use crate::store::Root;
 
     fn names(partitions: &[Partition]) -> Vec<&str> {
         partitions.iter().map(|partition| partition.values.last().unwrap().as_str()).collect()
     }
 
     fn wanted() -> Partition {
-        live(&version("14", 2, vec![source("14", "a")]))
+        Wanted::of(&version("14", 2, vec![source("14", "a")])).live
     }
 
     #[test]
@@ -203,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_created_what_differs_is_updated_and_the_rest_left() {
-        let [a, b, c] = ["13", "14", "15"].map(|hour| live(&version(hour, 1, vec![source(hour, "a")])));
+        let [a, b, c] = ["13", "14", "15"].map(|hour| Wanted::of(&version(hour, 1, vec![source(hour, "a")])).live);
         let old = Partition { location: "file:///elsewhere/".into(), ..c.clone() };
         let foreign = Partition { values: vec!["x".into()], ..a.clone() };
         let change = difference(vec![a, b.clone(), c.clone()], &[b, old, foreign]);
@@ -221,25 +320,93 @@ mod tests {
     }
 
     #[test]
-    fn what_others_noted_on_a_partition_stays_and_no_difference_comes_of_it() {
+    fn what_others_noted_on_a_partition_makes_no_difference() {
         let mut there = wanted();
         there.parameters.insert("owner".into(), "shop".into());
         assert!(difference(vec![wanted()], std::slice::from_ref(&there)).is_empty());
-        there.parameters.insert("lakebed.rows".into(), "9".into());
+        there.parameters.remove("lakebed.rows");
         let change = difference(vec![wanted()], &[there]);
-        assert_eq!(change.update[0].parameters["owner"], "shop");
-        assert_eq!(change.update[0].parameters["lakebed.rows"], "10");
+        assert_eq!((change.update, change.foreign), (vec![wanted()], vec![]));
+    }
+
+    #[test]
+    fn what_others_changed_on_a_partition_is_told_once_and_advice_given() {
+        let there = Partition { location: "file:///elsewhere/".into(), ..wanted() };
+        let change = difference(vec![wanted()], &[there]);
+        assert_eq!(change.update, [wanted()]);
+        let name = TableName { database: "shop".into(), name: "clicks".into() };
+        let keys = ["year", "month", "day", "hour"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
+        let mut done = Reconciled::default();
+        assert_eq!(done.warnings(), Vec::<String>::new());
+        done.enter(&name, &keys, &change);
+        done.enter(&name, &keys, &change);
+        let [warning, advice] = &done.warnings()[..] else { panic!("{done:?}") };
+        let told = "partition year=2026/month=11/day=19/hour=14 of shop.clicks was changed by something else than lakebed: its location is \
+                    file:///elsewhere/ instead of file:///lake/year=2026/month=11/day=19/hour=14/g00000002-01J00000000000000000000000/; it is \
+                    set back to what its ledger says";
+        assert_eq!(warning, told);
+        assert!(advice.contains("leave no crawler"), "{advice}");
     }
 
     #[test]
     fn the_quarantine_is_a_partition_of_its_own_once_there_is_one() {
         let mut head = version("14", 1, vec![source("14", "a")]);
-        assert_eq!(quarantined(&head), None);
+        assert_eq!(Wanted::of(&head).quarantine, None);
         let id = GenerationId { number: 1, attempt: "01J00000000000000000000000".into() };
         let files = vec![DataFile { name: "part-00000.parquet".into(), rows: 3, bytes: 9 }];
         head.quarantine = Some(Generation { id, location: "file:///state/quarantine/".into(), files });
-        let partition = quarantined(&head).unwrap();
+        let partition = Wanted::of(&head).quarantine.unwrap();
         assert_eq!((partition.location.as_str(), &*partition.parameters["lakebed.rows"]), ("file:///state/quarantine/", "3"));
         assert_eq!((partition.columns, partition.values), (reject::columns(), wanted().values));
+    }
+
+    /// A lake whose ledger of one hour has two versions.
+    async fn amended() -> (LocalCatalog, LedgerStore, Table, [LedgerVersion; 2]) {
+        let (catalog, ledgers) = (LocalCatalog::in_memory().unwrap(), LedgerStore::new(Root::in_memory()));
+        let versions = [1, 2].map(|number| version("14", number, vec![source("14", "a")]));
+        let [first, second] = &versions;
+        ledgers.commit(first, None).await.unwrap();
+        ledgers.commit(second, Some(first)).await.unwrap();
+        let keys = ["year", "month", "day", "hour"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
+        let table = Table {
+            name: first.table.clone(),
+            columns: vec![],
+            partition_keys: keys.to_vec(),
+            location: "file:///lake/".into(),
+            format: FileFormat::Parquet,
+            parameters: Parameters::new(),
+            version: 0,
+        };
+        catalog.ensure_database("shop").await.unwrap();
+        catalog.create_table(&table).await.unwrap();
+        (catalog, ledgers, table, versions)
+    }
+
+    /// Brings in step what `registered` (a version, or nothing) is there of, with `known` read earlier; what the catalog says then.
+    async fn in_step(registered: Option<usize>, known: Option<usize>) -> (Reconciled, Vec<String>) {
+        let (catalog, ledgers, table, versions) = amended().await;
+        if let Some(there) = registered {
+            catalog.create_partitions(&table, &[Wanted::of(&versions[there - 1]).live]).await.unwrap();
+        }
+        let known = known.map(|version| (partition("14"), Wanted::of(&versions[version - 1]))).into_iter().collect();
+        let done = reconcile(&catalog, &ledgers, &table, "file:///quarantine/", &[partition("14")], &known).await.unwrap();
+        let there = catalog.get_partitions(&table.name, &[partition("14").values()]).await.unwrap();
+        (done, there.into_iter().map(|partition| partition.parameters[LEDGER_VERSION].clone()).collect())
+    }
+
+    #[tokio::test]
+    async fn what_was_read_earlier_may_end_the_work_and_is_never_written() {
+        let check = async |registered, known, changed, version: &str| {
+            let (done, there) = in_step(registered, known).await;
+            assert_eq!((done.changed, done.foreign, there), (changed, vec![], vec![version.to_string()]), "{registered:?} {known:?}");
+        };
+        check(None, None, true, "2").await;
+        check(None, Some(1), true, "2").await;
+        check(Some(1), Some(2), true, "2").await;
+        check(Some(2), Some(2), false, "2").await;
+        // Another run committed and registered 2 since: it is not undone, not even for a moment.
+        check(Some(2), Some(1), false, "2").await;
+        // Another run committed 2 since, and is about to register it itself.
+        check(Some(1), Some(1), false, "1").await;
     }
 }

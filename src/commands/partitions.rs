@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{print, print_json};
 use crate::app::App;
+use crate::catalog::filter::Filter;
 use crate::catalog::{Partition, Table};
 use crate::cli::{Output, PartitionsArgs};
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ pub async fn run(app: &App, args: &PartitionsArgs, output: Output) -> Result<u8>
     let Some(table) = app.catalog.table(&config.name).await? else {
         return Err(Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)));
     };
-    let registered = app.catalog.partitions(&config.name).await?;
+    let registered = app.catalog.partitions(&config.name, &Filter::all()).await?;
     let lines = lines(&table, &heads, &registered);
     match output {
         Output::Json => print_json(&lines)?,

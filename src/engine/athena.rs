@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_athena::Client;
-use aws_sdk_athena::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_athena::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_athena::operation::get_query_results::GetQueryResultsOutput;
 use aws_sdk_athena::types::{
     QueryExecution, QueryExecutionContext, QueryExecutionState, ResultConfiguration, ResultReuseByAgeConfiguration,
@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use crate::config::AthenaConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, aws};
 
 /// Pauses between two questions whether a query is done: the first, and the longest. Athena answers 100 of them a second.
 const FIRST: Duration = Duration::from_millis(100);
@@ -175,17 +175,13 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
 {
-    let Some(service) = error.as_service_error() else {
-        return Error::unavailable(format!("{action} did not answer: {}; run it again", DisplayErrorContext(error)));
-    };
-    let (code, message) = (service.code().unwrap_or("no code"), service.message().unwrap_or("no reason given"));
-    match code {
-        "InvalidRequestException" => Error::config(format!(
-            "Athena does not take the query: {message}; if it misses a place for results, set [athena] output or use a workgroup that has one"
-        )),
-        "AccessDeniedException" => Error::config(format!("Athena refuses {action}: {message}; allow the action in IAM")),
-        code => Error::unavailable(format!("{action} failed with {code}: {message}; run it again")),
-    }
+    aws::explain(action, "the query", error, |refusal| match refusal.code {
+        "InvalidRequestException" => Some(Error::config(format!(
+            "Athena does not take the query: {}; if it misses a place for results, set [athena] output or use a workgroup that has one",
+            refusal.message
+        ))),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_eventbridge::Client;
-use aws_sdk_eventbridge::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
 use super::{Event, EventSink};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, aws};
 
 /// What the events' `source` is, by which rules choose.
 pub const SOURCE: &str = "lakebed";
@@ -66,29 +66,18 @@ impl Bridge {
         Err(Error::unavailable(format!("bus `{}` does not take {count} events: {}; the next run sends them", self.bus, refusal.trim_end())))
     }
 
-    fn explain<E, R>(&self, error: &aws_sdk_eventbridge::error::SdkError<E, R>) -> Error
+    fn explain<E, R>(&self, error: &SdkError<E, R>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let bus = &self.bus;
-        let service = error.as_service_error();
-        let message = service.and_then(ProvideErrorMetadata::message).unwrap_or("no reason given");
-        match service.and_then(ProvideErrorMetadata::code) {
-            Some("AccessDeniedException") => {
-                Error::config(format!("EventBridge refuses events:PutEvents on bus `{bus}`: {message}; allow it in IAM"))
+        let what = format!("bus `{}`", self.bus);
+        aws::explain("events:PutEvents", &what, error, |refusal| match refusal.code {
+            "ResourceNotFoundException" => {
+                Some(Error::config(format!("{what} does not exist: {}; create it, or correct `events.bus`", refusal.message)))
             }
-            Some("ResourceNotFoundException") => {
-                Error::config(format!("there is no bus `{bus}`: {message}; create it, or correct `events.bus`"))
-            }
-            Some(code) => {
-                Error::unavailable(format!("bus `{bus}`: events:PutEvents failed with {code}: {message}; the next run sends the events"))
-            }
-            None => {
-                let why = DisplayErrorContext(error);
-                Error::unavailable(format!("bus `{bus}`: events:PutEvents did not answer: {why}; the next run sends the events"))
-            }
-        }
+            _ => None,
+        })
     }
 }
 

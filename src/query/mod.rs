@@ -2,6 +2,7 @@
 
 mod dialect;
 mod explain;
+mod filters;
 mod folder;
 pub mod format;
 pub mod provider;

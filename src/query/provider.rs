@@ -21,16 +21,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt};
 
+use super::filters::partition_filter;
 use super::folder::Folder;
 use crate::catalog::{Catalog, Partition, Table};
 use crate::error::Error;
+use crate::layout::DEFAULT_PARTITION;
 use crate::schema::Column;
 
 /// How many folders are listed at once.
 const LISTINGS: usize = 16;
-
-/// What Hive and Glue store for a key that is NULL.
-const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// A table of the catalog. Its partitions are asked for anew by each scan.
 pub struct CatalogTable {
@@ -60,13 +59,15 @@ impl CatalogTable {
         !keys.is_empty() && expr_applicable_for_cols(&keys, filter)
     }
 
-    async fn partitions(&self) -> Result<Vec<Typed>> {
-        let Table { name, location, partition_keys, columns, .. } = &self.table;
+    /// The partitions that the filters on keys may leave over.
+    async fn partitions(&self, filters: &[Expr]) -> Result<Vec<Typed>> {
+        let Table { name, location, partition_keys, columns, format, .. } = &self.table;
         let partitions = if partition_keys.is_empty() {
             // A table without keys is one folder.
-            vec![Partition { values: vec![], location: location.clone(), columns: columns.clone(), parameters: Default::default() }]
+            let (location, columns, format) = (location.clone(), columns.clone(), format.clone());
+            vec![Partition { values: vec![], location, columns, format, parameters: Default::default() }]
         } else {
-            self.catalog.partitions(name).await.map_err(external)?
+            self.catalog.partitions(name, &partition_filter(partition_keys, filters)).await.map_err(external)?
         };
         partitions.into_iter().map(|partition| self.typed(partition)).collect()
     }
@@ -148,7 +149,7 @@ impl TableProvider for CatalogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let partitions = self.prune(state, self.partitions().await?, filters)?;
+        let partitions = self.prune(state, self.partitions(filters).await?, filters)?;
         let files = self.files(state, partitions).await?;
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
@@ -178,7 +179,7 @@ fn field(column: &Column) -> FieldRef {
 
 fn typed_value(key: &Column, value: &str) -> Result<ScalarValue> {
     match value {
-        NULL_VALUE => ScalarValue::try_from(&key.hive.arrow_type()),
+        DEFAULT_PARTITION => ScalarValue::try_from(&key.hive.arrow_type()),
         value => ScalarValue::try_from_string(value.to_string(), &key.hive.arrow_type()),
     }
 }

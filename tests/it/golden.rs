@@ -1,6 +1,6 @@
 //! Stored formats that must stay readable for ever, and that must not change by accident.
 
-use lakebed::catalog::{Table, TableName};
+use lakebed::catalog::{FileFormat, Table, TableName};
 use lakebed::events::{Event, Failed};
 use lakebed::layout::{GenerationId, PartitionId};
 use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, Retired, Source};
@@ -138,6 +138,7 @@ fn events_of_tables_and_runs() {
         location: "s3://lake/shop/clicks/".into(),
         parameters: [].into(),
         version: 1,
+        format: FileFormat::Parquet,
     };
     check_event(include_str!("golden/event-schema-evolved.json"), &Event::of_table(&table), "SchemaEvolved");
     let failed = |partition: Option<&str>, error: &str| Failed {

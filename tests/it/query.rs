@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
 use lakebed::catalog::local::LocalCatalog;
-use lakebed::catalog::{Catalog, Parameters, Partition, Table, TableName};
+use lakebed::catalog::{Catalog, FileFormat, Parameters, Partition, Table, TableName};
 use lakebed::engine::{Limits, local::session};
 use lakebed::error::{Error, Kind, Result};
 use lakebed::query::format::{Format, write};
@@ -61,7 +61,8 @@ impl Lake {
         let catalog: Arc<dyn Catalog> = Arc::new(LocalCatalog::in_memory().unwrap());
         let name = TableName { database: "shop".to_string(), name: "clicks".to_string() };
         let (columns, partition_keys) = (columns(list), columns(keys));
-        let table = Table { name, columns, partition_keys, location, parameters: Parameters::new(), version: 1 };
+        let format = FileFormat::Parquet;
+        let table = Table { name, columns, partition_keys, location, format, parameters: Parameters::new(), version: 1 };
         catalog.ensure_database("shop").await.unwrap();
         catalog.create_table(&table).await.unwrap();
         Self { folder, catalog, table }
@@ -81,9 +82,10 @@ impl Lake {
             values: values.iter().map(ToString::to_string).collect(),
             location: format!("{}{folder}", self.table.location),
             columns: vec![],
+            format: FileFormat::Parquet,
             parameters: Parameters::new(),
         };
-        assert_eq!(self.catalog.create_partitions(&self.table.name, &[one]).await.unwrap(), []);
+        assert_eq!(self.catalog.create_partitions(&self.table, &[one]).await.unwrap(), []);
     }
 
     async fn csv(&self, sql: &str) -> Result<String> {

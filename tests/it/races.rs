@@ -47,6 +47,7 @@ fn account(summaries: &[Value]) -> (u64, BTreeMap<String, u64>) {
         assert_eq!(summary["failures"], serde_json::json!([]), "{summary}");
         let table = &summary["tables"][0];
         assert_eq!(table["objects"]["landed"], table["objects"]["merged"], "{summary}");
+        assert_eq!(table["warnings"], serde_json::json!([]), "a run that was faster is nobody else's change: {summary}");
         read += table["records"]["read"].as_u64().unwrap();
         for partition in table["partitions"].as_array().unwrap() {
             if partition["action"] != "merged by another run" {

@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
 const PURE: &[&str] = &[
     "hour",
     "error",
+    "error::aws",
     "layout",
     "ledger",
     "schema",
@@ -88,8 +89,14 @@ const PURE: &[&str] = &[
     "standardize::snowplow",
     "standardize::snowplow::columns",
     "standardize::snowplow::entities",
+    "catalog::drift",
+    "catalog::filter",
+    "catalog::glue::refusal",
+    "catalog::glue::shape",
+    "catalog::limits",
     "merge::plan",
     "merge::dedupe",
+    "query::filters",
     "status",
 ];
 

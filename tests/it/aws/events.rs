@@ -24,7 +24,7 @@ async fn each_commit_is_told_once_its_hour_is_registered() {
     lake.lake.generate(&Settings { hours: 12, objects_per_hour: 1, records: 600, bad: 0.0, late: 0.0, ..Settings::default() });
     lake.upload().await;
     // Some entries are refused inside of an HTTP 200.
-    lake.account.refuse(4);
+    lake.account.decline(4);
     let run = lake.run(0);
     let events = lake.account.events();
     let mut expected = vec!["HourMerged"; run["tables"][0]["partitions"].as_array().unwrap().len()];
@@ -55,7 +55,7 @@ async fn what_a_bus_does_not_take_is_sent_by_the_next_run() {
     let lake = Bucketed::with(BUS).await;
     lake.lake.generate(&Settings { hours: 2, objects_per_hour: 1, records: 100, bad: 0.0, late: 0.0, ..Settings::default() });
     lake.upload().await;
-    lake.account.refuse(-1);
+    lake.account.decline(-1);
     let answer = lake.lakebed(&["run", "--at", AT, "--output", "json"]);
     let run = answer.json(3);
     assert!(run["failures"][0]["error"].as_str().unwrap().contains("the next run sends them"), "{run}");
@@ -67,7 +67,7 @@ async fn what_a_bus_does_not_take_is_sent_by_the_next_run() {
         .collect();
     merged.sort();
     assert_eq!(lake.account.events(), []);
-    lake.account.refuse(0);
+    lake.account.decline(0);
     // Its look-back does not reach the hours any more.
     let later = lake.lakebed(&["run", "--at", "2026-12-19T20:00:00Z", "--output", "json"]).json(0);
     assert_eq!(later["tables"][0]["objects"]["landed"], 0);

@@ -1,10 +1,12 @@
 //! The contract of the `Catalog` port: one function a behaviour, run on every catalog.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
+use lakebed::catalog::filter::{Condition, Filter};
 use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::local::LocalCatalog;
-use lakebed::catalog::{Catalog, EntryError, Parameters, Partition, Table, TableName};
+use lakebed::catalog::{Catalog, EntryError, FileFormat, Parameters, Partition, Table, TableName};
 use lakebed::error::Kind;
 use lakebed::schema::{Column, HiveType};
 
@@ -29,8 +31,9 @@ fn clicks() -> Table {
         columns: vec![id, column("attributes", attributes), column("items", HiveType::Array(Box::new(item)))],
         partition_keys: vec![column("day", HiveType::String), column("hour", HiveType::Int)],
         location: "file:///lake/shop/clicks/".to_string(),
+        format: FileFormat::Parquet,
         parameters: Parameters::from([("classification".to_string(), "parquet".to_string())]),
-        version: 1,
+        version: 77,
     }
 }
 
@@ -39,14 +42,24 @@ fn partition(day: &str, hour: &str) -> Partition {
         values: vec![day.to_string(), hour.to_string()],
         location: format!("file:///lake/shop/clicks/day={day}/hour={hour}/g00000001-a/"),
         columns: clicks().columns,
+        format: FileFormat::Parquet,
         parameters: Parameters::from([("lakebed.generation".to_string(), "1".to_string())]),
     }
 }
 
-async fn with_clicks(catalog: &dyn Catalog) -> TableName {
+/// The table as the catalog has it after its creation.
+async fn with_clicks(catalog: &dyn Catalog) -> Table {
     catalog.ensure_database("shop").await.unwrap();
     catalog.create_table(&clicks()).await.unwrap();
-    clicks().name
+    read(catalog).await
+}
+
+async fn read(catalog: &dyn Catalog) -> Table {
+    catalog.table(&clicks().name).await.unwrap().unwrap()
+}
+
+async fn all(catalog: &dyn Catalog) -> Vec<Partition> {
+    catalog.partitions(&clicks().name, &Filter::all()).await.unwrap()
 }
 
 #[track_caller]
@@ -67,11 +80,11 @@ pub async fn databases_are_ensured(catalog: &dyn Catalog) {
     assert_eq!(catalog.tables().await.unwrap().len(), 1);
 }
 
-/// What was put in comes out, types, comments and parameters as they were; the version starts at 1.
+/// What was put in comes out, types, comments and parameters as they were; the version is the catalog's.
 pub async fn a_table_reads_back_as_created(catalog: &dyn Catalog) {
-    catalog.ensure_database("shop").await.unwrap();
-    catalog.create_table(&Table { version: 77, ..clicks() }).await.unwrap();
-    assert_eq!(catalog.table(&clicks().name).await.unwrap(), Some(clicks()));
+    let there = with_clicks(catalog).await;
+    assert_eq!(there, Table { version: there.version, ..clicks() });
+    assert_ne!(there.version, clicks().version);
 }
 
 /// A table that is not there is `None`, also in a database that is not there.
@@ -83,10 +96,10 @@ pub async fn a_missing_table_is_none(catalog: &dyn Catalog) {
 
 /// A second creation is a conflict and changes nothing.
 pub async fn a_table_is_created_once(catalog: &dyn Catalog) {
-    with_clicks(catalog).await;
+    let there = with_clicks(catalog).await;
     let other = Table { location: "file:///elsewhere/".to_string(), ..clicks() };
     assert_eq!(catalog.create_table(&other).await.unwrap_err().kind(), Kind::Conflict);
-    assert_eq!(catalog.table(&clicks().name).await.unwrap(), Some(clicks()));
+    assert_eq!(read(catalog).await, there);
 }
 
 /// A table needs its database.
@@ -115,74 +128,126 @@ pub async fn tables_are_ordered(catalog: &dyn Catalog) {
     assert_eq!(names, ["ads.views", "shop.clicks", "shop.orders"]);
 }
 
-/// An update replaces the whole definition and makes the next version.
+/// An update replaces the whole definition, and the version grows with each.
 pub async fn an_update_replaces_the_definition(catalog: &dyn Catalog) {
-    with_clicks(catalog).await;
-    let mut table = clicks();
-    table.columns.push(column("referrer", HiveType::String));
-    table.parameters = Parameters::from([("k".to_string(), "v".to_string())]);
-    catalog.update_table(&table).await.unwrap();
-
-    let read = catalog.table(&table.name).await.unwrap().unwrap();
-    assert!(read.version > 1);
-    assert_eq!(read, Table { version: read.version, ..table });
+    let mut table = with_clicks(catalog).await;
+    for round in 0..3 {
+        table.columns.push(column(&format!("referrer_{round}"), HiveType::String));
+        table.parameters = Parameters::from([("k".to_string(), "v".to_string())]);
+        catalog.update_table(&table).await.unwrap();
+        let there = read(catalog).await;
+        assert!(there.version > table.version, "{} after {}", there.version, table.version);
+        assert_eq!(there, Table { version: there.version, ..table });
+        table = there;
+    }
 }
 
 /// An update of a version that somebody replaced meanwhile, or of no table at all, is a conflict and changes nothing.
 pub async fn a_stale_update_is_a_conflict(catalog: &dyn Catalog) {
     catalog.ensure_database("shop").await.unwrap();
     assert_eq!(catalog.update_table(&clicks()).await.unwrap_err().kind(), Kind::Conflict);
-    catalog.create_table(&clicks()).await.unwrap();
-    catalog.update_table(&clicks()).await.unwrap();
-    let stale = Table { location: "file:///elsewhere/".to_string(), ..clicks() };
+    let first = with_clicks(catalog).await;
+    catalog.update_table(&first).await.unwrap();
+    let stale = Table { location: "file:///elsewhere/".to_string(), ..first };
     assert_eq!(catalog.update_table(&stale).await.unwrap_err().kind(), Kind::Conflict);
-    assert_eq!(catalog.table(&clicks().name).await.unwrap().unwrap().location, clicks().location);
+    assert_eq!(read(catalog).await.location, clicks().location);
 }
 
 /// Partitions read back as they were put in, ordered by values.
 pub async fn partitions_read_back_in_order(catalog: &dyn Catalog) {
-    let name = with_clicks(catalog).await;
+    let table = with_clicks(catalog).await;
     let given = [partition("2026-11-20", "00"), partition("2026-11-19", "a b/ü=\"%'"), partition("2026-11-19", "13")];
-    check_entry_errors(&catalog.create_partitions(&name, &given).await.unwrap(), &[]);
+    check_entry_errors(&catalog.create_partitions(&table, &given).await.unwrap(), &[]);
     let [c, b, a] = given;
-    assert_eq!(catalog.partitions(&name).await.unwrap(), [a, b, c]);
+    assert_eq!(all(catalog).await, [a, b, c]);
+}
+
+/// A filter leaves over what its own rules say, whatever of it the catalog decides: texts by their bytes, numbers as numbers.
+pub async fn partitions_are_filtered_by_their_keys(catalog: &dyn Catalog) {
+    let table = with_clicks(catalog).await;
+    let values =
+        [("2026-11-18", "23"), ("2026-11-19", "09"), ("2026-11-19", "10"), ("it's", "9"), ("ü", "7"), ("__HIVE_DEFAULT_PARTITION__", "8")];
+    let given = values.map(|(day, hour)| partition(day, hour));
+    check_entry_errors(&catalog.create_partitions(&table, &given).await.unwrap(), &[]);
+    check_filters(catalog, &table.partition_keys).await;
+    // One value that is no number, and the catalog may not be able to decide anything about hours.
+    catalog.create_partitions(&table, &[partition("2026-11-19", "ten")]).await.unwrap();
+    check_filters(catalog, &table.partition_keys).await;
+}
+
+async fn check_filters(catalog: &dyn Catalog, keys: &[Column]) {
+    use Bound::{Excluded, Included, Unbounded};
+    let one_of = |values: &[&str]| Condition::OneOf(values.iter().map(ToString::to_string).collect());
+    let range = |from: Bound<&str>, to: Bound<&str>| Condition::Range(from.map(str::to_string), to.map(str::to_string));
+    let cases: [(&[(&str, Condition)], &str); 10] = [
+        (&[("day", one_of(&["2026-11-18"]))], "2026-11-18 23"),
+        (&[("day", one_of(&["2026-11-19"])), ("hour", one_of(&["9", "11"]))], "2026-11-19 09"),
+        (&[("hour", range(Included("9"), Excluded("23")))], "2026-11-19 09, 2026-11-19 10, it's 9"),
+        (&[("hour", range(Excluded("9"), Unbounded))], "2026-11-18 23, 2026-11-19 10"),
+        (&[("hour", range(Unbounded, Included("8")))], "__HIVE_DEFAULT_PARTITION__ 8, ü 7"),
+        (&[("day", range(Included("2026-11-19"), Excluded("it's"))), ("hour", range(Unbounded, Excluded("10")))], "2026-11-19 09"),
+        (&[("day", one_of(&["it's", "ü"]))], "it's 9, ü 7"),
+        (&[("day", one_of(&["__HIVE_DEFAULT_PARTITION__"]))], ""),
+        (&[("day", one_of(&[]))], ""),
+        (&[("hour", one_of(&["ten"]))], ""),
+    ];
+    for (tests, expected) in cases {
+        let filter = tests.iter().fold(Filter::all(), |filter, (key, wanted)| filter.and(keys, key, wanted.clone()));
+        let found = catalog.partitions(&clicks().name, &filter).await.unwrap();
+        let found: Vec<String> = found.iter().map(|partition| partition.values.join(" ")).collect();
+        assert_eq!(found.join(", "), expected, "{filter:?}");
+    }
 }
 
 /// Of the partitions asked for, those come that exist.
 pub async fn partitions_are_found_by_values(catalog: &dyn Catalog) {
-    let name = with_clicks(catalog).await;
+    let table = with_clicks(catalog).await;
     let (a, b) = (partition("2026-11-19", "13"), partition("2026-11-19", "14"));
-    catalog.create_partitions(&name, &[a.clone(), b.clone()]).await.unwrap();
+    catalog.create_partitions(&table, &[a.clone(), b.clone()]).await.unwrap();
     let missing = partition("2026-11-19", "15").values;
-    assert_eq!(catalog.get_partitions(&name, &[missing, b.values.clone()]).await.unwrap(), [b]);
-    assert!(catalog.get_partitions(&name, &[]).await.unwrap().is_empty());
+    assert_eq!(catalog.get_partitions(&table.name, &[missing, b.values.clone()]).await.unwrap(), [b]);
+    assert!(catalog.get_partitions(&table.name, &[]).await.unwrap().is_empty());
 }
 
 /// A partition that is there already is an error of its entry; the others are created, the old one stays.
 pub async fn creating_twice_is_an_entry_error(catalog: &dyn Catalog) {
-    let name = with_clicks(catalog).await;
+    let table = with_clicks(catalog).await;
     let (a, b) = (partition("2026-11-19", "13"), partition("2026-11-19", "14"));
-    catalog.create_partitions(&name, std::slice::from_ref(&a)).await.unwrap();
+    catalog.create_partitions(&table, std::slice::from_ref(&a)).await.unwrap();
     let again = Partition { location: "file:///elsewhere/".to_string(), ..a.clone() };
-    let errors = catalog.create_partitions(&name, &[again, b.clone(), b.clone()]).await.unwrap();
+    let errors = catalog.create_partitions(&table, &[again, b.clone(), b.clone()]).await.unwrap();
     check_entry_errors(&errors, &[(&["2026-11-19", "13"], "already exists"), (&["2026-11-19", "14"], "already exists")]);
-    assert_eq!(catalog.partitions(&name).await.unwrap(), [a, b]);
+    assert_eq!(all(catalog).await, [a, b]);
 }
 
 /// An update replaces a partition whole; one that is not there is an error of its entry.
 pub async fn updating_replaces_whole(catalog: &dyn Catalog) {
-    let name = with_clicks(catalog).await;
+    let table = with_clicks(catalog).await;
     let a = partition("2026-11-19", "13");
-    catalog.create_partitions(&name, std::slice::from_ref(&a)).await.unwrap();
-    let next = Partition { location: "file:///g2/".to_string(), columns: vec![], parameters: Parameters::new(), ..a };
-    let errors = catalog.update_partitions(&name, &[partition("2026-11-19", "14"), next.clone()]).await.unwrap();
+    catalog.create_partitions(&table, std::slice::from_ref(&a)).await.unwrap();
+    let parameters = Parameters::from([("lakebed.generation".to_string(), "2".to_string())]);
+    let next = Partition { location: "file:///g2/".to_string(), columns: vec![], parameters, ..a };
+    let errors = catalog.update_partitions(&table, &[partition("2026-11-19", "14"), next.clone()]).await.unwrap();
     check_entry_errors(&errors, &[(&["2026-11-19", "14"], "does not exist")]);
-    assert_eq!(catalog.partitions(&name).await.unwrap(), [next]);
+    assert_eq!(all(catalog).await, [next]);
+}
+
+/// Parameters that an update does not name are others', and stay.
+pub async fn updating_keeps_what_others_noted(catalog: &dyn Catalog) {
+    let table = with_clicks(catalog).await;
+    let mut noted = partition("2026-11-19", "13");
+    noted.parameters.insert("owner \"of\" it".to_string(), "it's null".to_string());
+    catalog.create_partitions(&table, std::slice::from_ref(&noted)).await.unwrap();
+    let parameters = [("lakebed.generation", "2"), ("lakebed.rows", "")].map(|(key, value)| (key.to_string(), value.to_string()));
+    let next = Partition { parameters: parameters.into(), ..noted.clone() };
+    check_entry_errors(&catalog.update_partitions(&table, std::slice::from_ref(&next)).await.unwrap(), &[]);
+    noted.parameters.extend(next.parameters);
+    assert_eq!(all(catalog).await, [noted]);
 }
 
 /// A partition has one value a key, of 1 to 1024 bytes, and does not list its keys as columns.
 pub async fn partitions_that_cannot_be_are_entry_errors(catalog: &dyn Catalog) {
-    let name = with_clicks(catalog).await;
+    let table = with_clicks(catalog).await;
     let mut few = partition("2026-11-19", "13");
     few.values.pop();
     let (empty, long) = (partition("2026-11-19", ""), partition("2026-11-19", &"h".repeat(1025)));
@@ -190,20 +255,20 @@ pub async fn partitions_that_cannot_be_are_entry_errors(catalog: &dyn Catalog) {
     listed.columns.push(column("hour", HiveType::Int));
     let longest = partition("2026-11-19", &"h".repeat(1024));
 
-    let all = [few, empty, long.clone(), listed, longest.clone()];
-    let errors = catalog.create_partitions(&name, &all).await.unwrap();
+    let given = [few, empty, long.clone(), listed, longest.clone()];
+    let errors = catalog.create_partitions(&table, &given).await.unwrap();
     let long_values: Vec<&str> = long.values.iter().map(String::as_str).collect();
     let expected: [(&[&str], &str); 4] =
         [(&["2026-11-19"], "one value a key"), (&["2026-11-19", ""], "`hour`"), (&long_values, "1024"), (&["2026-11-19", "14"], "`hour`")];
     check_entry_errors(&errors, &expected);
-    assert_eq!(catalog.partitions(&name).await.unwrap(), [longest]);
+    assert_eq!(all(catalog).await, [longest]);
 }
 
 /// The partitions of a table that is not there are an error, not an empty list.
 pub async fn partitions_need_their_table(catalog: &dyn Catalog) {
-    let missing = name("shop", "orders");
-    assert!(catalog.partitions(&missing).await.is_err());
-    assert!(catalog.get_partitions(&missing, &[vec!["13".to_string()]]).await.is_err());
+    let missing = Table { name: name("shop", "orders"), ..clicks() };
+    assert!(catalog.partitions(&missing.name, &Filter::all()).await.is_err());
+    assert!(catalog.get_partitions(&missing.name, &[vec!["13".to_string()]]).await.is_err());
     assert!(catalog.create_partitions(&missing, &[partition("2026-11-19", "13")]).await.is_err());
     assert!(catalog.update_partitions(&missing, &[partition("2026-11-19", "13")]).await.is_err());
 }
@@ -211,7 +276,7 @@ pub async fn partitions_need_their_table(catalog: &dyn Catalog) {
 /// Many updaters that race over several handles lose no update: each counts one up, again after a conflict.
 pub async fn racing_updates_lose_none(handles: &[Arc<dyn Catalog>]) {
     const UPDATERS: usize = 24;
-    let table = with_clicks(handles[0].as_ref()).await;
+    let table = with_clicks(handles[0].as_ref()).await.name;
     let mut racers = tokio::task::JoinSet::new();
     for racer in 0..UPDATERS {
         let (catalog, table) = (handles[racer % handles.len()].clone(), table.clone());
@@ -250,7 +315,7 @@ pub async fn racing_creations_have_one_winner(handles: &[Arc<dyn Catalog>]) {
     }
     let winners: Vec<Partition> = racers.join_all().await.into_iter().flatten().collect();
     assert_eq!(winners.len(), 1);
-    assert_eq!(handles[0].partitions(&table).await.unwrap(), winners);
+    assert_eq!(all(handles[0].as_ref()).await, winners);
 }
 
 /// Glue in an account that nobody else has.
@@ -294,9 +359,11 @@ catalogs! {
     an_update_replaces_the_definition
     a_stale_update_is_a_conflict
     partitions_read_back_in_order
+    partitions_are_filtered_by_their_keys
     partitions_are_found_by_values
     creating_twice_is_an_entry_error
     updating_replaces_whole
+    updating_keeps_what_others_noted
     partitions_that_cannot_be_are_entry_errors
     partitions_need_their_table
 }

@@ -6,17 +6,21 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
     {"account": A, "throttle": {"athena:GetQueryExecution": 5}}   the next calls of this kind are answered with ThrottlingException
+    {"account": A, "refuse": {"glue:GetTable": "AccessDeniedException"}}   from now on these calls are answered with these codes, no other
+    {"account": A, "page": 2}                from now on GetPartitions answers with so many partitions at most, first of all with none
+    {"account": A, "asked": true}            what GetPartitions was asked since this was asked last: [{"Expression": …, "Segment": …}, …]
     {"account": A, "athena": R}              what Athena answers to the account's next query, as moto's own API takes it
     {"account": A, "running": 3}             so often Athena says from now on that a query is running; moto's are done at once
     {"account": A, "arrival": "2026-11-19T10:05:00Z"}   when what is sent to Firehose from now on arrives
-    {"account": A, "refuse": 3}              the next so many entries that it puts on a bus are refused, each inside of an HTTP 200; -1: all
+    {"account": A, "decline": 3}             the next so many entries that it puts on a bus are refused, each inside of an HTTP 200; -1: all
     {"account": A, "events": true}           the events on its buses since this was last asked: [{"Source", "DetailType", "Detail", …}, …]
     {"account": A, "read": true}             the objects that it has read since this was last asked: ["/bucket/key", …]
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
 
-What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces. What its Firehose delivers is
-made in `firehose_delivery.py`.
+What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces. What it does otherwise
+than Glue: it counts versions of tables from 1 instead of 0, and knows neither pages nor segments of partitions. What its Firehose delivers is made in
+`firehose_delivery.py`.
 """
 
 import collections
@@ -31,6 +35,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import zlib
 
 import boto3
 import firehose_delivery
@@ -50,6 +55,9 @@ BATCHES = {
     "BatchGetPartition": ("PartitionsToGet", 0, 1000),
 }
 
+# Calls whose answers are made Glue's.
+CORRECTED = ("GetTable", "GetTables", "GetPartitions")
+
 
 # Requests of S3 that are something else than their method says: the method, a parameter, and the name that counts.
 S3_KINDS = [
@@ -65,7 +73,8 @@ class Account:
         self.calls = collections.Counter()
         self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
         self.throttle, self.running = collections.Counter(), 0
-        self.events, self.refuse = [], 0
+        self.events, self.declined = [], 0
+        self.refuse, self.page, self.asked = {}, 1000, []
         self.read = set()
 
     def takes(self, call):
@@ -99,7 +108,8 @@ class Strict:
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
             throttled, running = account.takes(call)
         time.sleep(account.delay)
-        refusal = self.refusal(service, action, self.keys[key], environ)
+        asked = body_of(environ) if service in ("glue", "firehose") else {}
+        refusal = self.refusal(service, action, self.keys[key], asked)
         if refusal:
             return answer(start_response, service, "400 Bad Request", *refusal)
         if running:
@@ -114,19 +124,21 @@ class Strict:
             list(self.emulator(environ, lambda *_: lambda _: None))
             code = "InternalError" if service == "s3" else "InternalServiceException"
             return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
+        if service == "glue" and action in CORRECTED:
+            return self.corrected(action, account, asked, environ, start_response)
         return self.emulator(environ, start_response)
 
     def put_events(self, account, environ, start_response):
         """What moto does not tell: which events came, and what EventBridge says of each."""
-        asked = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))["Entries"]
+        asked = body_of(environ)["Entries"]
         size = sum(len(entry[part].encode()) for entry in asked for part in ("Source", "DetailType", "Detail"))
         if not 1 <= len(asked) <= 10 or size > 256 * 1024:
             return answer(start_response, "events", "400 Bad Request", "ValidationException", f"{len(asked)} entries of {size} bytes")
         entries = []
         with self.lock:
             for entry in asked:
-                if account.refuse:
-                    account.refuse -= 1
+                if account.declined:
+                    account.declined -= 1
                     entries.append({"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"})
                 else:
                     account.events.append(entry)
@@ -135,15 +147,39 @@ class Strict:
         start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
         return [body]
 
-    def refusal(self, service, action, number, environ):
+    def corrected(self, action, account, asked, environ, start_response):
+        """What moto answers, as Glue would."""
+        if action == "GetPartitions":
+            with self.lock:
+                account.asked.append({name: asked[name] for name in ("Expression", "Segment") if name in asked})
+        told = []
+        body = b"".join(self.emulator(environ, lambda status, headers, *_: told.extend((status, headers))))
+        status, headers = told
+        if status.startswith("200"):
+            found = json.loads(body)
+            if action == "GetPartitions":
+                found = part(found, asked, account.page)
+            for table in found.get("TableList", [found["Table"]] if "Table" in found else []):
+                table["VersionId"] = str(int(table["VersionId"]) - 1)
+            body = json.dumps(found).encode()
+            headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+            headers.append(("Content-Length", str(len(body))))
+        start_response(status, headers)
+        return [body]
+
+    def refusal(self, service, action, number, asked):
         """What AWS would not take."""
+        code = self.accounts[number].refuse.get(f"{service}:{action}")
+        if code:
+            return code, f"Insufficient Lake Formation permission(s) for {action}"
         if service == "firehose":
-            return firehose_delivery.refusal(action, body_of(environ))
-        if service != "glue" or action not in (*BATCHES, "UpdateTable"):
-            return None
-        asked = body_of(environ)
-        if action == "UpdateTable":
+            return firehose_delivery.refusal(action, asked)
+        if service == "glue" and action == "UpdateTable":
             return self.stale(number, asked)
+        if service == "glue" and action == "GetPartitions":
+            return wrong_question(asked)
+        if service != "glue" or action not in BATCHES:
+            return None
         member, least, most = BATCHES[action]
         count = len(asked.get(member, []))
         return None if least <= count <= most else ("InvalidInputException", f"{member} has {count} entries")
@@ -154,7 +190,7 @@ class Strict:
             table = glue_backends[number][REGION].get_table(asked["DatabaseName"], asked["TableInput"]["Name"])
         except Exception:
             return None
-        if wanted is None or str(wanted) == str(table.as_dict()["VersionId"]):
+        if wanted is None or int(wanted) == int(table.as_dict()["VersionId"]) - 1:
             return None
         return "ConcurrentModificationException", "Update table failed due to concurrent modifications."
 
@@ -168,7 +204,7 @@ def body_of(environ):
     """The JSON document of a request, which stays to be read once more."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    return json.loads(body)
+    return json.loads(body or b"{}")
 
 
 def still_running(start_response, asked):
@@ -176,6 +212,28 @@ def still_running(start_response, asked):
     body = json.dumps({"QueryExecution": execution})
     start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
     return [body.encode()]
+
+
+def wrong_question(asked):
+    segment = asked.get("Segment", {"SegmentNumber": 0, "TotalSegments": 1})
+    if len(asked.get("Expression", "")) > 2048 or not 1 <= asked.get("MaxResults", 1000) <= 1000:
+        return "InvalidInputException", "Expression or MaxResults is out of bounds"
+    if not 0 <= segment["SegmentNumber"] < segment["TotalSegments"] <= 10:
+        return "InvalidInputException", "Segment is out of bounds"
+    return None
+
+
+def part(found, asked, page):
+    """One page of one segment of the partitions."""
+    segment = asked.get("Segment", {"SegmentNumber": 0, "TotalSegments": 1})
+    mine = lambda one: zlib.crc32(json.dumps(one["Values"]).encode()) % segment["TotalSegments"] == segment["SegmentNumber"]
+    partitions = [one for one in found["Partitions"] if mine(one)]
+    token = asked.get("NextToken")
+    if token is None and page < 1000:
+        return {"Partitions": [], "NextToken": "0"}
+    start, size = int(token or 0), min(page, asked.get("MaxResults", 1000))
+    rest = {"NextToken": str(start + size)} if start + size < len(partitions) else {}
+    return {"Partitions": partitions[start : start + size], **rest}
 
 
 def answer(start_response, service, status, code, message):
@@ -213,6 +271,8 @@ def obey(strict, sts, numbers, asked):
     with strict.lock:
         account.fail = asked.get("fail", account.fail)
         account.delay = asked.get("delay", account.delay)
+        account.refuse = asked.get("refuse", account.refuse)
+        account.page = asked.get("page", account.page)
         account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
         account.throttle.update(asked.get("throttle", {}))
         account.running = asked.get("running", account.running)
@@ -220,7 +280,7 @@ def obey(strict, sts, numbers, asked):
             firehose_delivery.arrivals[asked["account"]] = datetime.datetime.fromisoformat(asked["arrival"])
         if "athena" in asked:
             moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
-        account.refuse = asked.get("refuse", account.refuse)
+        account.declined = asked.get("decline", account.declined)
         if "read" in asked:
             read, account.read = sorted(account.read), set()
             return read
@@ -230,6 +290,8 @@ def obey(strict, sts, numbers, asked):
         calls = dict(account.calls)
         if "calls" in asked:
             account.calls.clear()
+        if "asked" in asked:
+            calls, account.asked = account.asked, []
     return calls
 
 

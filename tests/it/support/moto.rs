@@ -57,6 +57,22 @@ impl Account {
         ask(&json!({"account": self.account, "arrival": at}));
     }
 
+    /// From now on each call of these, such as `glue:GetTable`, is answered with its code, and no other.
+    pub fn refuse(&self, calls: &[(&str, &str)]) {
+        let calls: BTreeMap<_, _> = calls.iter().copied().collect();
+        ask(&json!({"account": self.account, "refuse": calls}));
+    }
+
+    /// From now on a page of partitions has so many at most, and the first one none.
+    pub fn page(&self, partitions: u32) {
+        ask(&json!({"account": self.account, "page": partitions}));
+    }
+
+    /// What `GetPartitions` was asked since this was asked last: `Expression` and `Segment` of each call.
+    pub fn asked(&self) -> Vec<serde_json::Value> {
+        serde_json::from_value(ask(&json!({"account": self.account, "asked": true}))).expect("moto keeps questions")
+    }
+
     /// What Athena answers to the next query.
     pub fn athena(&self, result: &serde_json::Value) {
         ask(&json!({"account": self.account, "athena": result}));
@@ -68,8 +84,8 @@ impl Account {
     }
 
     /// The next so many entries that it puts on a bus are refused, -1 for all.
-    pub fn refuse(&self, entries: i64) {
-        ask(&json!({"account": self.account, "refuse": entries}));
+    pub fn decline(&self, entries: i64) {
+        ask(&json!({"account": self.account, "decline": entries}));
     }
 
     /// The events on its buses since this was asked last, each as its name and its detail.
