@@ -1,23 +1,35 @@
 //! Tells the bus what happened to a table, once the catalog shows it.
 
+use chrono::{DateTime, Utc};
+
 use crate::app::App;
-use crate::catalog::Table;
-use crate::error::Result;
+use crate::catalog::TableName;
+use crate::error::{Error, Result};
+use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
-use crate::layout::Note;
 use crate::summary::RunSummary;
 
-/// Sends the events of what the notes say has happened, and forgets those notes. What fails is sent by the next run.
+/// Notes whose events are sent together.
+const TOGETHER: usize = 10;
+
+/// Sends the events of these notes and forgets them, some at a time, until `until`. What is left then, or fails, is sent by the next run.
 ///
 /// # Errors
-/// As [`crate::events::EventSink::send`], [`crate::events::outbox::Outbox::due`] and `forget`.
-pub async fn changes(app: &App, table: &Table, notes: Vec<Note>) -> Result<()> {
-    let due = app.outbox.due(&app.ledgers, table, notes, app.clock.now()).await?;
-    if !due.events.is_empty() {
-        app.events.send(&due.events).await?;
-    }
-    for note in &due.notes {
-        app.outbox.forget(&table.name, note).await?;
+/// As [`crate::events::EventSink::send`].
+pub async fn changes(app: &App, table: &TableName, due: &[Due], until: Option<DateTime<Utc>>) -> Result<()> {
+    for some in due.chunks(TOGETHER) {
+        if until.is_some_and(|until| app.clock.now() >= until) {
+            return Err(Error::unavailable("the time for this run was over before all events were sent; the next run sends them"));
+        }
+        let events: Vec<Event> = some.iter().flat_map(|due| due.events.clone()).collect();
+        if !events.is_empty() {
+            app.events.send(&events).await?;
+        }
+        for Due { note, .. } in some {
+            if let Err(e) = app.outbox.forget(table, note).await {
+                tracing::warn!("an event that was sent will be sent again: {e}");
+            }
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
+use crate::events::outbox::Due;
 use crate::hour::Hour;
 use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
@@ -145,8 +146,8 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     let queue = Queue::list(&app.state, &config.name).await?;
     merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
-    let notes = match register(app, config, &table, &plans, &known, &mut done).await {
-        Ok(notes) => notes,
+    let due = match register(app, config, &table, &plans, &known, &mut done, &mut summary.failures).await {
+        Ok(due) => due,
         Err(e) => {
             done.unregistered();
             summary.failures.push(Failure::new(&config.name, None, &e));
@@ -154,19 +155,19 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         }
     };
     // Only now a receiver that queries at once sees what it was told of.
-    if let Err(e) = announce::changes(app, &table, notes).await {
+    if let Err(e) = announce::changes(app, &config.name, &due, request.until).await {
         summary.failures.push(Failure::new(&config.name, None, &e));
     }
     if !queue.is_empty() {
         // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
         let merged: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
         let heads = app.ledgers.heads_of(&config.name, &merged).await?;
-        queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str())).await;
+        queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
     }
     Ok(done)
 }
 
-/// Makes the catalog say what the ledgers say, and returns the notes of what others have to be told now.
+/// Makes the catalog say what the ledgers say, and returns what others have to be told now.
 async fn register(
     app: &App,
     config: &TableConfig,
@@ -174,25 +175,38 @@ async fn register(
     plans: &[PartitionPlan],
     known: &BTreeMap<PartitionId, Wanted>,
     done: &mut TableDone,
-) -> Result<Vec<Note>> {
-    let notes = app.outbox.notes(&config.name).await?;
+    failures: &mut Vec<Failure>,
+) -> Result<Vec<Due>> {
+    let (catalog, ledgers, quarantine) = (&*app.catalog, &app.ledgers, app.quarantine_url(config));
+    // Before the ledgers are read for the catalog: so it shows all that is told of.
+    let mut due = app.outbox.due(ledgers, table, app.outbox.notes(&config.name).await?, app.clock.now()).await;
     // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
-    let partitions: Vec<PartitionId> = if done.created { app.ledgers.partitions(&config.name).await? } else { touched(plans, &notes) };
-    let quarantine = app.quarantine_url(config);
-    let reconciled = reconcile::reconcile(&*app.catalog, &app.ledgers, table, &quarantine, &partitions, known).await?;
+    let partitions: Vec<PartitionId> =
+        if done.created { ledgers.partitions(&config.name).await? } else { plans.iter().map(|plan| plan.partition.clone()).collect() };
+    let reconciled = reconcile::reconcile(catalog, ledgers, table, &quarantine, &partitions, known).await?;
     done.registered = reconciled.changed;
     done.warnings.extend(reconciled.warnings());
-    Ok(notes)
+    // A run before this one may have committed others without registering them. Each stands for itself: they are none of this run's.
+    for partition in left_behind(&due, &partitions) {
+        let one = std::slice::from_ref(&partition);
+        match reconcile::reconcile(catalog, ledgers, table, &quarantine, one, &BTreeMap::new()).await {
+            Ok(reconciled) => done.registered |= reconciled.changed,
+            Err(e) => {
+                failures.push(Failure::new(&config.name, Some(&partition), &e));
+                due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));
+            }
+        }
+    }
+    Ok(due)
 }
 
-/// The partitions that were looked at, and those that a run before this one may have committed without registering them.
-fn touched(plans: &[PartitionPlan], notes: &[Note]) -> Vec<PartitionId> {
-    let noted = notes.iter().filter_map(|note| match note {
+/// The partitions that others have to be told of and that are not looked at otherwise.
+fn left_behind(due: &[Due], partitions: &[PartitionId]) -> BTreeSet<PartitionId> {
+    let told = due.iter().filter(|due| !due.events.is_empty()).filter_map(|due| match &due.note {
         Note::Version { partition, .. } => Some(partition),
         Note::Columns(_) => None,
     });
-    let all: BTreeSet<&PartitionId> = plans.iter().map(|plan| &plan.partition).chain(noted).collect();
-    all.into_iter().cloned().collect()
+    told.filter(|partition| !partitions.contains(partition)).cloned().collect()
 }
 
 /// What the configuration keeps apart may still be one folder, by a link.

@@ -128,7 +128,7 @@ mod tests {
         };
         check(&[], &[]);
         check(&vec![event(1); 23], &[10, 10, 3]);
-        // The largest event there can be, about 60 KB: three of them are a batch.
+        // As large as a run that failed can make it, about 60 KB: three of them are a batch.
         check(&vec![event(500); 4], &[3, 1]);
         assert!(event(500).detail().len() < 64_000);
     }

@@ -12,13 +12,16 @@ use serde::Serialize;
 use crate::catalog::{Table, TableName};
 use crate::error::Result;
 use crate::layout::PartitionId;
-use crate::ledger::{Counts, LedgerVersion, Missing, Operation};
+use crate::ledger::{Counts, LedgerVersion, Missing, Operation, Source};
 
 /// The form of the events' details; it grows when a field changes its meaning or goes away, not when one is added.
 pub const FORMAT: u32 = 1;
 
 /// Objects and failures that an event names one by one; an entry of EventBridge has 256 KiB at most, and this many fit.
 const NAMED: usize = 50;
+
+/// Bytes of the columns that an event lists.
+const COLUMNS: usize = 100_000;
 
 /// Bytes of a reason that an event repeats.
 const REASON: usize = 1000;
@@ -55,7 +58,7 @@ pub enum Event {
     HourMerged(Hour),
     /// Objects came to a partition that was merged before.
     HourAmended(Hour),
-    /// A version of a partition has records in the quarantine that the one before it had not.
+    /// The objects that are new in a version of a partition have records in the quarantine.
     RecordsQuarantined(Quarantined),
     /// A table got its columns.
     SchemaEvolved(Schema),
@@ -99,7 +102,7 @@ pub struct Quarantined {
     at: DateTime<Utc>,
     quarantine: TableName,
     location: Option<String>,
-    /// More than in the version before.
+    /// Those of the objects that are new in this version.
     new_records: u64,
     /// All that the partition has.
     records: u64,
@@ -114,7 +117,8 @@ pub struct Schema {
     table: TableName,
     /// Fingerprint of the columns, the same that ledger versions carry.
     schema: String,
-    /// Column names and Hive types, in order.
+    column_count: usize,
+    /// Column names and Hive types, in order: the first ones of a table with very many.
     columns: Vec<ColumnType>,
     partition_keys: Vec<ColumnType>,
 }
@@ -174,8 +178,8 @@ impl Event {
             Operation::Create => Self::HourMerged(hour),
             Operation::Amend => Self::HourAmended(hour),
         }];
-        let before = previous.map_or(0, |previous| previous.counts.quarantined);
-        if version.counts.quarantined > before {
+        let new_records: u64 = new_sources(version, previous).map(|source| source.counts.quarantined).sum();
+        if new_records > 0 {
             events.push(Self::RecordsQuarantined(Quarantined {
                 format: FORMAT,
                 table: version.table.clone(),
@@ -185,7 +189,7 @@ impl Event {
                 at: version.at,
                 quarantine: crate::layout::quarantine_table(&version.table),
                 location: version.quarantine.as_ref().map(|generation| generation.location.clone()),
-                new_records: version.counts.quarantined - before,
+                new_records,
                 records: version.counts.quarantined,
                 objects_set_aside: version.sources.iter().filter(|source| source.rejected.is_some()).count(),
             }));
@@ -196,12 +200,18 @@ impl Event {
     /// What there is to say of a table that was made.
     pub fn of_table(table: &Table) -> Self {
         let types = |columns: &[crate::schema::Column]| {
-            columns.iter().map(|column| ColumnType { name: column.name.clone(), hive: column.hive.to_string() }).collect()
+            let types = columns.iter().map(|column| ColumnType { name: column.name.clone(), hive: column.hive.to_string() });
+            let fit = types.scan(0, |bytes, column| {
+                *bytes += column.name.len() + column.hive.len();
+                (*bytes <= COLUMNS).then_some(column)
+            });
+            fit.collect()
         };
         Self::SchemaEvolved(Schema {
             format: FORMAT,
             table: table.name.clone(),
             schema: crate::schema::fingerprint(&table.columns),
+            column_count: table.columns.len(),
             columns: types(&table.columns),
             partition_keys: types(&table.partition_keys),
         })
@@ -216,7 +226,6 @@ impl Event {
 }
 
 fn hour(version: &LedgerVersion, previous: Option<&LedgerVersion>) -> Hour {
-    let known = |key: &str| previous.is_some_and(|previous| previous.source(key).is_some());
     let named = version.missing.iter().take(NAMED).cloned().map(|missing| Missing { reason: cut(missing.reason), ..missing });
     Hour {
         format: FORMAT,
@@ -228,7 +237,7 @@ fn hour(version: &LedgerVersion, previous: Option<&LedgerVersion>) -> Hour {
         generation: version.generation.id.to_string(),
         location: version.generation.location.clone(),
         objects: version.sources.len(),
-        new_objects: version.sources.iter().filter(|source| !known(&source.key)).count(),
+        new_objects: new_sources(version, previous).count(),
         records: version.counts,
         rows: version.generation.rows(),
         files: version.generation.files.len(),
@@ -237,6 +246,12 @@ fn hour(version: &LedgerVersion, previous: Option<&LedgerVersion>) -> Hour {
         missing_objects: version.missing.len(),
         missing: named.collect(),
     }
+}
+
+/// The sources that the version before had not, or with another content.
+fn new_sources<'v>(version: &'v LedgerVersion, previous: Option<&'v LedgerVersion>) -> impl Iterator<Item = &'v Source> {
+    let before = move |source: &Source| previous.and_then(|previous| previous.source(&source.key));
+    version.sources.iter().filter(move |source| before(source).is_none_or(|old| (&old.etag, old.size) != (&source.etag, source.size)))
 }
 
 fn values(partition: &PartitionId) -> BTreeMap<String, String> {

@@ -1,7 +1,7 @@
 //! What has to be told: a note is made before each commit and goes away once its events are sent, so none is lost.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use ulid::Ulid;
 
 use super::Event;
@@ -15,6 +15,9 @@ use crate::store::{Root, parse};
 
 /// No attempt is under way as long as this: it would have been working through two days.
 const LONGEST: TimeDelta = TimeDelta::hours(48);
+
+/// Notes that are looked into at the same time.
+const CONCURRENCY: usize = 16;
 
 /// The notes of all tables, below one state location.
 #[derive(Debug, Clone)]
@@ -33,13 +36,13 @@ enum Decision {
     Wait,
 }
 
-/// What there is to send, and the notes that are done with then.
-#[derive(Debug, Default)]
+/// A note that is done with once its events are sent; there are none if what it is about can never happen.
+#[derive(Debug)]
 pub struct Due {
-    /// The events, in the order of the notes.
+    /// The note.
+    pub note: Note,
+    /// Its events.
     pub events: Vec<Event>,
-    /// The notes.
-    pub notes: Vec<Note>,
 }
 
 impl Outbox {
@@ -71,33 +74,39 @@ impl Outbox {
         Ok(notes)
     }
 
-    /// The events of those notes whose change happened, `table` being the table as the catalog has it.
-    ///
-    /// # Errors
-    /// As [`LedgerStore::version`].
-    pub async fn due(&self, ledgers: &LedgerStore, table: &Table, notes: Vec<Note>, now: DateTime<Utc>) -> Result<Due> {
-        let mut due = Due::default();
-        for note in notes {
-            let decision = match &note {
-                Note::Columns(schema) if *schema == fingerprint(&table.columns) => Decision::Tell(vec![Event::of_table(table)]),
-                Note::Columns(_) => Decision::Forget,
-                Note::Version { partition, version, attempt } => {
-                    let committed = ledgers.version(&table.name, partition, *version).await?;
-                    let previous = match version.saturating_sub(1) {
-                        0 => None,
-                        number => ledgers.version(&table.name, partition, number).await?,
-                    };
-                    decide(attempt, committed.as_ref(), previous.as_ref(), now - LONGEST)
+    /// The events of those notes whose change happened, `table` being the table as the catalog has it. A note whose ledger cannot be read
+    /// stays for a later run, and so does one whose change may still happen.
+    pub async fn due(&self, ledgers: &LedgerStore, table: &Table, notes: Vec<Note>, now: DateTime<Utc>) -> Vec<Due> {
+        let decided = futures::stream::iter(notes).map(|note| async move {
+            match self.decision(ledgers, table, &note, now).await {
+                Ok(Decision::Tell(events)) => Some(Due { note, events }),
+                Ok(Decision::Forget) => Some(Due { note, events: Vec::new() }),
+                Ok(Decision::Wait) => None,
+                Err(e) => {
+                    tracing::warn!("{}: an event has to wait: {e}", table.name);
+                    None
                 }
-            };
-            match decision {
-                Decision::Tell(events) => due.events.extend(events),
-                Decision::Forget => {}
-                Decision::Wait => continue,
             }
-            due.notes.push(note);
+        });
+        decided.buffered(CONCURRENCY).filter_map(|due| async move { due }).collect().await
+    }
+
+    async fn decision(&self, ledgers: &LedgerStore, table: &Table, note: &Note, now: DateTime<Utc>) -> Result<Decision> {
+        let (partition, number, attempt) = match note {
+            Note::Columns(schema) if *schema == fingerprint(&table.columns) => return Ok(Decision::Tell(vec![Event::of_table(table)])),
+            Note::Columns(_) => return Ok(Decision::Forget),
+            Note::Version { partition, version, attempt } => (partition, *version, attempt),
+        };
+        // The table was made anew with other keys, and shows no such partition.
+        if !partition.entries().iter().map(|entry| &entry.key).eq(table.partition_keys.iter().map(|key| &key.name)) {
+            return Ok(Decision::Forget);
         }
-        Ok(due)
+        let version = ledgers.version(&table.name, partition, number).await?;
+        let previous = match number {
+            0 | 1 => None,
+            number => ledgers.version(&table.name, partition, number - 1).await?,
+        };
+        Ok(decide(attempt, version.as_ref(), previous.as_ref(), now - LONGEST))
     }
 
     /// Removes a note whose events are sent, or that is about what is known not to happen.

@@ -169,7 +169,8 @@ fn entry(meta: &ObjectMeta, table: &TableConfig) -> Entry {
 /// # Errors
 /// `Unavailable` if the landing cannot be read.
 pub async fn landed(root: &Root, table: &TableConfig, key: &str) -> Result<Option<LandedObject>> {
-    let location = parse(key)?;
+    // What cannot be a path in a store, with `//` for example, cannot be found by a run either.
+    let Some(location) = parse(key).ok().filter(|location| location.as_ref() == key) else { return Ok(None) };
     match root.store().head(&location).await {
         // Below a prefix of a bucket the store answers with the whole key.
         Ok(meta) => Ok(if let Entry::Landed(object) = entry(&ObjectMeta { location, ..meta }, table) { Some(object) } else { None }),

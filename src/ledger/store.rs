@@ -170,16 +170,18 @@ impl LedgerStore {
 /// Partitions of one folder, a day's hours for example, of which so many are wanted are listed with one request.
 const TOGETHER: usize = 3;
 
-/// The folder that tells the newest version of each partition: its own, or the one around it where several are wanted of that. The
-/// table's own is listed for no head: it has all that there ever was.
+/// The folder that tells the newest version of each partition: its own, or the one around it where several are wanted of that, and it
+/// can have few others: two letters or digits, an hour's say, make no long list. The table's own is listed for no head.
 fn folders_of(table: &TableName, partitions: &[PartitionId]) -> Vec<String> {
     let paths: Vec<String> = partitions.iter().map(ToString::to_string).collect();
     let parent = |path: &'_ str| path.rsplit_once('/').map(|(parent, _)| parent.to_string());
     let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
-    for parent in paths.iter().filter_map(|path| parent(path)) {
+    let short = |path: &str| path.rsplit_once('=').is_some_and(|(_, value)| value.len() <= 2);
+    for parent in paths.iter().filter(|path| short(path)).filter_map(|path| parent(path)) {
         *wanted.entry(parent).or_default() += 1;
     }
-    let folder = |path: String| match parent(&path).filter(|parent| wanted[parent] >= TOGETHER) {
+    let together = |parent: &String| wanted.get(parent).is_some_and(|&count| count >= TOGETHER);
+    let folder = |path: String| match parent(&path).filter(|parent| short(&path) && together(parent)) {
         Some(parent) => format!("{}{parent}", layout::ledger_root(table)),
         None => format!("{}{path}", layout::ledger_root(table)),
     };
@@ -202,7 +204,9 @@ mod tests {
         };
         check(&["01", "02", "03"], &["day=19"; 3]);
         check(&["01", "02"], &["day=19/hour=01", "day=19/hour=02"]);
-        let flat: Vec<PartitionId> = ["at=1", "at=2", "at=3"].map(|id| id.parse().unwrap()).into();
-        assert_eq!(folders_of(&table, &flat), ["ledger/shop.clicks/at=1", "ledger/shop.clicks/at=2", "ledger/shop.clicks/at=3"]);
+        for apart in [["at=1", "at=2", "at=3"], ["c=eu/at=2026111914", "c=eu/at=2026111915", "c=eu/at=2026111916"]] {
+            let partitions: Vec<PartitionId> = apart.map(|id| id.parse().unwrap()).into();
+            assert_eq!(folders_of(&table, &partitions), apart.map(|id| format!("ledger/shop.clicks/{id}")));
+        }
     }
 }

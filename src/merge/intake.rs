@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{GetOptions, GetRange, ObjectStore, path::Path};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::read::Staged;
@@ -61,6 +61,13 @@ impl Reading {
         self.parts.recv().await
     }
 
+    /// Takes no more of it, and waits until nobody works on it any more.
+    pub async fn give_up(self) {
+        drop(self.parts);
+        // That its rows are not taken is no failure.
+        let _ = self.outcome.await;
+    }
+
     /// What became of it, after its last part.
     ///
     /// # Errors
@@ -97,7 +104,7 @@ impl<'a> Intake<'a> {
             state,
             plan: Arc::clone(&table.plan),
             queue,
-            recipe: Recipe::new(&table.config, &table.schema, standardize::Limits::record(memory)),
+            recipe: Recipe::new(&table.config, &table.schema),
             waiting: objects.iter(),
             underway: VecDeque::new(),
             // One more than threads, so that none waits while the first object's last rows are written.
@@ -126,26 +133,17 @@ impl<'a> Intake<'a> {
         let staged = self.queue.staged(&self.recipe, &object);
         let limits = standardize::Limits::within(need, self.memory);
         let outcome = tokio::spawn(async move {
-            let staged = match staged {
-                Some(key) => fetch_staged(&state, &key, &found).await,
-                None => None,
-            };
-            let stored = match &staged {
-                Some(_) => None,
-                None => Some(fetch(&landing, &found).await?),
-            };
+            let _permit = permit;
+            if let Some(key) = staged
+                && let Some(outcome) = read_staged(&state, &key, &found, &plan, &sender).await?
+            {
+                return Ok(outcome);
+            }
+            let stored = fetch(&landing, &found).await?;
             let work = move || {
-                let _permit = permit;
-                let send = &mut |part| sender.blocking_send(part).map_err(|_| Error::internal("nobody takes the rows"));
-                match (staged, stored) {
-                    (Some(staged), _) => staged.read(send),
-                    (None, Some(stored)) => {
-                        standardize::standardize(&plan, &stored, limits, &mut |piece| parts_of(&found.key, piece, send))
-                    }
-                    (None, None) => Err(Error::internal("an object is neither staged nor landed")),
-                }
+                standardize::standardize(&plan, &stored, limits, &mut |piece| parts_of(&found.key, piece, &mut |part| send(&sender, part)))
             };
-            tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))?
+            tokio::task::spawn_blocking(work).await.map_err(stopped)?
         });
         Reading { object, parts, outcome }
     }
@@ -162,17 +160,58 @@ fn parts_of(object: &str, piece: Piece, send: &mut dyn FnMut(Part) -> Result<()>
     }
 }
 
-/// The staged file, unless it went away meanwhile or cannot be used: what landed is the truth.
-async fn fetch_staged(state: &Root, key: &str, object: &LandedObject) -> Option<Staged> {
-    Staged::fetch(state, key, object).await.unwrap_or_else(|e| {
-        tracing::warn!("{e}; the object is read where it landed");
-        None
-    })
+fn send(sender: &mpsc::Sender<Part>, part: Part) -> Result<()> {
+    sender.blocking_send(part).map_err(|_| Error::internal("nobody takes the rows"))
+}
+
+fn stopped(e: tokio::task::JoinError) -> Error {
+    Error::internal(format!("standardizing stopped: {e}"))
+}
+
+/// Reads what is staged of an object; `None` if that went away meanwhile or is of no use: what landed is the truth then.
+///
+/// # Errors
+/// `Unavailable` if the staged file turns out to be broken after some of it was sent. It is removed, so that it is not read again.
+async fn read_staged(state: &Root, key: &str, object: &LandedObject, plan: &Plan, sender: &mpsc::Sender<Part>) -> Result<Option<Outcome>> {
+    let staged = match Staged::fetch(state, key, object, &plan.schema).await {
+        Ok(Some(staged)) => staged,
+        Ok(None) => return Ok(None),
+        Err(e) => {
+            tracing::warn!("{e}; the object is read where it landed");
+            return Ok(None);
+        }
+    };
+    let sender = sender.clone();
+    let work = move || {
+        let mut begun = false;
+        let read = staged.read(&mut |part| {
+            begun = true;
+            send(&sender, part)
+        });
+        (begun, read)
+    };
+    match tokio::task::spawn_blocking(work).await.map_err(stopped)? {
+        (_, Ok(outcome)) => Ok(Some(outcome)),
+        (false, Err(e)) if e.kind() == Kind::Data => {
+            tracing::warn!("{e}; the object is read where it landed");
+            Ok(None)
+        }
+        (true, Err(e)) if e.kind() == Kind::Data => {
+            state.remove(key).await?;
+            Err(Error::unavailable(format!("{e}; it is removed, so run again, and what landed is read instead")))
+        }
+        (_, Err(e)) => Err(e),
+    }
 }
 
 /// Whole units in `bytes`, at least one.
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1)
+}
+
+/// Only the content that was found: what is written over it meanwhile is for a later run.
+fn same(etag: &str) -> GetOptions {
+    GetOptions { if_match: Some(etag.to_string()), ..GetOptions::default() }
 }
 
 async fn fetch(landing: &Root, object: &LandedObject) -> Result<Arc<dyn Stored>> {
@@ -183,7 +222,7 @@ async fn fetch(landing: &Root, object: &LandedObject) -> Result<Arc<dyn Stored>>
         return Ok(Arc::new(InPieces { store, path, size: object.size, etag: object.etag.clone(), runtime, piece }));
     }
     let unreadable = |e: object_store::Error| Error::unavailable(format!("{e}: make it readable"));
-    let found = landing.store().get(&path).await.map_err(unreadable)?;
+    let found = landing.store().get_opts(&path, same(&object.etag)).await.map_err(unreadable)?;
     Ok(Arc::new(found.bytes().await.map_err(unreadable)?))
 }
 
@@ -201,7 +240,7 @@ struct InPieces {
 
 impl InPieces {
     fn fetch(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), if_match: Some(self.etag.clone()), ..GetOptions::default() };
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..same(&self.etag) };
         let piece = async { self.store.get_opts(&self.path, options).await?.bytes().await };
         self.runtime.block_on(piece).map_err(io::Error::other)
     }

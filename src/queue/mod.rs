@@ -9,16 +9,18 @@ pub mod stage;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::catalog::TableName;
 use crate::config::{Privacy, TableConfig};
 use crate::error::{Error, Result};
+use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::layout;
 use crate::schema::{TableSchema, fingerprint};
-use crate::standardize::{Damage, Outcome, Tally};
+use crate::standardize::{Outcome, Tally};
 use crate::store::{Root, parse};
 
 /// The key of the footer's metadata that holds [`Head`].
@@ -36,26 +38,27 @@ struct Head {
     rejected: u64,
     dropped: u64,
     warned: u64,
-    damage: Option<Damage>,
-    /// The key of the file with the rejects, if there are any.
-    rejects: Option<String>,
+    /// Rows that may be read at once: as many as decoding made at once at the least.
+    batch: usize,
+    rejects: Option<Rejects>,
+}
+
+/// The file with the rejects that belong to a staged file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Rejects {
+    key: String,
+    /// As [`Head::batch`].
+    batch: usize,
 }
 
 impl Head {
-    fn new(object: &LandedObject, outcome: &Outcome, rejects: Option<String>) -> Self {
-        let Tally { read, rows, rejected, dropped, warned, .. } = outcome.tally;
-        let LandedObject { key, etag, size, .. } = object.clone();
-        Self { key, etag, size, read, rows, rejected, dropped, warned, damage: outcome.damage.clone(), rejects }
+    fn is_of(&self, object: &LandedObject) -> bool {
+        (&self.key, &self.etag, self.size) == (&object.key, &object.etag, object.size)
     }
 
     fn outcome(&self) -> Outcome {
         let Self { read, rows, rejected, dropped, warned, .. } = *self;
-        let tally = Tally { read, rows, rejected, dropped, warned, ..Tally::default() };
-        Outcome { tally, damage: self.damage.clone() }
-    }
-
-    fn is_of(&self, object: &LandedObject) -> bool {
-        (&self.key, &self.etag, self.size) == (&object.key, &object.etag, object.size)
+        Outcome { tally: Tally { read, rows, rejected, dropped, warned, ..Tally::default() }, damage: None }
     }
 }
 
@@ -67,19 +70,23 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The columns, the rules and the settings of a table, the longest record that is read, and the version of lakebed.
-    pub fn new(config: &TableConfig, schema: &TableSchema, record: usize) -> Self {
+    /// The columns, the rules and the settings of a table, and the version of lakebed. How much memory there is does not count: what
+    /// that decides is not staged.
+    pub fn new(config: &TableConfig, schema: &TableSchema) -> Self {
         let TableConfig { format, unwrap, new_columns, rules, max_ratio, keep_raw, .. } = config;
-        let settings = format!("{format:?} {unwrap:?} {new_columns:?} {rules:?} {max_ratio:?} {keep_raw:?} {record}");
+        let settings = format!("{format:?} {unwrap:?} {new_columns:?} {rules:?} {max_ratio:?} {keep_raw:?}");
         let mut digest = Sha256::new();
         for part in [env!("CARGO_PKG_VERSION"), &fingerprint(&schema.columns), &settings] {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
         for rule in rules.values() {
-            // The key itself, which its Debug form does not show.
-            if let Some(Privacy::HmacSha256(key)) = &rule.privacy {
-                digest.update(key.bytes());
+            // Another key is another recipe. Its Debug form does not show it, and what is hashed here is not it but something made with it.
+            if let Some(Privacy::HmacSha256(key)) = &rule.privacy
+                && let Ok(mut made) = Hmac::<Sha256>::new_from_slice(key.bytes())
+            {
+                made.update(HEAD.as_bytes());
+                digest.update(made.finalize().into_bytes());
             }
         }
         Self { table: config.name.clone(), digest }
@@ -105,8 +112,8 @@ fn hex(digest: &[u8], bytes: usize) -> String {
 /// What waits in the queue of one table.
 #[derive(Debug, Clone, Default)]
 pub struct Queue {
-    /// The keys of each source's files.
-    files: BTreeMap<String, BTreeSet<String>>,
+    /// The arrival hour of each source, and the keys of its files.
+    files: BTreeMap<String, (Hour, BTreeSet<String>)>,
 }
 
 impl Queue {
@@ -119,11 +126,11 @@ impl Queue {
         let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", state.url_of(&folder)));
         let prefix = parse(folder.trim_end_matches('/'))?;
         let mut listing = state.store().list(Some(&prefix));
-        let mut files: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut files: BTreeMap<String, (Hour, BTreeSet<String>)> = BTreeMap::new();
         while let Some(object) = listing.try_next().await.map_err(failed)? {
             let key = object.location.to_string();
-            if let Some((_, source)) = layout::parse_queue_key(table, &key) {
-                files.entry(source.to_string()).or_default().insert(key);
+            if let Some((hour, source)) = layout::parse_queue_key(table, &key) {
+                files.entry(source.to_string()).or_insert_with(|| (hour, BTreeSet::new())).1.insert(key);
             }
         }
         Ok(Self { files })
@@ -137,14 +144,17 @@ impl Queue {
     /// The key of the staged file that holds what this object becomes by this recipe, if there is one.
     pub fn staged(&self, recipe: &Recipe, object: &LandedObject) -> Option<String> {
         let key = recipe.staged_key(object);
-        self.files.get(&source(&object.key)).is_some_and(|files| files.contains(&key)).then_some(key)
+        self.files.get(&source(&object.key)).is_some_and(|(_, files)| files.contains(&key)).then_some(key)
     }
 
-    /// Removes all files of these objects, which must be in a ledger. What cannot be removed is for a later run.
-    pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>) {
-        for key in merged.filter_map(|key| self.files.get(&source(key))).flatten() {
+    /// Removes all files of these objects, which must be in a ledger, and those of hours before `from`, which no run looks at: what
+    /// landed stays. What cannot be removed is for a later run.
+    pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {
+        let merged: BTreeSet<String> = merged.map(source).collect();
+        let done = self.files.iter().filter(|(source, (hour, _))| *hour < from || merged.contains(*source));
+        for key in done.flat_map(|(_, (_, files))| files) {
             if let Err(e) = state.remove(key).await {
-                tracing::warn!("cannot remove a staged file that is merged: {e}");
+                tracing::warn!("cannot remove a staged file that is of no use any more: {e}");
             }
         }
     }
@@ -169,7 +179,7 @@ mod tests {
                 std::path::Path::new("/etl"),
                 &|_| None,
             );
-            Recipe::new(&config.unwrap().tables[0], &schema(names), 1000).staged_key(object)
+            Recipe::new(&config.unwrap().tables[0], &schema(names)).staged_key(object)
         };
         let object = landed("14", "a");
         let hmac = "[table.columns.a]\nprivacy = \"hmac-sha256\"\n";

@@ -1,5 +1,9 @@
 //! Reads a staged file back, as the parts that its object gave.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -23,49 +27,62 @@ impl Staged {
     ///
     /// # Errors
     /// Why it cannot be used; the landed object is to be read then.
-    pub async fn fetch(state: &Root, key: &str, object: &LandedObject) -> Result<Option<Self>> {
+    pub async fn fetch(state: &Root, key: &str, object: &LandedObject, schema: &SchemaRef) -> Result<Option<Self>> {
         let Some(bytes) = state.read(key).await? else { return Ok(None) };
         let rows = open(key, bytes)?;
         let metadata = rows.metadata().file_metadata().key_value_metadata();
         let head = metadata.and_then(|all| all.iter().find(|entry| entry.key == HEAD)).and_then(|entry| entry.value.as_deref());
         let head: Option<Head> = head.and_then(|text| serde_json::from_str(text).ok());
-        let head = head
-            .filter(|head| head.is_of(object))
-            .ok_or_else(|| Error::data(format!("{key} does not say that it is of {}", object.key)))?;
+        let fits = head.filter(|head| head.is_of(object) && rows.schema().fields() == schema.fields());
+        let head = fits.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))?;
         let rejects = match &head.rejects {
             None => None,
-            Some(rejects) => match state.read(rejects).await? {
+            Some(rejects) => match state.read(&rejects.key).await? {
                 None => return Ok(None),
-                Some(bytes) => Some(built(rejects, open(rejects, bytes)?)?),
+                Some(bytes) => Some(built(&rejects.key, open(&rejects.key, bytes)?, rejects.batch)?),
             },
         };
-        Ok(Some(Self { key: key.to_string(), head, rejects, rows: built(key, rows)? }))
+        let rows = built(key, rows, head.batch)?;
+        Ok(Some(Self { key: key.to_string(), head, rejects, rows }))
     }
 
     /// Hands its parts to `send`, the quarantined ones first.
     ///
     /// # Errors
-    /// `Unavailable` if the file is broken, and what `send` answers.
+    /// `Data` if the file is broken, and what `send` answers.
     pub fn read(self, send: &mut dyn FnMut(Part) -> Result<()>) -> Result<Outcome> {
-        let broken = |e: arrow::error::ArrowError| {
-            Error::unavailable(format!("staged file {} cannot be read: {e}; remove it, and the landed object is read instead", self.key))
+        let rejected = match self.rejects {
+            Some(rejects) => each(&self.key, rejects, &mut |batch| send(Part::Quarantined(batch)))?,
+            None => 0,
         };
-        for batch in self.rejects.into_iter().flatten() {
-            send(Part::Quarantined(batch.map_err(broken)?))?;
-        }
-        for batch in self.rows {
-            send(Part::Rows(batch.map_err(broken)?))?;
+        let rows = each(&self.key, self.rows, &mut |batch| send(Part::Rows(batch)))?;
+        if (rows, rejected) != (self.head.rows, self.head.rejected) {
+            return Err(Error::data(format!("staged file {} has not as many rows as it says", self.key)));
         }
         Ok(self.head.outcome())
     }
 }
 
-fn open(key: &str, bytes: Bytes) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
-    ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| Error::data(format!("{key} is no Parquet file: {e}")))
+/// Hands each batch on and counts the rows.
+fn each(key: &str, mut batches: ParquetRecordBatchReader, send: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<u64> {
+    let broken = |why: &str| Error::data(format!("staged file {key} cannot be read: {why}"));
+    let mut rows = 0;
+    loop {
+        // The library panics on some damaged pages; nothing of the file is used any more then.
+        let next = catch_unwind(AssertUnwindSafe(|| batches.next())).map_err(|_| broken("it is damaged"))?;
+        let Some(batch) = next else { return Ok(rows) };
+        let batch = batch.map_err(|e| broken(&e.to_string()))?;
+        rows += batch.num_rows() as u64;
+        send(batch)?;
+    }
 }
 
-fn built(key: &str, builder: ParquetRecordBatchReaderBuilder<Bytes>) -> Result<ParquetRecordBatchReader> {
-    /// Rows of a batch, as many as decoding makes.
-    const ROWS: usize = 8192;
-    builder.with_batch_size(ROWS).build().map_err(|e| Error::data(format!("{key} cannot be read: {e}")))
+fn open(key: &str, bytes: Bytes) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
+    let opened = catch_unwind(|| ParquetRecordBatchReaderBuilder::try_new(bytes));
+    let opened = opened.map_err(|_| Error::data(format!("staged file {key} is damaged")))?;
+    opened.map_err(|e| Error::data(format!("staged file {key} is no Parquet file: {e}")))
+}
+
+fn built(key: &str, builder: ParquetRecordBatchReaderBuilder<Bytes>, batch: usize) -> Result<ParquetRecordBatchReader> {
+    builder.with_batch_size(batch.max(1)).build().map_err(|e| Error::data(format!("staged file {key} cannot be read: {e}")))
 }

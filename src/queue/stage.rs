@@ -1,23 +1,27 @@
 //! Standardizes one landed object into the queue.
 
+use arrow::array::RecordBatch;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::{HEAD, Head, Queue, Recipe};
+use super::{HEAD, Head, Queue, Recipe, Rejects};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::layout;
 use crate::merge::encode::Encoder;
 use crate::merge::intake::{Intake, Part, Reading};
 use crate::pipeline::{Limits, ManagedTable};
-use crate::standardize::{self, Outcome};
+use crate::standardize::{Outcome, Tally};
 use crate::store::{Created, Root};
 
-/// Most bytes of a staged file and of its rejects together. They are created at once, as whole objects; an object that becomes more
-/// than this is left to the run, which reads it where it landed. Firehose's objects become a tenth of this.
-const MOST: u64 = 64 << 20;
+/// Most bytes of a landed object that is staged, as stored. Firehose buffers 128 MiB at the most.
+const LARGEST: u64 = 128 << 20;
+
+/// Most bytes of a staged file and of its rejects together. They are created and read at once, as whole objects. Firehose's buffers become
+/// less than this.
+const MOST: u64 = 16 << 20;
 
 /// What came of staging an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +30,9 @@ pub enum Staging {
     Staged,
     /// It was in the queue already.
     AlreadyThere,
-    /// It is too large for the queue, and a run reads it where it landed.
-    TooLarge,
+    /// A run has to read it where it landed: it is too large for the queue, or not what it should be. What a run may make of such an
+    /// object depends on the memory that it has.
+    ForTheRun,
 }
 
 /// Standardizes `object` and puts what it becomes into the queue. It can be done any number of times at once: the file's name is
@@ -36,67 +41,104 @@ pub enum Staging {
 /// # Errors
 /// `Unavailable` if the object cannot be read or the state location cannot be written.
 pub async fn stage(state: &Root, table: &ManagedTable, limits: &Limits, attempt: &str, object: LandedObject) -> Result<Staging> {
-    let recipe = Recipe::new(&table.config, &table.schema, standardize::Limits::record(limits.memory));
-    let key = recipe.staged_key(&object);
+    let key = Recipe::new(&table.config, &table.schema).staged_key(&object);
+    if object.size > LARGEST {
+        return Ok(Staging::ForTheRun);
+    }
     if state.exists(&key).await? {
         return Ok(Staging::AlreadyThere);
     }
-    let objects = [object.clone()];
-    let queue = Queue::default();
+    let (objects, queue) = ([object.clone()], Queue::default());
     let mut intake = Intake::new(table, state, &queue, &objects, limits);
     let reading = intake.next().await.ok_or_else(|| Error::internal("one object gives one reading"))?;
-    let Some(files) = encode(table, reading, &object).await? else { return Ok(Staging::TooLarge) };
-    let (rows, rejects, outcome) = files;
-    let rejects_key = rejects.as_ref().map(|_| layout::staged_rejects_key(&key, attempt));
-    if let (Some(rejects), Some(rejects_key)) = (rejects, &rejects_key) {
-        state.create(rejects_key, finish(rejects, None).await?, attempt).await?;
+    let mut made = Made { rows: File::new(table.plan.schema.clone())?, rejects: None };
+    let Some(outcome) = made.take(reading).await? else { return Ok(Staging::ForTheRun) };
+    let mut rejects = None;
+    if let Some(file) = made.rejects {
+        let (key, batch) = (layout::staged_rejects_key(&key, attempt), file.batch());
+        state.create(&key, file.finish(None).await?, attempt).await?;
+        rejects = Some(Rejects { key, batch });
     }
-    let head = Head::new(&object, &outcome, rejects_key.clone());
-    let created = state.create(&key, finish(rows, Some(&head)).await?, attempt).await?;
-    if created == Created::AlreadyThere {
-        if let Some(rejects_key) = &rejects_key {
-            state.remove(rejects_key).await?;
-        }
-        return Ok(Staging::AlreadyThere);
+    let Tally { read, rows, rejected, dropped, warned, .. } = outcome.tally;
+    let LandedObject { key: of, etag, size, .. } = object;
+    let head = Head { key: of, etag, size, read, rows, rejected, dropped, warned, batch: made.rows.batch(), rejects };
+    let created = state.create(&key, made.rows.finish(Some(&head)).await?, attempt).await?;
+    if created == Created::Yes {
+        return Ok(Staging::Staged);
     }
-    Ok(Staging::Staged)
+    if let Some(rejects) = &head.rejects {
+        state.remove(&rejects.key).await?;
+    }
+    Ok(Staging::AlreadyThere)
 }
 
-type Files = (Encoder, Option<Encoder>, Outcome);
+/// The rows and the rejects of an object, encoded.
+struct Made {
+    rows: File,
+    rejects: Option<File>,
+}
 
-/// The rows and the rejects of an object, encoded; `None` if they are too large.
-async fn encode(table: &ManagedTable, mut reading: Reading, object: &LandedObject) -> Result<Option<Files>> {
-    let failed = |e: ParquetError| Error::internal(format!("{}: cannot encode: {e}", object.key));
-    let mut rows = Encoder::new(table.plan.schema.clone(), properties(), 1).map_err(failed)?;
-    let mut rejects: Option<Encoder> = None;
-    while let Some(part) = reading.part().await {
-        match part {
-            Part::Rows(batch) => rows.write(&batch).await.map_err(failed)?,
-            Part::Quarantined(batch) => {
-                let open = match &mut rejects {
-                    Some(open) => open,
-                    none => none.insert(Encoder::new(batch.schema(), properties(), 1).map_err(failed)?),
-                };
-                open.write(&batch).await.map_err(failed)?;
+impl Made {
+    /// Takes all of an object; `None` if it is for the run.
+    async fn take(&mut self, mut reading: Reading) -> Result<Option<Outcome>> {
+        while let Some(part) = reading.part().await {
+            match part {
+                Part::Rows(batch) => self.rows.write(&batch).await?,
+                Part::Quarantined(batch) => {
+                    let open = match &mut self.rejects {
+                        Some(open) => open,
+                        none => none.insert(File::new(batch.schema())?),
+                    };
+                    open.write(&batch).await?;
+                }
+            }
+            if self.rows.encoder.size() + self.rejects.as_ref().map_or(0, |file| file.encoder.size()) > MOST {
+                reading.give_up().await;
+                return Ok(None);
             }
         }
-        if rows.size() + rejects.as_ref().map_or(0, Encoder::size) > MOST {
-            return Ok(None);
-        }
+        let outcome = reading.outcome().await?;
+        Ok(Some(outcome).filter(|outcome| outcome.damage.is_none()))
     }
-    let outcome = reading.outcome().await?;
-    Ok(Some((rows, rejects, outcome)))
 }
 
-/// The bytes of a file, with `head` in its footer.
-async fn finish(mut file: Encoder, head: Option<&Head>) -> Result<Vec<u8>> {
-    let failed = |e: ParquetError| Error::internal(format!("cannot encode a staged file: {e}"));
-    if let Some(head) = head {
-        let text = serde_json::to_string(head).map_err(|e| Error::internal(format!("cannot write a staged file's head: {e}")))?;
-        file.note(KeyValue::new(HEAD.to_string(), text));
+/// A file that is being made.
+struct File {
+    encoder: Encoder,
+    /// Rows of the smallest batch but the last, and of the last.
+    smallest: Option<usize>,
+    last: Option<usize>,
+}
+
+impl File {
+    fn new(schema: arrow::datatypes::SchemaRef) -> Result<Self> {
+        Ok(Self { encoder: Encoder::new(schema, properties(), 1).map_err(failed)?, smallest: None, last: None })
     }
-    file.finish().await.map_err(failed)?;
-    file.take().map_err(failed)
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.smallest = self.smallest.into_iter().chain(self.last).min();
+        self.last = Some(batch.num_rows());
+        self.encoder.write(batch).await.map_err(failed)
+    }
+
+    /// Rows that may be read at once: so many are of two of the batches at the most, which memory was bounded for.
+    fn batch(&self) -> usize {
+        self.smallest.or(self.last).unwrap_or(1)
+    }
+
+    /// Its bytes, with `head` in its footer.
+    async fn finish(mut self, head: Option<&Head>) -> Result<Vec<u8>> {
+        if let Some(head) = head {
+            let text = serde_json::to_string(head).map_err(|e| Error::internal(format!("cannot write a staged file's head: {e}")))?;
+            self.encoder.note(KeyValue::new(HEAD.to_string(), text));
+        }
+        self.encoder.finish().await.map_err(failed)?;
+        self.encoder.take().map_err(failed)
+    }
+}
+
+fn failed(e: ParquetError) -> Error {
+    Error::internal(format!("cannot encode a staged file: {e}"))
 }
 
 /// Quick to write and to read once; nobody searches in it, so it has no statistics.

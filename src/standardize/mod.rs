@@ -24,7 +24,6 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::config::Format;
 use crate::error::{Error, Result};
@@ -57,12 +56,8 @@ const OBJECT: u64 = 64 << 30;
 impl Limits {
     /// The limits of an object that may take `need` bytes of `memory`, which it shares with others.
     pub fn within(need: u64, memory: u64) -> Self {
-        Self { record: Self::record(memory), whole: need / 2, held: need / 2 }
-    }
-
-    /// Most bytes that a record may have where `memory` bytes are given to all.
-    pub fn record(memory: u64) -> usize {
-        usize::try_from(RECORD.min(memory / 16)).unwrap_or(usize::MAX)
+        let record = usize::try_from(RECORD.min(memory / 16)).unwrap_or(usize::MAX);
+        Self { record, whole: need / 2, held: need / 2 }
     }
 
     fn codec(self) -> codec::Limits {
@@ -80,7 +75,7 @@ pub struct Outcome {
 }
 
 /// What is wrong with a whole object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
     /// It could not be read to its end; what could be read is in the rows.
     Partly(String),

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::catalog::TableName;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
+use crate::hour::Hour;
 use crate::landing::discover;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::stage::{Staging, stage};
@@ -32,7 +33,7 @@ struct Counts {
     staged: u64,
     /// In the queue before.
     staged_before: u64,
-    /// Left to the scheduled run: too large for the queue, or of a table that the run has to make first.
+    /// Left to the scheduled run: too large for the queue, damaged, older than the look-back, or of a table that the run has to make.
     left_to_the_run: u64,
     /// In no table's landing, or gone, or Firehose's error output.
     not_data: u64,
@@ -44,29 +45,27 @@ impl<'a> Objects<'a> {
         Self { app, until, tables: HashMap::new(), counts: Counts::default() }
     }
 
-    /// Stages these objects, each for every table whose landing it is in.
+    /// Stages these objects, each for every table whose landing it is in. One that fails does not stop the others.
     ///
     /// # Errors
     /// `Unavailable` if one cannot be read or staged now, or if the time is over; all of them may be tried again.
     pub async fn stage(&mut self, objects: &[Landed]) -> Result<()> {
+        let mut staged = Ok(());
         for object in objects {
-            if self.until.is_some_and(|until| self.app.clock.now() >= until) {
-                return Err(Error::unavailable(format!(
-                    "the time for this call was over before s3://{}/{} was begun",
-                    object.bucket, object.key
-                )));
-            }
-            let tables = self.app.config.tables.iter().filter_map(|table| Some((table, key_in(table, object)?)));
-            let tables: Vec<_> = tables.collect();
+            let tables: Vec<_> = self.app.config.tables.iter().filter_map(|table| Some((table, key_in(table, object)?))).collect();
             self.counts.not_data += u64::from(tables.is_empty());
             for (table, key) in tables {
-                self.stage_one(table, key).await?;
+                staged = staged.and(self.stage_one(table, key).await);
             }
         }
-        Ok(())
+        staged
     }
 
     async fn stage_one(&mut self, table: &TableConfig, key: &str) -> Result<()> {
+        let now = self.app.clock.now();
+        if self.until.is_some_and(|until| now >= until) {
+            return Err(Error::unavailable(format!("{}: the time for this call was over before {key} was begun", table.name)));
+        }
         if !self.tables.contains_key(&table.name) {
             self.tables.insert(table.name.clone(), pipeline::existing(self.app, table).await?);
         }
@@ -78,10 +77,15 @@ impl<'a> Objects<'a> {
             self.counts.not_data += 1;
             return Ok(());
         };
+        // No run looks at it without being told to.
+        if object.hour < Hour::of(now - table.lookback) {
+            self.counts.left_to_the_run += 1;
+            return Ok(());
+        }
         match stage(&self.app.state, managed, &self.app.limits, &self.app.clock.new_id(), object).await? {
             Staging::Staged => self.counts.staged += 1,
             Staging::AlreadyThere => self.counts.staged_before += 1,
-            Staging::TooLarge => self.counts.left_to_the_run += 1,
+            Staging::ForTheRun => self.counts.left_to_the_run += 1,
         }
         Ok(())
     }

@@ -25,7 +25,11 @@ async fn each_commit_is_told_once_its_hour_is_registered() {
     lake.upload().await;
     // Some entries are refused inside of an HTTP 200.
     lake.account.decline(4);
+    lake.account.order();
     let run = lake.run(0);
+    let order = lake.account.order();
+    let place = |call: &str| order.iter().position(|made| made == call).unwrap();
+    assert!(place("glue:BatchCreatePartition") < place("events:PutEvents"), "who is told finds it registered: {order:?}");
     let events = lake.account.events();
     let mut expected = vec!["HourMerged"; run["tables"][0]["partitions"].as_array().unwrap().len()];
     expected.push("SchemaEvolved");
@@ -91,4 +95,22 @@ async fn a_run_that_failed_says_what_and_why() {
     assert_eq!(failed["failures"][0]["error"], run["failures"][0]["error"]);
     let (_, merged) = events.iter().find(|(name, _)| name == "HourMerged").unwrap();
     assert_eq!((&merged["complete"], &merged["missing_objects"]), (&json!(false), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_that_was_committed_and_not_registered_is_both_registered_and_told_later() {
+    let lake = Bucketed::with(BUS).await;
+    lake.lake.generate(&Settings { hours: 2, objects_per_hour: 1, records: 100, bad: 0.0, late: 0.0, ..Settings::default() });
+    lake.upload().await;
+    lake.account.refuse(&[("glue:BatchCreatePartition", "AccessDeniedException")]);
+    let run = lake.run(2);
+    assert_eq!(run["tables"][0]["partitions"].as_array().unwrap().len(), 2, "what is committed is in the summary: {run}");
+    assert_eq!(names(&lake.account.events()), ["RunFailed"], "nothing is told that a receiver would not find");
+    lake.account.refuse(&[]);
+    // Its look-back does not reach the hours any more: the notes lead there.
+    lake.lakebed(&["run", "--at", "2026-12-19T20:00:00Z"]);
+    let events = lake.account.events();
+    assert_eq!(hours(&events).len(), 2, "{events:?}");
+    let partitions = lake.lakebed(&["partitions", "shop.clicks", "--output", "json"]).json(0);
+    assert!(partitions.as_array().unwrap().iter().all(|partition| partition["in_catalog"] == true), "{partitions}");
 }

@@ -15,6 +15,7 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "decline": 3}             the next so many entries that it puts on a bus are refused, each inside of an HTTP 200; -1: all
     {"account": A, "events": true}           the events on its buses since this was last asked: [{"Source", "DetailType", "Detail", …}, …]
     {"account": A, "read": true}             the objects that it has read since this was last asked: ["/bucket/key", …]
+    {"account": A, "order": true}            what it called since this was last asked, in that order: ["glue:GetTable", "s3:PUT", …]
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
 
@@ -70,7 +71,7 @@ S3_KINDS = [
 
 class Account:
     def __init__(self):
-        self.calls = collections.Counter()
+        self.calls, self.order = collections.Counter(), []
         self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
         self.throttle, self.running = collections.Counter(), 0
         self.events, self.declined = [], 0
@@ -103,6 +104,7 @@ class Strict:
         call = f"{service}:{s3_kind(action, environ) if service == 's3' else action}"
         with self.lock:
             account.calls[call] += 1
+            account.order.append(call)
             if (service, action) == ("s3", "GET") and not environ.get("QUERY_STRING"):
                 account.read.add(environ["PATH_INFO"])
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
@@ -281,6 +283,9 @@ def obey(strict, sts, numbers, asked):
         if "athena" in asked:
             moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
         account.declined = asked.get("decline", account.declined)
+        if "order" in asked:
+            order, account.order = account.order, []
+            return order
         if "read" in asked:
             read, account.read = sorted(account.read), set()
             return read

@@ -78,6 +78,11 @@ impl Account {
         ask(&json!({"account": self.account, "athena": result}));
     }
 
+    /// What it called since this was asked last, in that order.
+    pub fn order(&self) -> Vec<String> {
+        serde_json::from_value(ask(&json!({"account": self.account, "order": true}))).expect("moto keeps the order of calls")
+    }
+
     /// The objects that it has read since this was asked last, each as `/bucket/key`.
     pub fn read(&self) -> Vec<String> {
         serde_json::from_value(ask(&json!({"account": self.account, "read": true}))).expect("moto keeps what was read")
