@@ -116,7 +116,7 @@ impl LedgerStore {
     /// `Unavailable` if the store cannot be read.
     pub async fn partitions(&self, table: &TableName) -> Result<Vec<PartitionId>> {
         let newest = self.newest(table, layout::ledger_root(table).trim_end_matches('/')).await?;
-        Ok(newest.into_iter().map(|(partition, _)| partition).collect())
+        Ok(newest.into_keys().collect())
     }
 
     /// Commits `next`, which must follow `previous`. This is the one moment in which data comes to exist (promise P5).

@@ -74,7 +74,7 @@ fn destination(landing: &Landing, bucket: &str, index: usize) -> Value {
         "CustomTimeZone": landing.timezone,
         "CompressionFormat": COMPRESSIONS[index],
     });
-    if index % 2 == 0 {
+    if index.is_multiple_of(2) {
         let delimiter = json!({"ParameterName": "Delimiter", "ParameterValue": "\\n"});
         let processor = json!({"Type": "AppendDelimiterToRecord", "Parameters": [delimiter]});
         made["ProcessingConfiguration"] = json!({"Enabled": true, "Processors": [processor]});
