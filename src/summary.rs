@@ -62,6 +62,8 @@ pub struct Objects {
     pub merged: u64,
     /// In a partition's ledger as set aside: all their records are in the quarantine.
     pub rejected: u64,
+    /// Taken out of a partition by a rollback.
+    pub held: u64,
     /// Not in a partition yet: their hour is open, or they could not be read.
     pub pending: u64,
 }
@@ -187,6 +189,14 @@ impl TableDone {
         for plan in plans {
             self.objects.merged += plan.merged;
             self.objects.rejected += plan.rejected;
+            self.objects.held += plan.held;
+            if plan.held > 0 {
+                self.warnings.push(format!(
+                    "{}: it was rolled back, and {} that landed stays out of it until `lakebed repair`",
+                    plan.partition,
+                    counted(plan.held, "object")
+                ));
+            }
             self.hours_done += usize::from(plan.action == Action::UpToDate);
             for key in &plan.changed {
                 self.warnings.push(format!(
@@ -289,13 +299,19 @@ impl TableDone {
 
     /// Why no partition changed.
     fn nothing(&self) -> String {
-        let Objects { landed, merged, rejected, pending } = self.objects;
+        let Objects { landed, merged, rejected, held, pending } = self.objects;
         if landed == 0 {
             return "nothing to do, no object landed in the hours looked at".to_string();
         }
         let failed = pending - self.open.min(pending);
         let head = if failed > 0 { "nothing was merged" } else { "nothing to do" };
-        let states = [(merged, "merged"), (rejected, "set aside"), (self.open, "in hours that are still open"), (failed, "failed")];
+        let states = [
+            (merged, "merged"),
+            (rejected, "set aside"),
+            (held, "taken out by a rollback"),
+            (self.open, "in hours that are still open"),
+            (failed, "failed"),
+        ];
         let told = states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}"));
         format!("{head}, of {}: {}", counted(landed, "landed object"), told.collect::<Vec<_>>().join(", "))
     }

@@ -174,10 +174,12 @@ impl Event {
     /// What there is to say of a version of a partition, from it and the one that it follows.
     pub fn of_version(version: &LedgerVersion, previous: Option<&LedgerVersion>) -> Vec<Self> {
         let hour = hour(version, previous);
-        let mut events = vec![match version.operation {
-            Operation::Create => Self::HourMerged(hour),
-            Operation::Amend => Self::HourAmended(hour),
-        }];
+        let mut events = match version.operation {
+            Operation::Create => vec![Self::HourMerged(hour)],
+            // What a query finds is the same.
+            Operation::Sweep => vec![],
+            _ => vec![Self::HourAmended(hour)],
+        };
         let new_records: u64 = new_sources(version, previous).map(|source| source.counts.quarantined).sum();
         if new_records > 0 {
             events.push(Self::RecordsQuarantined(Quarantined {

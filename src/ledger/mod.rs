@@ -14,7 +14,7 @@ use crate::layout::{GenerationId, PartitionId};
 use crate::schema::Column;
 
 /// The stored format that this version of lakebed writes; it reads this one and all before it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One version of a partition's ledger. The newest one alone says all there is to know of the partition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,13 @@ pub struct LedgerVersion {
     pub sources: Vec<Source>,
     /// The sum over all sources.
     pub counts: Counts,
+    /// Landed objects that a rollback took out of the partition, ordered by key, as they were counted in it. No run takes them in again;
+    /// a repair does.
+    #[serde(default)]
+    pub held: Vec<Source>,
+    /// How often objects came to the partition after its first merge.
+    #[serde(default)]
+    pub amended: u64,
     /// Landed objects that ought to be here and are not, or not wholly, with the reason.
     pub missing: Vec<Missing>,
     /// Generations that are no longer live and not yet swept, oldest first.
@@ -61,6 +68,14 @@ pub enum Operation {
     Create,
     /// Objects that came after the first merge.
     Amend,
+    /// All of it made anew from what landed.
+    Repair,
+    /// Quarantined records that pass by now were moved into the table.
+    Redrive,
+    /// Back to a generation that was retired.
+    Rollback,
+    /// Retired generations were removed.
+    Sweep,
 }
 
 /// A folder of immutable Parquet files.
@@ -184,7 +199,12 @@ impl LedgerVersion {
 
     /// The source of that key.
     pub fn source(&self, key: &str) -> Option<&Source> {
-        self.sources.binary_search_by(|source| source.key.as_str().cmp(key)).ok().map(|index| &self.sources[index])
+        of_key(&self.sources, key)
+    }
+
+    /// The object of that key, if a rollback took it out.
+    pub fn held(&self, key: &str) -> Option<&Source> {
+        of_key(&self.held, key)
     }
 
     /// Checks this version against the one it follows, before it is written.
@@ -193,7 +213,10 @@ impl LedgerVersion {
     /// |---|---|
     /// | number | previous + 1, or 1 |
     /// | table, partition | the same as before |
-    /// | sources | ordered by key, each once; none of the previous ones lost |
+    /// | sources, held | ordered by key, each once; none of the previous ones lost |
+    /// | rollback | the generation is one that the previous version retired |
+    /// | sweep | nothing changes but what is retired |
+    /// | redrive | the sources stay, with as many records as before |
     /// | counts | each source balances; the sum is the total (P1) |
     /// | rows | the files of the generation hold `merged` rows, those of the quarantine `quarantined` |
     ///
@@ -213,11 +236,16 @@ impl LedgerVersion {
             if (&self.table, &self.partition) != (&previous.table, &previous.partition) {
                 return refuse("it is about another partition".into());
             }
-            if let Some(lost) = previous.sources.iter().find(|source| self.source(&source.key).is_none()) {
+            let known = |source: &&Source| self.source(&source.key).or(self.held(&source.key)).is_some();
+            if let Some(lost) = previous.sources.iter().chain(&previous.held).find(|source| !known(source)) {
                 return refuse(format!("object {} would be lost", lost.key));
             }
+            if let Some(what) = self.breaks(previous) {
+                return refuse(what.into());
+            }
         }
-        if !self.sources.is_sorted_by(|a, b| a.key < b.key) {
+        let once = |sources: &[Source]| sources.is_sorted_by(|a, b| a.key < b.key);
+        if !once(&self.sources) || !once(&self.held) || self.held.iter().any(|held| self.source(&held.key).is_some()) {
             return refuse("an object is in it twice".into());
         }
         if let Some(source) = self.sources.iter().find(|source| !source.counts.balance()) {
@@ -231,6 +259,25 @@ impl LedgerVersion {
             return refuse(format!("its files hold {} rows and {quarantined} quarantined, not {:?}", self.generation.rows(), self.counts));
         }
         Ok(())
+    }
+
+    /// What this version does to the one before it that its operation must not do.
+    fn breaks(&self, previous: &Self) -> Option<&'static str> {
+        let read = |version: &Self| version.sources.iter().map(|source| (source.key.clone(), source.counts.read)).collect::<Vec<_>>();
+        match self.operation {
+            Operation::Create => Some("the partition was created before"),
+            Operation::Rollback if previous.retired.iter().all(|retired| retired.location != self.generation.location) => {
+                Some("it goes back to a generation that was not retired")
+            }
+            Operation::Redrive if read(self) != read(previous) => Some("a redrive changes what was read"),
+            Operation::Sweep => {
+                let Self { version, attempt, run, at, operation, retired, .. } = previous.clone();
+                let same = Self { version, attempt, run, at, operation, retired, format: previous.format, ..self.clone() };
+                let shrinks = self.retired.iter().all(|retired| previous.retired.contains(retired));
+                (same != *previous || !shrinks).then_some("a sweep changes more than what is retired")
+            }
+            _ => None,
+        }
     }
 
     /// The stored form.
@@ -257,6 +304,13 @@ impl LedgerVersion {
                 head.format
             )));
         }
-        serde_json::from_slice(bytes).map_err(broken)
+        let version: Self = serde_json::from_slice(bytes).map_err(broken)?;
+        // Format 1 knew merges alone: each version after the first was an amendment.
+        let amended = if head.format == 1 { version.version.saturating_sub(1) } else { version.amended };
+        Ok(Self { amended, ..version })
     }
+}
+
+fn of_key<'s>(sources: &'s [Source], key: &str) -> Option<&'s Source> {
+    sources.binary_search_by(|source| source.key.as_str().cmp(key)).ok().map(|index| &sources[index])
 }

@@ -43,6 +43,8 @@ pub(crate) fn version(hour: &str, number: u64, sources: Vec<Source>) -> LedgerVe
         schema: "e3b0c44298fc1c14".into(),
         sources,
         counts,
+        held: vec![],
+        amended: number - 1,
         missing: vec![],
         retired: vec![],
     }

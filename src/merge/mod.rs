@@ -160,6 +160,8 @@ fn next_version(
         quarantine: written.quarantine,
         columns: table.schema.columns.clone(),
         schema: fingerprint(&table.schema.columns),
+        held: attempt.previous.map_or_else(Vec::new, |previous| previous.held.clone()),
+        amended: attempt.previous.map_or(0, |previous| previous.amended) + u64::from(operation == Operation::Amend),
         sources: written.sources,
         missing: written.missing,
         retired,

@@ -32,6 +32,8 @@ pub struct PartitionPlan {
     pub merged: u64,
     /// Landed objects that the ledger names as set aside.
     pub rejected: u64,
+    /// Landed objects that a rollback took out: no run undoes it.
+    pub held: u64,
 }
 
 /// What to do with a partition.
@@ -97,12 +99,15 @@ pub fn group(table: &TableConfig, objects: Vec<LandedObject>, at: DateTime<Utc>)
 /// | same etag | yes | leave it |
 /// | another etag or size | as set aside whole | merge it: none of it is in the table, so nothing can come twice |
 /// | another etag or size | otherwise | report it as changed, leave it |
+/// | any | as held by a rollback | leave it |
 pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec<LandedObject>) -> PartitionPlan {
     let source = |object: &LandedObject| previous.as_ref().and_then(|version| version.source(&object.key));
     let differs = |s: &Source, o: &LandedObject| (&s.etag, s.size) != (&o.etag, o.size);
-    let (mut changed, mut objects, mut merged, mut rejected) = (Vec::new(), Vec::new(), 0, 0);
+    let is_held = |object: &LandedObject| previous.as_ref().is_some_and(|version| version.held(&object.key).is_some());
+    let (mut changed, mut objects, mut merged, mut rejected, mut held) = (Vec::new(), Vec::new(), 0, 0, 0);
     for object in &landed {
         match source(object) {
+            None if is_held(object) => held += 1,
             None => objects.push(object.clone()),
             Some(source) if source.rejected.is_some() && differs(source, object) => objects.push(object.clone()),
             Some(source) if source.rejected.is_some() => rejected += 1,
@@ -113,7 +118,7 @@ pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec
         }
     }
     let action = if objects.is_empty() { Action::UpToDate } else { Action::Merge { previous: previous.map(Box::new), objects } };
-    PartitionPlan { partition, action, changed, merged, rejected }
+    PartitionPlan { partition, action, changed, merged, rejected, held }
 }
 
 #[cfg(test)]
@@ -151,7 +156,10 @@ mod tests {
         let size = LandedObject { size: 101, ..a.clone() };
         check(Some(vec![source("14", "a")]), vec![size], "up to date; 1 merged, 0 rejected, changed: 14/a");
         let aside = Source { rejected: Some("gzip".into()), ..source("14", "a") };
-        check(Some(vec![aside, source("14", "b")]), vec![a, b], "up to date; 1 merged, 1 rejected, changed: ");
+        check(Some(vec![aside, source("14", "b")]), vec![a.clone(), b.clone()], "up to date; 1 merged, 1 rejected, changed: ");
+        let rolled_back = LedgerVersion { held: vec![source("14", "b")], ..version("14", 2, vec![source("14", "a")]) };
+        let plan = super::plan(partition("14"), Some(rolled_back), vec![a.clone(), b.clone()]);
+        assert_eq!((plan.action, plan.merged, plan.held), (Action::UpToDate, 1, 1), "no run undoes a rollback");
         check(Some(vec![source("14", "a")]), vec![], "up to date; 0 merged, 0 rejected, changed: ");
         check(None, vec![], "up to date; 0 merged, 0 rejected, changed: ");
         assert_eq!(Action::UpToDate.operation(), None);

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::layout::PartitionId;
-use crate::ledger::{Counts, LedgerVersion, Missing, Operation};
+use crate::ledger::{Counts, LedgerVersion, Missing};
 use crate::merge::plan;
 
 /// The state of one table.
@@ -147,11 +147,12 @@ fn gaps(hours: &[HourStatus]) -> Vec<Hour> {
 }
 
 impl LedgerVersion {
-    /// `closed` after the first merge, `amended(n)` after n more.
+    /// `closed` after the first merge, `amended(n)` after n more; `rolled back` while objects that a rollback took out are held.
     pub fn state(&self) -> String {
-        match (self.operation, self.version) {
-            (Operation::Create, _) => "closed".to_string(),
-            (Operation::Amend, version) => format!("amended({})", version - 1),
+        match self.amended {
+            _ if !self.held.is_empty() => "rolled back".to_string(),
+            0 => "closed".to_string(),
+            amended => format!("amended({amended})"),
         }
     }
 }

@@ -171,6 +171,8 @@ fn next(previous: Option<&LedgerVersion>, number: u128) -> LedgerVersion {
         schema: String::new(),
         sources: Vec::new(),
         counts: Counts::default(),
+        held: vec![],
+        amended: 0,
         missing: Vec::new(),
         retired: Vec::new(),
     }

@@ -33,7 +33,7 @@ fn created() -> LedgerVersion {
         comment: comment.map(str::to_string),
     };
     LedgerVersion {
-        format: 1,
+        format: 2,
         table: TableName { database: "shop".into(), name: "clicks".into() },
         partition: PartitionId::new([("day".into(), "2026-11-19".into()), ("page".into(), "a/b".into())]),
         version: 1,
@@ -51,6 +51,8 @@ fn created() -> LedgerVersion {
         schema: "e0c41080ca8e4124".into(),
         sources: vec![source("2026/11/19/14/a.gz", "2026-11-19T14", false, counts(100, 95, 0, 4, 1), None)],
         counts: counts(100, 95, 0, 4, 1),
+        held: vec![],
+        amended: 0,
         missing: vec![],
         retired: vec![],
     }
@@ -68,6 +70,7 @@ fn amended() -> LedgerVersion {
         run: "01JBN8EB00SSSSSSSSSSSSSSSS".into(),
         at: "2026-11-19T16:20:00.5Z".parse().unwrap(),
         operation: Operation::Amend,
+        amended: 1,
         generation: generation("s3://lake/shop/clicks", 2, SECOND_ATTEMPT, &[100, 14]),
         quarantine: Some(quarantine(2, SECOND_ATTEMPT, &[7])),
         sources: vec![
@@ -86,26 +89,50 @@ fn amended() -> LedgerVersion {
 }
 
 /// The stored bytes read to the value, and the value is written as these bytes.
-fn check(stored: &str, value: &LedgerVersion) {
-    value.check((value.version > 1).then(created).as_ref()).expect("a golden version is one that could be committed");
+fn check(stored: &str, value: &LedgerVersion, previous: Option<&LedgerVersion>) {
+    value.check(previous).expect("a golden version is one that could be committed");
     let written = String::from_utf8(value.to_json()).unwrap();
     assert_eq!(written, stored.trim_end(), "the ledger's stored form changed: give it a new format number and keep reading this one");
     assert_eq!(&LedgerVersion::from_json(stored.as_bytes(), "golden").unwrap(), value);
 }
 
-#[test]
-fn ledger_format_1_create() {
-    check(include_str!("golden/ledger-format-1-create.json"), &created());
+/// The amended version, rolled back.
+fn rolled_back() -> LedgerVersion {
+    let (first, second) = (created(), amended());
+    let replaced = [second.quarantine.clone().unwrap(), second.generation.clone()];
+    let retired = |old: Generation| Retired { location: old.location, files: old.files, at: "2026-11-19T17:00:00Z".parse().unwrap() };
+    let still = second.retired.iter().filter(|old| old.location != first.generation.location).cloned();
+    LedgerVersion {
+        version: 3,
+        attempt: "01JBNBT7E0CCCCCCCCCCCCCCCC".into(),
+        at: "2026-11-19T17:00:00Z".parse().unwrap(),
+        operation: Operation::Rollback,
+        amended: 1,
+        held: second.sources[1..].to_vec(),
+        missing: vec![],
+        retired: still.chain(replaced.map(retired)).collect(),
+        ..first
+    }
 }
 
 #[test]
-fn ledger_format_1_amend() {
-    check(include_str!("golden/ledger-format-1.json"), &amended());
+fn ledger_format_1_is_still_read() {
+    let of_format = |value: LedgerVersion| LedgerVersion { format: 1, ..value };
+    let read = |stored: &str| LedgerVersion::from_json(stored.as_bytes(), "golden").unwrap();
+    assert_eq!(read(include_str!("golden/ledger-format-1-create.json")), of_format(created()));
+    assert_eq!(read(include_str!("golden/ledger-format-1.json")), of_format(amended()));
+}
+
+#[test]
+fn ledger_format_2() {
+    check(include_str!("golden/ledger-format-2-create.json"), &created(), None);
+    check(include_str!("golden/ledger-format-2-amend.json"), &amended(), Some(&created()));
+    check(include_str!("golden/ledger-format-2-rollback.json"), &rolled_back(), Some(&amended()));
 }
 
 #[test]
 fn fields_that_a_later_version_may_add_do_not_hide_the_ledger() {
-    let more = include_str!("golden/ledger-format-1.json").replacen("\"format\": 1,", "\"format\": 1, \"later\": {\"x\": [1]},", 1);
+    let more = include_str!("golden/ledger-format-2-amend.json").replacen("\"format\": 2,", "\"format\": 2, \"later\": {\"x\": [1]},", 1);
     assert_eq!(LedgerVersion::from_json(more.as_bytes(), "golden").unwrap(), amended());
 }
 

@@ -72,6 +72,8 @@ fn next(hour: &str, previous: Option<&LedgerVersion>, key: &str) -> LedgerVersio
         schema: String::new(),
         sources,
         counts,
+        held: vec![],
+        amended: 0,
         missing: vec![],
         retired: vec![],
     }
