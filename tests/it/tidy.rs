@@ -49,6 +49,7 @@ const PURE: &[&str] = &[
     "standardize::codec::input",
     "standardize::codec::sniff",
     "standardize::codec::snappy",
+    "standardize::codec::spare",
     "standardize::codec::zip",
     "standardize::codec::zstd",
     "standardize::columnar",
@@ -78,6 +79,13 @@ const PURE: &[&str] = &[
     "standardize::snowplow::entities",
     "merge::plan",
     "merge::dedupe",
+    "merge::encode::bounds",
+    "merge::encode::chunk",
+    "merge::encode::columns",
+    "merge::encode::dictionary",
+    "merge::encode::hybrid",
+    "merge::encode::levels",
+    "merge::encode::text",
     "status",
 ];
 
