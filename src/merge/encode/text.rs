@@ -21,8 +21,6 @@ pub struct TextWriter {
     /// The dictionary is still in use.
     looks_up: bool,
     page: PageOf,
-    /// The page as it is stored, before it is compressed.
-    body: Vec<u8>,
     limits: Limits,
 }
 
@@ -56,7 +54,7 @@ impl TextWriter {
             dictionary: properties.column_dictionary_page_size_limit(column.path()),
         };
         let chunk = Chunk::new(column.clone(), properties);
-        Self { column, chunk, dictionary: Dictionary::new(), looks_up: true, page: PageOf::default(), body: Vec::new(), limits }
+        Self { column, chunk, dictionary: Dictionary::new(), looks_up: true, page: PageOf::default(), limits }
     }
 
     /// Bytes so far, about.
@@ -139,22 +137,22 @@ impl TextWriter {
     fn close_page(&mut self) -> Result<()> {
         let page = &mut self.page;
         let slots = page.definition.len();
-        self.body.clear();
-        let repetition = append_levels(&page.repetition, self.column.max_rep_level(), &mut self.body);
-        let definition = append_levels(&page.definition, self.column.max_def_level(), &mut self.body);
+        let mut body = Vec::with_capacity(slots / 4 + page.plain.len() + 2 * page.numbers.len());
+        let repetition = append_levels(&page.repetition, self.column.max_rep_level(), &mut body);
+        let definition = append_levels(&page.definition, self.column.max_def_level(), &mut body);
         let encoding = if self.looks_up {
             let width = hybrid::width(self.dictionary.len().saturating_sub(1));
-            self.body.push(width as u8);
-            hybrid::append(&page.numbers, width, &mut self.body);
+            body.push(width as u8);
+            hybrid::append(&page.numbers, width, &mut body);
             Encoding::RLE_DICTIONARY
         } else {
-            self.body.extend_from_slice(&page.plain);
+            body.extend_from_slice(&page.plain);
             Encoding::PLAIN
         };
         let (rows, text_bytes, nulls) = (page.rows, page.text_bytes, slots - page.values);
         let bounds = std::mem::take(&mut page.bounds);
-        page.clear();
-        self.chunk.push(Filled { body: &self.body, encoding, slots, nulls, rows, text_bytes, bounds, repetition, definition })?;
+        page.clear(self.limits.page);
+        self.chunk.push(Filled { body: &body, encoding, slots, nulls, rows, text_bytes, bounds, repetition, definition })?;
         self.dictionary.next_page();
         if self.looks_up && self.is_too_large() {
             self.looks_up = false;
@@ -176,12 +174,13 @@ impl TextWriter {
 }
 
 impl PageOf {
-    /// Begins the next page in the same memory.
-    fn clear(&mut self) {
+    /// Begins the next page, in the same memory if that is no more than usual for pages of `size` bytes.
+    fn clear(&mut self, size: usize) {
         self.definition.clear();
         self.repetition.clear();
         self.numbers.clear();
         self.plain.clear();
+        self.plain.shrink_to(size.saturating_mul(2));
         (self.rows, self.values, self.text_bytes) = (0, 0, 0);
     }
 }
