@@ -52,6 +52,10 @@ impl Encoder {
     /// # Errors
     /// The batch is of another schema.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(batch.schema_ref()) != types(&self.schema) {
+            return Err(ParquetError::General("a batch has other columns than its file".into()));
+        }
         let mut rest = batch.clone();
         while rest.num_rows() > 0 {
             let open = match &mut self.open {

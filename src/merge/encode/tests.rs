@@ -241,3 +241,11 @@ fn a_column_of_nulls_and_a_slice_of_a_batch_are_written() {
     assert_eq!(rows_of(&schema, &file), arrow::compute::concat_batches(&schema, &batches).unwrap());
     compare_chunks(&about(&file), &about(&theirs(&schema, &batches, small().build())), false);
 }
+
+#[tokio::test]
+async fn a_batch_of_other_columns_is_refused() {
+    let (schema, other) = (schema(), Arc::new(Schema::new(vec![field("text", DataType::Utf8)])));
+    let mut encoder = Encoder::new(schema, small().build(), 1).unwrap();
+    let refused = encoder.write(&batch(&other, &[json!({"text": "a"})])).await.unwrap_err();
+    assert!(refused.to_string().ends_with("a batch has other columns than its file"), "{refused}");
+}
