@@ -1,4 +1,4 @@
-//! Memory of decompressed texts, used again for the next ones: new memory costs as much time as a tenth of the decompression.
+//! Memory of decompressed texts, used again for the next ones: the kernel has to clear new memory first, page by page.
 
 use std::sync::{Mutex, PoisonError};
 
