@@ -63,6 +63,7 @@ pub struct Objects {
     /// In a partition's ledger as set aside: all their records are in the quarantine.
     pub rejected: u64,
     /// Taken out of a partition by a rollback.
+    #[serde(skip_serializing_if = "is_zero")]
     pub held: u64,
     /// Not in a partition yet: their hour is open, or they could not be read.
     pub pending: u64,
@@ -151,6 +152,11 @@ impl RunSummary {
             _ => format!("{}{}: {}", failure.table, place(failure), failure.error),
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// `1 row`, `2 rows`.

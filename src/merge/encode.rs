@@ -1,5 +1,13 @@
 //! Encodes batches as one Parquet file, the columns of a row group on all threads.
 
+mod bounds;
+mod chunk;
+mod columns;
+mod dictionary;
+mod hybrid;
+mod levels;
+mod text;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +16,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+
+use columns::{Leaf, Part};
 
 /// A file that is being encoded, in memory.
 pub struct Encoder {
@@ -43,11 +53,19 @@ impl Encoder {
     /// # Errors
     /// The batch is of another schema.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(batch.schema_ref()) != types(&self.schema) {
+            return Err(ParquetError::General("a batch has other columns than its file".into()));
+        }
         let mut rest = batch.clone();
         while rest.num_rows() > 0 {
             let open = match &mut self.open {
                 Some(open) => open,
-                none => none.insert(RowGroup::new(&self.factory, self.row_groups, &self.schema)?),
+                none => {
+                    let writers = self.factory.create_column_writers(self.row_groups)?;
+                    let parts = columns::parts(&self.schema, self.file.schema_descr(), self.file.properties(), writers);
+                    none.insert(RowGroup::new(parts))
+                }
             };
             let rows = open.room(self.row_group_bytes).clamp(1, rest.num_rows());
             open.write(rest.slice(0, rows), self.threads).await?;
@@ -89,11 +107,12 @@ impl Encoder {
 
     async fn close_row_group(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let chunks = open.close(self.threads).await?;
+        let open_bytes = open.bytes;
+        let leaves = open.close(self.threads).await?;
+        // All of it at once, not twice as much again and again.
+        self.file.inner_mut().reserve(open_bytes);
         let mut row_group = self.file.next_row_group()?;
-        for chunk in chunks {
-            chunk.append_to_row_group(&mut row_group)?;
-        }
+        leaves.into_iter().try_for_each(|leaf| leaf.append_to(&mut row_group))?;
         row_group.close()?;
         self.row_groups += 1;
         Ok(())
@@ -102,19 +121,14 @@ impl Encoder {
 
 /// A row group that is being encoded.
 struct RowGroup {
-    schema: SchemaRef,
-    /// The writers of the leaves of each column of the schema.
-    columns: Arc<Vec<Mutex<Vec<ArrowColumnWriter>>>>,
+    parts: Arc<Vec<Mutex<Option<Part>>>>,
     rows: usize,
     bytes: usize,
 }
 
 impl RowGroup {
-    fn new(factory: &ArrowRowGroupWriterFactory, index: usize, schema: &SchemaRef) -> Result<Self> {
-        let mut writers = factory.create_column_writers(index)?.into_iter();
-        let leaves = |field: &Arc<arrow::datatypes::Field>| leaf_count(field.data_type());
-        let columns = schema.fields().iter().map(|field| Mutex::new(writers.by_ref().take(leaves(field)).collect())).collect();
-        Ok(Self { schema: schema.clone(), columns: Arc::new(columns), rows: 0, bytes: 0 })
+    fn new(parts: Vec<Part>) -> Self {
+        Self { parts: Arc::new(parts.into_iter().map(|part| Mutex::new(Some(part))).collect()), rows: 0, bytes: 0 }
     }
 
     /// How many more rows there is room for, by the rows that are there.
@@ -125,36 +139,25 @@ impl RowGroup {
 
     async fn write(&mut self, batch: RecordBatch, threads: usize) -> Result<()> {
         self.rows += batch.num_rows();
-        let (schema, columns) = (self.schema.clone(), Arc::clone(&self.columns));
-        let sizes = on_threads(threads, self.columns.len(), move |index| {
-            let mut writers = columns[index].lock().unwrap_or_else(PoisonError::into_inner);
-            let leaves = compute_leaves(schema.field(index), batch.column(index))?;
-            leaves.iter().zip(writers.iter_mut()).try_for_each(|(leaf, writer)| writer.write(leaf))?;
-            Ok(writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum::<usize>())
+        let parts = Arc::clone(&self.parts);
+        let sizes = on_threads(threads, self.parts.len(), move |index| {
+            let mut part = parts[index].lock().unwrap_or_else(PoisonError::into_inner);
+            part.as_mut().map_or(Ok(0), |part| part.write(&batch))
         });
         self.bytes = sizes.await?.into_iter().sum();
         Ok(())
     }
 
-    /// The finished columns.
-    async fn close(self, threads: usize) -> Result<Vec<ArrowColumnChunk>> {
-        let count = self.columns.len();
-        let columns = self.columns;
-        let chunks = on_threads(threads, count, move |index| {
-            let writers = std::mem::take(&mut *columns[index].lock().unwrap_or_else(PoisonError::into_inner));
-            writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>>>()
+    /// The finished leaves, in their order.
+    async fn close(self, threads: usize) -> Result<Vec<Leaf>> {
+        let parts = self.parts;
+        let closed = on_threads(threads, parts.len(), move |index| {
+            let part = parts[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            part.map_or(Ok(Vec::new()), Part::close)
         });
-        Ok(chunks.await?.into_iter().flatten().collect())
-    }
-}
-
-/// How many Parquet columns a type has.
-fn leaf_count(data_type: &arrow::datatypes::DataType) -> usize {
-    use arrow::datatypes::DataType::{List, Map, Struct};
-    match data_type {
-        List(item) | Map(item, _) => leaf_count(item.data_type()),
-        Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
-        _ => 1,
+        let mut leaves: Vec<(usize, Leaf)> = closed.await?.into_iter().flatten().collect();
+        leaves.sort_unstable_by_key(|(leaf, _)| *leaf);
+        Ok(leaves.into_iter().map(|(_, leaf)| leaf).collect())
     }
 }
 
@@ -188,3 +191,6 @@ async fn on_threads<T: Send + 'static>(
     all.sort_unstable_by_key(|(index, _)| *index);
     Ok(all.into_iter().map(|(_, value)| value).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,7 +164,7 @@ fn next(previous: Option<&LedgerVersion>, number: u128) -> LedgerVersion {
         run: attempt.clone(),
         attempt,
         at: AT.parse().unwrap(),
-        operation: Operation::Create,
+        operation: if previous.is_some() { Operation::Amend } else { Operation::Create },
         generation: Generation { location: format!("memory:///{id}/"), id, files: Vec::new() },
         quarantine: None,
         columns: Vec::new(),

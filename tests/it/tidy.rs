@@ -62,6 +62,7 @@ const PURE: &[&str] = &[
     "standardize::codec::input",
     "standardize::codec::sniff",
     "standardize::codec::snappy",
+    "standardize::codec::spare",
     "standardize::codec::zip",
     "standardize::codec::zstd",
     "standardize::columnar",
@@ -97,6 +98,13 @@ const PURE: &[&str] = &[
     "merge::plan",
     "merge::dedupe",
     "query::filters",
+    "merge::encode::bounds",
+    "merge::encode::chunk",
+    "merge::encode::columns",
+    "merge::encode::dictionary",
+    "merge::encode::hybrid",
+    "merge::encode::levels",
+    "merge::encode::text",
     "status",
 ];
 

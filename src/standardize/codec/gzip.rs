@@ -2,10 +2,12 @@
 
 use std::io::{self, BufRead, Read};
 
+use bytes::Bytes;
 use flate2::Crc;
 
 use super::inflate::Inflate;
 use super::input::{self, Input};
+use super::spare::Text;
 use super::{corrupt, damage};
 
 /// The first bytes of every gzip member: the magic number and the one method there is (RFC 1952).
@@ -19,7 +21,7 @@ const MEMBER_OVERHEAD: usize = 18;
 /// libdeflate is at least twice as fast as a streaming decoder. It does not say where a member ends, so this is only for objects in
 /// which no second one can begin; the checksum and the length at the object's end are then the member's own. The search for a second
 /// one takes less than a hundredth of the time.
-pub(super) fn at_once(stored: &[u8], limit: u64) -> Option<Vec<u8>> {
+pub(super) fn at_once(stored: &[u8], limit: u64) -> Option<Bytes> {
     let (body, length) = stored.split_last_chunk::<4>()?;
     let may_begin = |at: usize| stored.get(at + 3).is_some_and(|flags| flags & 0xe0 == 0);
     if stored.len() < MEMBER_OVERHEAD || memchr::memmem::find_iter(&body[1..], &MEMBER).any(|at| may_begin(at + 1)) {
@@ -34,9 +36,9 @@ pub(super) fn at_once(stored: &[u8], limit: u64) -> Option<Vec<u8>> {
     if u64::from(length) > limit.min(stored.len() as u64 * 1032) {
         return None;
     }
-    let mut out = vec![0; usize::try_from(length).ok()?];
-    let written = libdeflater::Decompressor::new().gzip_decompress(stored, &mut out).ok()?;
-    (written == out.len()).then_some(out)
+    let mut out = Text::new(usize::try_from(length).ok()?);
+    let written = libdeflater::Decompressor::new().gzip_decompress(stored, out.bytes()).ok()?;
+    (written == out.bytes().len()).then(|| out.into_bytes())
 }
 
 /// Members one after the other, each with its own checksum and length.

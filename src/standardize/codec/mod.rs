@@ -5,6 +5,7 @@ mod inflate;
 mod input;
 mod sniff;
 mod snappy;
+mod spare;
 mod zip;
 mod zstd;
 
@@ -157,7 +158,7 @@ fn open_stored(stored: &Arc<dyn Stored>, bounds: &Bounds, layers: usize) -> io::
         && let Some(bytes) = stored.in_memory()
         && let Some(out) = gzip::at_once(bytes, bounds.whole.min(bounds.most))
     {
-        let out: Arc<dyn Stored> = Arc::new(Bytes::from(out));
+        let out: Arc<dyn Stored> = Arc::new(out);
         return open_stored(&out, bounds, layers + 1);
     }
     let reader = match codec {

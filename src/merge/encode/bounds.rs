@@ -1,0 +1,161 @@
+//! The least and the greatest text of a page or a column, and what of them goes into statistics.
+
+use std::cmp::Ordering;
+
+/// The least and the greatest of some texts, by their bytes.
+#[derive(Default)]
+pub struct Bounds {
+    /// Both, once there was a text.
+    ends: Option<(Vec<u8>, Vec<u8>)>,
+    /// See [`begin`].
+    begins: (u64, u64),
+}
+
+impl Bounds {
+    /// Takes a text into account.
+    #[inline]
+    pub fn note(&mut self, text: &[u8]) {
+        let begin = begin(text);
+        // Most texts are between the two by their first bytes.
+        if self.begins.0 < begin && begin < self.begins.1 {
+            return;
+        }
+        self.compare(text, begin);
+    }
+
+    #[inline(never)]
+    fn compare(&mut self, text: &[u8], begin: u64) {
+        let Some((least, greatest)) = &mut self.ends else {
+            self.ends = Some((text.to_vec(), text.to_vec()));
+            self.begins = (begin, begin);
+            return;
+        };
+        if text < least.as_slice() {
+            text.clone_into(least);
+            self.begins.0 = begin;
+        } else if text > greatest.as_slice() {
+            text.clone_into(greatest);
+            self.begins.1 = begin;
+        }
+    }
+
+    /// The least and the greatest text, if there was one.
+    pub fn ends(&self) -> Option<(&[u8], &[u8])> {
+        self.ends.as_ref().map(|(least, greatest)| (least.as_slice(), greatest.as_slice()))
+    }
+}
+
+/// The first eight bytes as a number: of two texts with different ones, that with the smaller one is the smaller.
+#[inline]
+fn begin(text: &[u8]) -> u64 {
+    match text.first_chunk::<8>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let mut first = [0; 8];
+            first[..text.len()].copy_from_slice(text);
+            u64::from_be_bytes(first)
+        }
+    }
+}
+
+/// Whether the bounds of pages grow or shrink from one to the next.
+#[derive(Default)]
+pub struct Order {
+    last: Option<(Vec<u8>, Vec<u8>)>,
+    grew: bool,
+    shrank: bool,
+}
+
+impl Order {
+    /// Takes the next page into account.
+    pub fn note(&mut self, least: &[u8], greatest: &[u8]) {
+        if let Some((last_least, last_greatest)) = &self.last {
+            let steps = [least.cmp(last_least), greatest.cmp(last_greatest)];
+            self.grew |= steps.contains(&Ordering::Greater);
+            self.shrank |= steps.contains(&Ordering::Less);
+        }
+        self.last = Some((least.to_vec(), greatest.to_vec()));
+    }
+
+    /// As the column index says it; pages that are all the same ascend.
+    pub fn boundary_order(&self) -> parquet::basic::BoundaryOrder {
+        use parquet::basic::BoundaryOrder;
+        match (self.grew, self.shrank) {
+            (_, false) => BoundaryOrder::ASCENDING,
+            (false, true) => BoundaryOrder::DESCENDING,
+            (true, true) => BoundaryOrder::UNORDERED,
+        }
+    }
+}
+
+/// A text of at most `most` bytes that is no greater, and whether it is another one. The first character stays, however long it is.
+pub fn shorter_least(text: &[u8], most: Option<usize>) -> (Vec<u8>, bool) {
+    let cut = most.filter(|most| text.len() > *most).and_then(|most| {
+        let text = std::str::from_utf8(text).ok()?;
+        (1..=most).rfind(|at| text.is_char_boundary(*at))
+    });
+    cut.map_or_else(|| (text.to_vec(), false), |at| (text[..at].to_vec(), true))
+}
+
+/// A text of at most `most` bytes that is greater than all that begin as `text`, and whether it is another one. `text` itself where
+/// there is none.
+pub fn shorter_greatest(text: &[u8], most: Option<usize>) -> (Vec<u8>, bool) {
+    let cut = most.filter(|most| text.len() > *most).and_then(|most| {
+        let text = std::str::from_utf8(text).ok()?;
+        // A character has four bytes at most.
+        let at = (most.saturating_sub(3)..=most).rfind(|at| text.is_char_boundary(*at))?;
+        next(&text[..at])
+    });
+    cut.map_or_else(|| (text.to_vec(), false), |cut| (cut, true))
+}
+
+/// The text with its last character that has a next one of the same length replaced by that, and without what follows.
+fn next(text: &str) -> Option<Vec<u8>> {
+    text.char_indices().rev().find_map(|(at, character)| {
+        let next = char::from_u32(character as u32 + 1).filter(|next| next.len_utf8() == character.len_utf8())?;
+        let mut cut = text.as_bytes()[..at].to_vec();
+        cut.extend_from_slice(next.encode_utf8(&mut [0; 4]).as_bytes());
+        Some(cut)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bounds_are_cut_between_characters() {
+        let cases = [
+            ("abcd", 4, "abcd", "abcd"),
+            ("abcde", 4, "abcd", "abce"),
+            ("abc\u{7f}e", 4, "abc\u{7f}", "abd"),
+            ("aéé", 4, "aé", "aê"),
+            ("\u{10ffff}\u{10ffff}", 4, "\u{10ffff}", "\u{10ffff}\u{10ffff}"),
+            ("\u{7f}\u{7f}\u{7f}", 2, "\u{7f}\u{7f}", "\u{7f}\u{7f}\u{7f}"),
+            ("\u{d7ff}a", 3, "\u{d7ff}", "\u{d7ff}a"),
+        ];
+        for (text, most, least, greatest) in cases {
+            assert_eq!(shorter_least(text.as_bytes(), Some(most)), (least.as_bytes().to_vec(), least != text), "{text:?}");
+            assert_eq!(shorter_greatest(text.as_bytes(), Some(most)), (greatest.as_bytes().to_vec(), greatest != text), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_are_those_of_a_sorted_list(mut texts in proptest::collection::vec("[a\u{0}]{0,3}|[ab]{6,10}|.{0,12}", 1..60)) {
+            let mut bounds = Bounds::default();
+            texts.iter().for_each(|text| bounds.note(text.as_bytes()));
+            texts.sort();
+            let ends = (texts[0].as_bytes(), texts[texts.len() - 1].as_bytes());
+            prop_assert_eq!(bounds.ends(), Some(ends));
+        }
+
+        #[test]
+        fn cut_bounds_stay_bounds(text in ".{0,12}", most in 1usize..20) {
+            let (least, greatest) = (shorter_least(text.as_bytes(), Some(most)).0, shorter_greatest(text.as_bytes(), Some(most)).0);
+            prop_assert!(least.as_slice() <= text.as_bytes() && text.as_bytes() <= greatest.as_slice());
+            prop_assert!(std::str::from_utf8(&least).is_ok() && std::str::from_utf8(&greatest).is_ok());
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The different texts of a column, each with its number.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// A text of the dictionary.
+struct Entry {
+    /// See [`ends`]. They tell texts of at most 16 bytes apart without a look at `bytes`.
+    ends: (u64, u64),
+    start: u32,
+    length: u32,
+    /// The page that it was seen in last.
+    page: u32,
+}
+
+/// Texts by number, in the order in which they came.
+pub struct Dictionary {
+    /// The texts as the dictionary's page has them: each behind its length.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// How many texts it had at its end.
+    count: usize,
+    /// Open addressing: the number of an entry and one more in the low half, the upper half of its hash in the high half; 0 is free.
+    /// A power of two of them, at most half of which are taken.
+    slots: Vec<u64>,
+    /// Nobody can land texts that all have the same hash.
+    seed: u64,
+    /// The number of the present page.
+    page: u32,
+}
+
+/// Slots of an empty dictionary.
+const SLOTS: usize = 256;
+
+/// A number without a pattern in its bits: the digits of the golden ratio.
+const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Dictionary {
+    /// Without texts.
+    pub fn new() -> Self {
+        let seed = RandomState::new().build_hasher().finish();
+        Self { bytes: Vec::new(), entries: Vec::new(), count: 0, slots: vec![0; SLOTS], seed, page: 0 }
+    }
+
+    /// How many texts it has.
+    pub fn len(&self) -> usize {
+        self.count.max(self.entries.len())
+    }
+
+    /// The dictionary's page.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Texts that come from now on are of another page.
+    pub fn next_page(&mut self) {
+        self.page += 1;
+    }
+
+    /// Nothing is looked up any more: only the page is kept.
+    pub fn end(&mut self) {
+        (self.count, self.entries, self.slots) = (self.len(), Vec::new(), Vec::new());
+    }
+
+    /// The number of a text, and whether it is the first time that the present page has it.
+    #[inline]
+    pub fn number(&mut self, text: &[u8]) -> (u32, bool) {
+        let ends = ends(text);
+        let hash = hash(text, ends, self.seed);
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                return (self.insert(text, ends, hash, at), true);
+            }
+            if (slot ^ hash) >> 32 == 0 {
+                let number = slot as u32 - 1;
+                let entry = &mut self.entries[number as usize];
+                let length = entry.length as usize;
+                let start = entry.start as usize;
+                if entry.ends == ends && length == text.len() && (length <= 16 || self.bytes[start..start + length] == *text) {
+                    let is_first = entry.page != self.page;
+                    entry.page = self.page;
+                    return (number, is_first);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, text: &[u8], ends: (u64, u64), hash: u64, at: usize) -> u32 {
+        let number = self.entries.len() as u32;
+        let length = text.len() as u32;
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.entries.push(Entry { ends, start: self.bytes.len() as u32, length, page: self.page });
+        self.bytes.extend_from_slice(text);
+        self.slots[at] = slot(hash, number);
+        if self.entries.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        number
+    }
+
+    fn grow(&mut self) {
+        let mask = self.slots.len() * 4 - 1;
+        self.slots = vec![0; mask + 1];
+        for (number, entry) in self.entries.iter().enumerate() {
+            let start = entry.start as usize;
+            let hash = hash(&self.bytes[start..start + entry.length as usize], entry.ends, self.seed);
+            let mut at = hash as usize & mask;
+            while self.slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = slot(hash, number as u32);
+        }
+    }
+}
+
+fn slot(hash: u64, number: u32) -> u64 {
+    (hash & !u64::from(u32::MAX)) | u64::from(number + 1)
+}
+
+/// The first and the last eight bytes of a text, or all of a shorter one: two texts of the same length up to 16 that have the same ends
+/// are the same.
+#[inline]
+fn ends(text: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+    } else if let (Some(first), Some(last)) = (text.first(), text.last()) {
+        (u64::from(*first), u64::from(*last) << 8 | u64::from(text[text.len() / 2]))
+    } else {
+        (0, 0)
+    }
+}
+
+/// All bytes of a text, mixed.
+#[inline]
+fn hash(text: &[u8], (first, last): (u64, u64), seed: u64) -> u64 {
+    let mut state = seed ^ text.len() as u64;
+    if text.len() > 16 {
+        for chunk in text[8..text.len() - 8].chunks(8) {
+            let word = chunk.first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
+            // The last words of the text overlap: what is left of the middle is within its last 16 bytes.
+            state = mix(state ^ word, ODD);
+        }
+        let before_last = text[text.len() - 16..].first_chunk::<8>().map_or(0, |word| u64::from_le_bytes(*word));
+        state = mix(state ^ before_last, ODD);
+    }
+    mix(mix(state ^ first, ODD) ^ last, seed | 1)
+}
+
+/// The two halves of a product, one upon the other.
+#[inline]
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_text_is_new_to_a_page_once() {
+        let mut dictionary = Dictionary::new();
+        assert_eq!((dictionary.number(b"a"), dictionary.number(b""), dictionary.number(b"a")), ((0, true), (1, true), (0, false)));
+        dictionary.next_page();
+        assert_eq!((dictionary.number(b"a"), dictionary.number(b"a")), ((0, true), (0, false)));
+        assert_eq!(dictionary.bytes(), b"\x01\0\0\0a\0\0\0\0");
+    }
+
+    #[test]
+    fn texts_that_differ_in_one_byte_have_their_own_numbers() {
+        let mut dictionary = Dictionary::new();
+        let mut texts = vec![String::new()];
+        for length in 1..80 {
+            for at in 0..length {
+                texts.push((0..length).map(|i| if i == at { 'b' } else { 'a' }).collect());
+            }
+        }
+        for round in 0..2 {
+            for (number, text) in texts.iter().enumerate() {
+                assert_eq!(dictionary.number(text.as_bytes()), (number as u32, round == 0), "{text}");
+            }
+        }
+        assert_eq!(dictionary.len(), texts.len());
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_those_of_a_map(texts in proptest::collection::vec("[ab]{0,20}|[a-c]{0,3}|.{0,40}", 0..2000)) {
+            let (mut dictionary, mut numbers) = (Dictionary::new(), HashMap::new());
+            for text in &texts {
+                let next = numbers.len() as u32;
+                let number = *numbers.entry(text.clone()).or_insert(next);
+                prop_assert_eq!(dictionary.number(text.as_bytes()), (number, number == next && numbers.len() as u32 > next));
+            }
+            prop_assert_eq!(dictionary.len(), numbers.len());
+        }
+    }
+}

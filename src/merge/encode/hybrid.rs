@@ -1,0 +1,183 @@
+//! Small numbers as Parquet packs them: a hybrid of runs and groups of eight (format specification, "RLE/Bit-Packing Hybrid").
+
+/// Values of a packed group.
+const GROUP: usize = 8;
+
+/// A number whose bytes are all 1.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Most groups behind one header: known writers write no more, as the header is one byte then.
+const GROUPS: usize = 63;
+
+/// Bits that a number up to `most` needs.
+pub fn width(most: usize) -> u32 {
+    usize::BITS - most.leading_zeros()
+}
+
+/// Appends levels, each of at most `width` bits, and counts how often each occurs.
+///
+/// They mostly are all the same, or few different ones, so they are taken by groups.
+pub fn append_levels(levels: &[u8], width: u32, counts: &mut [i64], out: &mut Vec<u8>) {
+    let (groups, rest) = levels.as_chunks::<GROUP>();
+    let alike = |group: &[u8; GROUP]| u64::from_le_bytes(*group) == u64::from(group[0]) * ONES;
+    let mut mixed = Vec::with_capacity(GROUP * GROUPS);
+    let mut at = 0;
+    while at < groups.len() {
+        let same = if alike(&groups[at]) { groups[at..].iter().take_while(|group| **group == groups[at]).count() } else { 0 };
+        // A run takes two bytes, a group as many as a level has bits.
+        if same > 1 {
+            pack(&mixed, width, out);
+            mixed.clear();
+            let level = groups[at][0];
+            counts[usize::from(level)] += (same * GROUP) as i64;
+            repeat(level.into(), same * GROUP, width, out);
+            at += same;
+        } else {
+            groups[at].iter().for_each(|level| counts[usize::from(*level)] += 1);
+            mixed.extend(groups[at].iter().map(|level| u32::from(*level)));
+            at += 1;
+        }
+    }
+    rest.iter().for_each(|level| counts[usize::from(*level)] += 1);
+    mixed.extend(rest.iter().map(|level| u32::from(*level)));
+    pack(&mixed, width, out);
+}
+
+/// Appends numbers, each of at most `width` bits; `width` is at most 32.
+pub fn append(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    let (mut packed, mut at) = (0, 0);
+    while at < values.len() {
+        let first = values[at];
+        let run = 1 + values[at + 1..].iter().take_while(|value| **value == first).count();
+        // A run gives what the open group still lacks.
+        let lacks = (GROUP - (at - packed) % GROUP) % GROUP;
+        if run >= lacks + GROUP {
+            pack(&values[packed..at + lacks], width, out);
+            repeat(first, run - lacks, width, out);
+            packed = at + run;
+        }
+        at += run;
+    }
+    pack(&values[packed..], width, out);
+}
+
+fn repeat(value: u32, count: usize, width: u32, out: &mut Vec<u8>) {
+    header((count as u64) << 1, out);
+    out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8) as usize]);
+}
+
+/// Appends groups, the last one filled with zeros.
+fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    for groups in values.chunks(GROUP * GROUPS) {
+        let count = groups.len().div_ceil(GROUP);
+        header((count as u64) << 1 | 1, out);
+        let end = out.len() + count * width as usize;
+        let (mut word, mut bits) = (0u64, 0);
+        for value in groups {
+            word |= u64::from(*value) << bits;
+            bits += width;
+            if bits >= 32 {
+                out.extend_from_slice(&(word as u32).to_le_bytes());
+                word >>= 32;
+                bits -= 32;
+            }
+        }
+        out.extend_from_slice(&word.to_le_bytes()[..bits.div_ceil(8) as usize]);
+        out.resize(end, 0);
+    }
+}
+
+/// A number in as many bytes as it needs, seven bits in each.
+fn header(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The first `count` numbers, read as the format says.
+    fn read(mut bytes: &[u8], count: usize, width: u32) -> Vec<u32> {
+        let mut values = Vec::new();
+        while values.len() < count {
+            let (mut header, mut shift) = (0u64, 0);
+            loop {
+                let byte = bytes[0];
+                bytes = &bytes[1..];
+                header |= u64::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte < 0x80 {
+                    break;
+                }
+            }
+            let count = (header >> 1) as usize;
+            if header & 1 == 0 {
+                let (value, rest) = bytes.split_at(width.div_ceil(8) as usize);
+                let value = value.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+                values.extend(std::iter::repeat_n(value, count));
+                bytes = rest;
+            } else {
+                let (groups, rest) = bytes.split_at(count * width as usize);
+                let bit = |at: usize| u32::from(groups[at / 8] >> (at % 8) & 1);
+                let value = |at: usize| (0..width as usize).fold(0, |value, i| value | bit(at * width as usize + i) << i);
+                values.extend((0..count * GROUP).map(value));
+                bytes = rest;
+            }
+        }
+        assert!(bytes.is_empty(), "{} bytes follow", bytes.len());
+        values.truncate(count);
+        values
+    }
+
+    #[test]
+    fn a_long_run_takes_a_few_bytes() {
+        let mut out = Vec::new();
+        append(&[1u32; 20_000], 1, &mut out);
+        assert_eq!(out, [0xc0, 0xb8, 0x02, 1]);
+    }
+
+    #[test]
+    fn levels_are_written_as_numbers_are_and_counted() {
+        for runs in [vec![(1, 3), (0, 1), (1, 30), (0, 7), (2, 1), (1, 600), (0, 1)], vec![(0, 9)], vec![(3, 8)], vec![(1, 20_000)], vec![]]
+        {
+            let mut levels: Vec<u8> = runs.iter().flat_map(|(level, run)| std::iter::repeat_n(*level, *run)).collect();
+            levels.extend((0..999).map(|i: u32| (i % 2 * 3) as u8));
+            let (mut out, mut counts) = (Vec::new(), [0; 4]);
+            append_levels(&levels, 2, &mut counts, &mut out);
+            assert_eq!(read(&out, levels.len(), 2), levels.iter().map(|level| u32::from(*level)).collect::<Vec<_>>());
+            let count = |wanted: u8| levels.iter().filter(|level| **level == wanted).count() as i64;
+            assert_eq!(counts, [count(0), count(1), count(2), count(3)]);
+        }
+    }
+
+    #[test]
+    fn numbers_without_bits_are_runs() {
+        let mut out = Vec::new();
+        append(&[0u32; 3], width(0), &mut out);
+        assert_eq!(out, [3], "one group of no bytes");
+        assert_eq!((width(0), width(1), width(2), width(255), width(256)), (0, 1, 2, 8, 9));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(runs in proptest::collection::vec((any::<u32>(), 1usize..40), 0..60), width in 1u32..=32) {
+            let value = |raw: u32| raw >> (32 - width);
+            let values: Vec<u32> = runs.iter().flat_map(|(raw, run)| std::iter::repeat_n(value(*raw), *run)).collect();
+            let mut out = Vec::new();
+            append(&values, width, &mut out);
+            prop_assert_eq!(read(&out, values.len(), width), values);
+        }
+
+        #[test]
+        fn many_single_numbers_are_read(values in proptest::collection::vec(0u32..1000, 0..2000)) {
+            let mut out = Vec::new();
+            append(&values, 10, &mut out);
+            prop_assert_eq!(read(&out, values.len(), 10), values);
+        }
+    }
+}
