@@ -59,6 +59,29 @@ impl FromStr for Hour {
     }
 }
 
+/// A partition as people name it: its hour, and for tables with more partition keys their values. Text form: `2026-11-19T14`,
+/// `2026-11-19T14/page=books`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The arrival hour, UTC.
+    pub hour: Hour,
+    /// The other partition keys and their values, unescaped, in the order that they were given.
+    pub beside: Vec<(String, String)>,
+}
+
+impl FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (hour, beside) = text.split_once('/').map_or((text, None), |(hour, rest)| (hour, Some(rest)));
+        let entry = |part: &str| part.split_once('=').map(|(key, value)| (key.to_string(), value.to_string()));
+        let beside: Option<Vec<_>> = beside.map_or(Some(Vec::new()), |rest| rest.split('/').map(entry).collect());
+        let beside =
+            beside.ok_or_else(|| Error::config(format!("`{text}` is no hour; write 2026-11-19T14, or 2026-11-19T14/page=books")))?;
+        Ok(Self { hour: hour.parse()?, beside })
+    }
+}
+
 impl Serialize for Hour {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -82,6 +105,17 @@ mod tests {
         assert_eq!(hour.next().start(), hour.end());
         for wrong in ["2026-11-19", "2026-11-19T24", "2026-11-19T14:00", "2026-11-19T1", "yesterday"] {
             assert!(wrong.parse::<Hour>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_an_hour_and_what_tells_its_partitions_apart() {
+        let place: Place = "2026-11-19T14/page=a=b/event=view".parse().unwrap();
+        assert_eq!(place.hour.to_string(), "2026-11-19T14");
+        assert_eq!(place.beside, [("page", "a=b"), ("event", "view")].map(|(key, value)| (key.to_string(), value.to_string())));
+        assert!("2026-11-19T14".parse::<Place>().unwrap().beside.is_empty());
+        for wrong in ["2026-11-19T14/", "2026-11-19T14/page", "page=books"] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::config::TableConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::hour::Place;
 use crate::landing::LandedObject;
+use crate::landing::prefix::Prefix;
 use crate::layout::PartitionId;
 use crate::ledger::{LedgerVersion, Operation, Source};
 
@@ -66,8 +68,25 @@ impl Action {
 /// # Errors
 /// `Config` if the object's path lacks a value that `partition_by` needs.
 pub fn partition_of(table: &TableConfig, object: &LandedObject) -> Result<PartitionId> {
-    let value = |(key, expression): &(String, crate::landing::prefix::Prefix)| {
-        Ok((key.clone(), expression.format(object.hour, &object.path_values)?))
+    let value = |(key, expression): &(String, Prefix)| Ok((key.clone(), expression.format(object.hour, &object.path_values)?));
+    Ok(PartitionId::new(table.partition_by.iter().map(value).collect::<Result<Vec<_>>>()?))
+}
+
+/// The partition that a person names.
+///
+/// # Errors
+/// `Config` if a key is missing, or is none of the table's that stand beside the hour.
+pub fn partition_at(table: &TableConfig, place: &Place) -> Result<PartitionId> {
+    let beside: BTreeMap<&str, &str> = place.beside.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let of_path = |expression: &Prefix| !expression.path_keys().is_empty();
+    let wanted: Vec<&str> = table.partition_by.iter().filter(|(_, e)| of_path(e)).map(|(key, _)| key.as_str()).collect();
+    if place.beside.len() != wanted.len() || wanted.iter().any(|key| !beside.contains_key(key)) {
+        let form: String = wanted.iter().map(|key| format!("/{key}=…")).collect();
+        return Err(Error::config(format!("{}: a partition of this table is named like {}{form}", table.name, place.hour)));
+    }
+    let value = |(key, expression): &(String, Prefix)| match beside.get(key.as_str()) {
+        Some(value) => Ok((key.clone(), (*value).to_string())),
+        None => Ok((key.clone(), expression.format(place.hour, &BTreeMap::new())?)),
     };
     Ok(PartitionId::new(table.partition_by.iter().map(value).collect::<Result<Vec<_>>>()?))
 }
@@ -185,6 +204,13 @@ mod tests {
         let mut object = landed("14", "a");
         assert_eq!(partition_of(&config, &object).unwrap_err().kind(), Kind::Config);
         object.path_values.insert("c".into(), "a/b".into());
+        let named = |text: &str| partition_at(&config, &text.parse().unwrap());
+        assert_eq!(named("2026-11-19T14/c=a").unwrap().to_string(), "c=a/at=2026111914");
+        assert_eq!(
+            named("2026-11-19T14").unwrap_err().to_string(),
+            "shop.clicks: a partition of this table is named like 2026-11-19T14/c=…"
+        );
+        assert!(named("2026-11-19T14/at=1").is_err());
         assert_eq!(partition_of(&config, &object).unwrap().to_string(), "c=a%2Fb/at=2026111914");
     }
 }
