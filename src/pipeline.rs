@@ -143,10 +143,17 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         done.tell_plans(&migration, &plans);
         return Ok(done);
     }
+    // Whoever makes it: the answer to our own call may be lost, and then it looks like another's.
+    let anew = matches!(migration, MigrationPlan::Create(_));
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     let queue = Queue::list(&app.state, &config.name).await?;
     merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
-    let due = match register(app, config, &table, &plans, &known, &mut done, &mut summary.failures).await {
+    // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
+    let partitions: Vec<PartitionId> = match anew {
+        true => app.ledgers.partitions(&config.name).await?,
+        false => plans.iter().map(|plan| plan.partition.clone()).collect(),
+    };
+    let due = match register(app, config, &table, &partitions, &known, &mut done, &mut summary.failures).await {
         Ok(due) => due,
         Err(e) => {
             done.unregistered();
@@ -172,7 +179,7 @@ async fn register(
     app: &App,
     config: &TableConfig,
     table: &Table,
-    plans: &[PartitionPlan],
+    partitions: &[PartitionId],
     known: &BTreeMap<PartitionId, Wanted>,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
@@ -180,14 +187,11 @@ async fn register(
     let (catalog, ledgers, quarantine) = (&*app.catalog, &app.ledgers, app.quarantine_url(config));
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(ledgers, table, app.outbox.notes(&config.name).await?, app.clock.now()).await;
-    // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
-    let partitions: Vec<PartitionId> =
-        if done.created { ledgers.partitions(&config.name).await? } else { plans.iter().map(|plan| plan.partition.clone()).collect() };
-    let reconciled = reconcile::reconcile(catalog, ledgers, table, &quarantine, &partitions, known).await?;
+    let reconciled = reconcile::reconcile(catalog, ledgers, table, &quarantine, partitions, known).await?;
     done.registered = reconciled.changed;
     done.warnings.extend(reconciled.warnings());
     // A run before this one may have committed others without registering them. Each stands for itself: they are none of this run's.
-    for partition in left_behind(&due, &partitions) {
+    for partition in left_behind(&due, partitions) {
         let one = std::slice::from_ref(&partition);
         match reconcile::reconcile(catalog, ledgers, table, &quarantine, one, &BTreeMap::new()).await {
             Ok(reconciled) => done.registered |= reconciled.changed,

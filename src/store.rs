@@ -3,7 +3,7 @@
 mod s3;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
@@ -37,6 +37,9 @@ pub enum Created {
 /// Attempts to create an object whose answer was lost, and the pause before the second one; each is twice as long as the one before.
 const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// No other attempt is begun after so long: each is made again by the store itself for a minute and a half.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens locations: local folders, and buckets.
 #[derive(Debug, Clone, Default)]
@@ -144,7 +147,7 @@ impl Root {
     /// Creates an object in a bucket. If the answer is lost, or says that the object is there, what is there says whose it is.
     async fn put_new(&self, path: &str, bytes: bytes::Bytes) -> Result<Created> {
         let target = parse(path)?;
-        let mut attempt = 0;
+        let (mut attempt, begun) = (0, Instant::now());
         loop {
             let put = self.store.put_opts(&target, PutPayload::from(bytes.clone()), PutMode::Create.into()).await;
             let Err(failure) = put else { return Ok(Created::Yes) };
@@ -154,7 +157,7 @@ impl Root {
             match (self.read(path).await?, failure) {
                 (Some(there), _) if there == bytes => return Ok(Created::Yes),
                 (Some(_), _) => return Ok(Created::AlreadyThere),
-                (None, failure) if attempt + 1 == ATTEMPTS => {
+                (None, failure) if attempt + 1 == ATTEMPTS || begun.elapsed() > PATIENCE => {
                     return Err(Error::unavailable(format!(
                         "cannot write {}: {failure}; run again once it can be written",
                         self.url_of(path)

@@ -42,9 +42,10 @@ impl LedgerStore {
         let key = layout::probe_key(attempt);
         // What the first create answers does not matter: where its reply was lost and it was sent again, the key is there already.
         self.root.create(&key, b"first".to_vec(), attempt).await?;
-        let second = self.root.create(&key, b"second".to_vec(), attempt).await?;
+        let second = self.root.create(&key, b"second".to_vec(), attempt).await;
+        // Also if the second one failed: nothing of a probe is to stay.
         self.root.remove(&key).await?;
-        if second == Created::AlreadyThere {
+        if second? == Created::AlreadyThere {
             return Ok(());
         }
         Err(Error::config(format!(
