@@ -71,11 +71,11 @@ impl App {
             (CatalogKind::Local, Some(file), _) if access == Access::Write || file.exists() => Arc::new(LocalCatalog::open(&file)?),
             _ => Arc::new(LocalCatalog::in_memory()?),
         };
-        let (events, outbox): (Arc<dyn EventSink>, Outbox) = match (&config.bus, &aws) {
-            (Some(bus), Some(aws)) => (Arc::new(Bridge::new(aws.sdk(), bus)), Outbox::new(state.clone())),
-            // A line in the log is not worth a write: its notes live as long as the process.
-            _ => (Arc::new(Log), Outbox::new(Root::in_memory())),
+        let events: Arc<dyn EventSink> = match (&config.bus, &aws) {
+            (Some(bus), Some(aws)) => Arc::new(Bridge::new(aws.sdk(), bus)),
+            _ => Arc::new(Log),
         };
+        let outbox = Outbox::new(state.clone());
         let spill = folder.unwrap_or_else(std::env::temp_dir);
         let limits = Limits { memory: config.lake.memory, threads: config.lake.threads, spill, progress };
         Ok(Self { ledgers: LedgerStore::new(state.clone()), state, stores, catalog, events, outbox, clock, limits, config })

@@ -284,7 +284,7 @@ fn lost_parameters(there: &Table, made: &Table) -> Option<String> {
     if lost.is_empty() {
         return None;
     }
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let quoted = |text: &str| format!("'{}'", ddl::escaped(text));
     let set: Vec<String> = lost.iter().map(|key| format!("{} = {}", quoted(key), quoted(&made.parameters[*key]))).collect();
     let what = if there.parameters.keys().any(|key| is_ours(&key)) {
         format!("parameters of the table that lakebed needs are gone from the catalog: {}; a crawler or a job replaced them", list(&lost))

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::announce;
 use crate::app::App;
-use crate::catalog::reconcile::{self, Wanted};
+use crate::catalog::reconcile::{self, Reconciled, Wanted};
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
@@ -143,17 +143,11 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         done.tell_plans(&migration, &plans);
         return Ok(done);
     }
-    // Whoever makes it: the answer to our own call may be lost, and then it looks like another's.
-    let anew = matches!(migration, MigrationPlan::Create(_));
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     let queue = Queue::list(&app.state, &config.name).await?;
     merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
-    // A table that was made anew may have ledgers from before its catalog was lost, in hours that the look-back does not reach.
-    let partitions: Vec<PartitionId> = match anew {
-        true => app.ledgers.partitions(&config.name).await?,
-        false => plans.iter().map(|plan| plan.partition.clone()).collect(),
-    };
-    let due = match register(app, config, &table, &partitions, &known, &mut done, &mut summary.failures).await {
+    let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+    let due = match register(app, config, &table, &looked_at, &known, &mut done, &mut summary.failures).await {
         Ok(due) => due,
         Err(e) => {
             done.unregistered();
@@ -179,22 +173,34 @@ async fn register(
     app: &App,
     config: &TableConfig,
     table: &Table,
-    partitions: &[PartitionId],
+    looked_at: &[PartitionId],
     known: &BTreeMap<PartitionId, Wanted>,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
 ) -> Result<Vec<Due>> {
     let (catalog, ledgers, quarantine) = (&*app.catalog, &app.ledgers, app.quarantine_url(config));
+    let notes = app.outbox.notes(&config.name).await?;
+    // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
+    let partitions: Vec<PartitionId> = match notes.iter().any(|note| matches!(note, Note::Columns(_))) {
+        true => ledgers.partitions(&config.name).await?,
+        false => looked_at.to_vec(),
+    };
     // Before the ledgers are read for the catalog: so it shows all that is told of.
-    let mut due = app.outbox.due(ledgers, table, app.outbox.notes(&config.name).await?, app.clock.now()).await;
-    let reconciled = reconcile::reconcile(catalog, ledgers, table, &quarantine, partitions, known).await?;
+    let mut due = app.outbox.due(ledgers, table, notes, app.clock.now()).await;
+    let none = BTreeMap::new();
+    let url = quarantine.as_str();
+    let show = async |some: &[PartitionId], known| reconcile::reconcile(catalog, ledgers, table, url, some, known).await;
+    let left = left_behind(&due, &partitions);
+    let reconciled = show(&partitions, known).await?;
     done.registered = reconciled.changed;
     done.warnings.extend(reconciled.warnings());
-    // A run before this one may have committed others without registering them. Each stands for itself: they are none of this run's.
-    for partition in left_behind(&due, partitions) {
-        let one = std::slice::from_ref(&partition);
-        match reconcile::reconcile(catalog, ledgers, table, &quarantine, one, &BTreeMap::new()).await {
-            Ok(reconciled) => done.registered |= reconciled.changed,
+    // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.
+    let together = show(&left.iter().cloned().collect::<Vec<_>>(), &none).await;
+    let apart = if together.is_err() { left } else { BTreeSet::new() };
+    done.warnings.extend(together.iter().flat_map(Reconciled::warnings));
+    for partition in apart {
+        match show(std::slice::from_ref(&partition), &none).await {
+            Ok(reconciled) => done.warnings.extend(reconciled.warnings()),
             Err(e) => {
                 failures.push(Failure::new(&config.name, Some(&partition), &e));
                 due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));

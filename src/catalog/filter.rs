@@ -3,7 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 
 use crate::layout::DEFAULT_PARTITION;
-use crate::schema::{Column, HiveType};
+use crate::schema::{Column, HiveType, is_name};
 
 /// The longest expression that `GetPartitions` takes, in characters.
 const LONGEST: usize = 2048;
@@ -168,7 +168,7 @@ impl Filter {
 impl Test {
     fn pushed(&self) -> Option<String> {
         let key = &self.key.name;
-        if KEYWORDS.contains(&key.as_str()) || !key.starts_with(|c: char| c.is_ascii_lowercase()) {
+        if KEYWORDS.contains(&key.as_str()) || !is_name(key) || !key.starts_with(|c: char| c.is_ascii_lowercase()) {
             return None;
         }
         let literal = |value: &Value| literal(&self.key.hive, value);
@@ -211,7 +211,8 @@ fn literal(hive: &HiveType, value: &Value) -> Option<String> {
             let plain = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\'));
             (plain && *hive == HiveType::String).then(|| format!("'{text}'"))
         }
-        Value::Number(number) => (*number >= 0).then(|| number.to_string()),
+        // Whether Glue takes `09` for 9 is documented nowhere, and a partition that it leaves out would be missing from the answer.
+        Value::Number(_) => None,
     }
 }
 
@@ -255,15 +256,15 @@ mod tests {
         use Bound::{Excluded, Included, Unbounded};
         pushed(&[], None);
         pushed(&[("day", one_of(&["2026-11-19"]))], Some("day = '2026-11-19'"));
-        pushed(&[("hour", one_of(&["09", "10", "x"]))], Some("hour IN (9, 10)"));
-        pushed(&[("day", range(Included("a"), Excluded("b"))), ("hour", one_of(&["9"]))], Some("day >= 'a' AND day <= 'b' AND hour = 9"));
+        pushed(&[("hour", one_of(&["09", "10", "x"]))], None);
+        pushed(&[("day", range(Included("a"), Excluded("b"))), ("hour", one_of(&["9"]))], Some("day >= 'a' AND day <= 'b'"));
         pushed(&[("hour", range(Excluded("-1"), Unbounded))], None);
         pushed(&[("day", one_of(&["it's"])), ("day", one_of(&["a\\b"])), ("day", one_of(&["ü", "u"]))], None);
         pushed(&[("day", range(Included("ü"), Included("z")))], Some("day <= 'z'"));
         pushed(&[("order", one_of(&["a"])), ("page", one_of(&["a"])), ("at", one_of(&["2026-11-19"])), ("x", one_of(&["a"]))], None);
         pushed(&[("day", one_of(&[]))], None);
         let many: Vec<String> = (0..400).map(|n| format!("value {n}")).collect();
-        pushed(&[("day", Condition::OneOf(many)), ("hour", one_of(&["9"]))], Some("hour = 9"));
+        pushed(&[("day", Condition::OneOf(many)), ("hour", one_of(&["9"]))], None);
     }
 
     #[test]

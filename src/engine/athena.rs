@@ -123,7 +123,14 @@ impl<'a> Athena<'a> {
         let mut pause = FIRST;
         loop {
             let found = self.client.get_query_execution().query_execution_id(id).send().await;
-            let found = found.map_err(|e| explain("athena:GetQueryExecution", &e))?;
+            let found = match found {
+                Ok(found) => found,
+                Err(e) => {
+                    // What nobody waits for any more would go on, and cost what it scans.
+                    let why = explain("athena:GetQueryExecution", &e);
+                    return Err(Error::new(why.kind(), format!("{why}; {}", self.cancel(id).await)));
+                }
+            };
             let execution = found.query_execution.ok_or_else(|| Error::internal(format!("Athena does not know its query {id}")))?;
             let status = execution.status();
             match status.and_then(|status| status.state()) {

@@ -12,6 +12,7 @@ use super::intake::{Intake, Part, Reading};
 use super::order;
 use super::reader::read_generation;
 use super::writer::{GenerationWriter, Shape};
+use crate::catalog::drift::column_drift;
 use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId, PartitionId};
@@ -159,6 +160,7 @@ impl Attempt<'_> {
             account.quarantine = Some(self.open_quarantine().await?);
         }
         if let Some(previous) = self.previous {
+            self.refuse_other_columns(previous)?;
             account.sources = previous.sources.iter().map(|source| (source.key.clone(), source.clone())).collect();
             let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
             account.missing = previous.missing.iter().filter(again).cloned().collect();
@@ -183,6 +185,16 @@ impl Attempt<'_> {
             }
             _ => Ok(account),
         }
+    }
+
+    /// Rows that were merged into columns that are gone, or of another type now, would lose values.
+    fn refuse_other_columns(&self, previous: &LedgerVersion) -> Result<()> {
+        let drift = column_drift(&previous.columns, &self.table.schema.columns);
+        drift.other.first().map_or(Ok(()), |what| {
+            Err(Error::config(format!(
+                "the hour was merged with other columns than the table has now: {what}; put them back in the catalog"
+            )))
+        })
     }
 
     fn dedupe(&self) -> Result<Option<Dedupe>> {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -87,9 +88,11 @@ fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let failed = |e: ArrowError| {
         Error::data(format!("the live files do not fit the table's columns: {e}; restore the columns that they were merged with"))
     };
+    // A value that does not fit is an error and not a null.
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
-        Some(column) => arrow::compute::cast(column, field.data_type()),
+        Some(column) => cast_with_options(column, field.data_type(), &exact),
         None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
     };
     let columns = schema.fields().iter().map(column).collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;

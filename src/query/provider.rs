@@ -23,7 +23,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::filters::partition_filter;
 use super::folder::Folder;
-use crate::catalog::{Catalog, Partition, Table};
+use crate::catalog::{Catalog, FileFormat as StoredFormat, Partition, Table, limits};
 use crate::error::Error;
 use crate::layout::DEFAULT_PARTITION;
 use crate::schema::Column;
@@ -51,6 +51,20 @@ impl CatalogTable {
         let keys: Vec<FieldRef> = table.partition_keys.iter().map(field).collect();
         let schema = TableSchema::builder(Arc::new(columns)).with_table_partition_cols(keys).build();
         Self { catalog, table, schema }
+    }
+
+    /// What is not a plain table of Parquet folders would be answered with too few rows or too many.
+    fn refuse_unreadable(&self) -> Result<()> {
+        let Table { name, format, parameters, .. } = &self.table;
+        let managed = ["table_type", "spark.sql.sources.provider"].into_iter().find_map(|key| parameters.get(key));
+        let other = managed.filter(|kind| ["ICEBERG", "DELTA", "HUDI"].contains(&kind.to_uppercase().as_str()));
+        let what = match (format, other) {
+            (StoredFormat::Other(format), _) => format!("its files are {format}"),
+            (_, Some(kind)) => format!("it is a table of {kind}"),
+            _ => return limits::check_registered(&self.table).map_err(external),
+        };
+        let advice = "the local engine reads plain Parquet tables; ask Athena with --engine athena";
+        Err(external(Error::config(format!("table {name} cannot be read here: {what}; {advice}"))))
     }
 
     /// True if the filter can be decided from the values of a partition alone.
@@ -149,6 +163,7 @@ impl TableProvider for CatalogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.refuse_unreadable()?;
         let partitions = self.prune(state, self.partitions(filters).await?, filters)?;
         let files = self.files(state, partitions).await?;
         if files.is_empty() {

@@ -4,7 +4,7 @@ mod checks;
 mod reader;
 mod render;
 
-pub use render::render_create;
+pub use render::{escaped, render_create};
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;

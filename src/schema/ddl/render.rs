@@ -64,6 +64,6 @@ fn name(name: &str) -> String {
 }
 
 /// A text as it stands between single quotes.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\'', "\\'")
 }

