@@ -160,7 +160,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// `1 row`, `2 rows`.
-fn counted(number: u64, what: &str) -> String {
+pub fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
