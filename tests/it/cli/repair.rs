@@ -1,5 +1,7 @@
 //! `repair`: an hour made anew from what landed, compared with what was there, and swapped in only where it differs.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use super::super::support::{AT, Answer, Lake};
@@ -227,4 +229,30 @@ fn a_commit_that_the_catalog_does_not_show_yet_is_shown_by_repeating() {
     assert_eq!(ids(&lake), ["a"]);
     assert_eq!(document(&lake, &[])["action"], "nothing to repair");
     assert_eq!(ids(&lake), ["a", "b"]);
+}
+
+#[test]
+fn repairs_and_runs_at_the_same_time_take_each_object_in_once() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    let mut expected = vec!["a".to_string()];
+    for round in 0..4 {
+        let name = format!("b{round}");
+        lake.land("10", &name, format!("{{\"id\":\"{name}\"}}").as_bytes());
+        expected.push(name);
+        let commands: [&[&str]; 4] =
+            [&["repair", "shop.clicks", HOUR], &["run", "--at", AT], &["repair", "shop.clicks", HOUR], &["run", "--at", AT]];
+        let start = |arguments: &&[&str]| lake.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let started: Vec<_> = commands.iter().map(start).collect();
+        for one in started {
+            let answer = Answer::of(one.wait_with_output().unwrap());
+            assert_eq!(answer.code, 0, "{}{}", answer.stdout, answer.stderr);
+        }
+        assert_eq!(ids(&lake), expected);
+    }
+    let newest = (1..).take_while(|number| ledger(&lake, *number).exists()).last().unwrap();
+    let known = 1 + version(&lake, newest)["retired"].as_array().unwrap().len();
+    let folders = std::fs::read_dir(lake.path("lake/year=2026/month=11/day=19/hour=10")).unwrap().count();
+    assert_eq!(folders, known, "what lost a race is gone");
 }
