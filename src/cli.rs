@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generate::{Compression, Framing, Part};
-use crate::hour::Hour;
+use crate::hour::{Hour, Place};
 
 /// Keeps plain Parquet tables complete, right-sized and correct, from what Amazon Data Firehose lands.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ pub enum Output {
 pub enum Command {
     /// Merge what landed in closed hours and register it: the scheduled job.
     Run(RunArgs),
+    /// Rebuild one hour from what landed, under today's schema and rules.
+    Repair(RepairArgs),
     /// Show hours, their state and what became of their records.
     Status(TableArgs),
     /// Show what the ledger and the catalog say of each partition.
@@ -71,6 +73,21 @@ pub struct RunArgs {
 /// Reads `--at`.
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
     text.parse().map_err(|_| "write it in UTC like 2026-11-19T15:20:00Z".to_string())
+}
+
+/// `lakebed repair`.
+#[derive(Debug, Clone, Args)]
+pub struct RepairArgs {
+    /// The table.
+    pub table: String,
+    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys.
+    pub hour: Place,
+    /// Write the rows that are there once more, and read nothing that landed.
+    #[arg(long)]
+    pub from_merged: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// A table, or all.

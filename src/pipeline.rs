@@ -289,6 +289,7 @@ fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Res
 /// As a run of that table before it does anything.
 pub async fn existing(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
     let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
+    refuse_links_into_landing(app, config)?;
     match plan_migration(app, config).await? {
         MigrationPlan::Create(_) => Ok(None),
         there => managed(app, config, there.table(), landing).map(Some),

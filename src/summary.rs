@@ -160,7 +160,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// `1 row`, `2 rows`.
-fn counted(number: u64, what: &str) -> String {
+pub fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -206,7 +206,7 @@ impl TableDone {
             self.hours_done += usize::from(plan.action == Action::UpToDate);
             for key in &plan.changed {
                 self.warnings.push(format!(
-                    "object {key} was written again since it was merged; if its content changed, the new content is not in the table"
+                    "object {key} was written again since it was merged; if its content changed, the new content is not in the table until `lakebed repair`"
                 ));
             }
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::pipeline::{self, Request};
+use crate::repair;
 
 /// No other hour is begun in the last part of a call's time: one in this many.
 const LAST: i32 = 4;
@@ -41,6 +42,7 @@ async fn call(app: &App, event: &Value, deadline: Option<DateTime<Utc>>) -> std:
     let until = deadline.map(|deadline| deadline - (deadline - now).max(TimeDelta::zero()) / LAST);
     match event::read(event, now).map_err(|e| failed("UnknownEvent", e.to_string()))? {
         Call::Run { at, table } => run_once(app, &Request { table, at, since: None, dry_run: false, until }).await,
+        Call::Repair(request) => repair_once(app, &request).await,
         Call::Objects(landed) => {
             let mut objects = Objects::new(app, until);
             objects.stage(&landed).await.map_err(|e| failed("ObjectFailed", e.to_string()))?;
@@ -61,6 +63,16 @@ async fn run_once(app: &App, request: &Request) -> std::result::Result<Value, Di
     match summary.exit_code() {
         0 => Ok(text),
         _ => Err(failed("RunIncomplete", summary.failure_lines().collect::<Vec<_>>().join("; "))),
+    }
+}
+
+async fn repair_once(app: &App, request: &repair::Request) -> std::result::Result<Value, Diagnostic> {
+    let summary = repair::repair(app, request).await.map_err(|e| failed("RepairFailed", e.to_string()))?;
+    let text = serde_json::to_value(&summary).map_err(|e| failed("RepairFailed", e.to_string()))?;
+    tracing::info!("{text}");
+    match summary.exit_code() {
+        0 => Ok(text),
+        _ => Err(failed("RepairIncomplete", summary.failure_lines().collect::<Vec<_>>().join("; "))),
     }
 }
 

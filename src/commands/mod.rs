@@ -5,6 +5,7 @@ pub mod infer;
 pub mod lambda;
 pub mod partitions;
 pub mod query;
+pub mod repair;
 pub mod run;
 pub mod status;
 
@@ -38,6 +39,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
             let threads = config.lake.threads;
             let access = match command {
                 Command::Run(args) if !args.dry_run => Access::Write,
+                Command::Repair(args) if !args.dry_run => Access::Write,
                 Command::Lambda => Access::Write,
                 _ => Access::Read,
             };
@@ -53,6 +55,7 @@ async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
     match command {
         Command::Run(args) => run::run(app, args, output).await,
         Command::Lambda => lambda::run(app).await,
+        Command::Repair(args) => repair::run(app, args, output).await,
         Command::Status(args) => status::run(app, args, output).await,
         Command::Partitions(args) => partitions::run(app, args, output).await,
         Command::Query(args) => query::run(app, args, output).await,
@@ -63,15 +66,16 @@ async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
 fn named_table(command: &Command) -> Option<&str> {
     match command {
         Command::Run(args) => args.table.as_deref(),
+        Command::Repair(args) => Some(&args.table),
         Command::Status(args) => args.table.as_deref(),
         Command::Partitions(args) => Some(&args.table),
         Command::Query(_) | Command::Lambda | Command::Infer(_) | Command::Generate(_) => None,
     }
 }
 
-/// A bar on a terminal while a run works; nothing elsewhere.
+/// A bar on a terminal while a run or a repair works; nothing elsewhere.
 fn progress(command: &Command) -> ProgressBar {
-    if !matches!(command, Command::Run(_)) || !std::io::stderr().is_terminal() {
+    if !matches!(command, Command::Run(_) | Command::Repair(_)) || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());

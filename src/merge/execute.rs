@@ -40,6 +40,8 @@ pub struct Attempt<'a> {
     pub id: GenerationId,
     /// The version that this one follows.
     pub previous: Option<&'a LedgerVersion>,
+    /// Nothing that the version before holds is taken over: its rows and records come from what landed once more.
+    pub afresh: bool,
     /// What is to be merged beside it.
     pub objects: &'a [LandedObject],
     /// Where some of it may be staged.
@@ -156,10 +158,12 @@ impl Attempt<'_> {
     async fn feed(&self, rows: &mut mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
         let mut account = Account::default();
         let mut dedupe = self.dedupe()?;
-        if !self.replaced().is_empty() {
+        // Where there was one, readers have to see that records are gone from it.
+        let quarantined = self.previous.is_some_and(|version| version.quarantine.is_some());
+        if quarantined && (self.afresh || !self.replaced().is_empty()) {
             account.quarantine = Some(self.open_quarantine().await?);
         }
-        if let Some(previous) = self.previous {
+        if let Some(previous) = self.base() {
             self.refuse_other_columns(previous)?;
             account.sources = previous.sources.iter().map(|source| (source.key.clone(), source.clone())).collect();
             let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
@@ -180,7 +184,7 @@ impl Attempt<'_> {
         }
         account.missing.sort_by(|a, b| a.key.cmp(&b.key));
         match account.missing.first() {
-            Some(first) if merged == 0 => {
+            Some(first) if merged == 0 && !self.objects.is_empty() => {
                 Err(Error::unavailable(format!("cannot read object {}: {}; then run again, or move it away", first.key, first.reason)))
             }
             _ => Ok(account),
@@ -243,10 +247,22 @@ impl Attempt<'_> {
                 Ok(false)
             }
             Ok(outcome) => {
-                account.enter(object, self.previous.is_some(), counts, outcome);
+                let late = self.is_late(&object.key);
+                account.enter(object, late, counts, outcome);
                 Ok(true)
             }
         }
+    }
+
+    /// The version whose rows and records are taken over.
+    fn base(&self) -> Option<&LedgerVersion> {
+        self.previous.filter(|_| !self.afresh)
+    }
+
+    /// True for what came after the first merge, and not for what is only read once more.
+    fn is_late(&self, key: &str) -> bool {
+        let known = |version: &LedgerVersion| version.source(key).or(version.held(key)).filter(|_| self.afresh).map(|source| source.late);
+        self.previous.is_some_and(|version| known(version).unwrap_or(true))
     }
 
     /// Keys of the objects that were set aside before and come again with another content.
@@ -269,7 +285,7 @@ impl Attempt<'_> {
         let schema = arrow_schema(&reject::columns());
         let folder = layout::quarantine_folder(&self.table.config.name, self.partition, &self.id);
         let mut writer = GenerationWriter::new(self.state, &self.table.config.name, self.id.clone(), folder, schema.clone(), &self.shape());
-        if let Some(previous) = self.previous.and_then(|version| version.quarantine.as_ref()) {
+        if let Some(previous) = self.base().and_then(|version| version.quarantine.as_ref()) {
             let mut rows = Box::pin(read_generation(self.state, previous, &schema));
             while let Some(batch) = rows.try_next().await? {
                 writer.write(&reject::without(&batch, &replaced).map_err(|e| Error::internal(format!("quarantine: {e}")))?).await?;

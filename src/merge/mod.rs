@@ -28,7 +28,7 @@ use execute::{Attempt, Written};
 use plan::{Action, PartitionPlan};
 
 /// Lost races after which a run gives up on a partition; each one means that another run made progress there.
-const RACES: usize = 5;
+pub const RACES: usize = 5;
 
 /// What a merge works with, beside the table.
 pub struct Context<'a> {
@@ -100,46 +100,65 @@ async fn attempt(
     previous: Option<&LedgerVersion>,
     objects: &[LandedObject],
 ) -> Result<Tried> {
-    let number = previous.map_or(1, |version| version.version + 1);
-    let id = GenerationId { number, attempt: context.clock.new_id() };
+    let id = next_id(context, previous);
     let Context { state, limits, queue, .. } = *context;
-    let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, objects, queue };
-    let written = match attempt.write().await {
-        Ok(written) => written,
+    let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, afresh: false, objects, queue };
+    let (version, warned) = write(context, &attempt, plan.action.operation().unwrap_or(Operation::Amend)).await?;
+    match finish(context, &attempt, &version).await? {
+        Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
+        Committed::Lost(winner) => Ok(Tried::Lost(winner)),
+    }
+}
+
+/// The name of the generation that comes after `previous`.
+pub fn next_id(context: &Context<'_>, previous: Option<&LedgerVersion>) -> GenerationId {
+    GenerationId { number: previous.map_or(1, |version| version.version + 1), attempt: context.clock.new_id() }
+}
+
+/// Writes the files of an attempt. Returns the version that they make, which is not committed yet, and how many values broke a rule
+/// whose `on_fail` is `warn` or `null`.
+///
+/// # Errors
+/// As [`Attempt::write`]; what it wrote is removed then.
+pub async fn write(context: &Context<'_>, attempt: &Attempt<'_>, operation: Operation) -> Result<(LedgerVersion, u64)> {
+    match attempt.write().await {
+        Ok(written) => {
+            let warned = written.warned;
+            Ok((next_version(context, attempt, operation, written), warned))
+        }
         Err(e) => {
             attempt.clean_up().await;
-            return Err(e);
-        }
-    };
-    let warned = written.warned;
-    let operation = plan.action.operation().unwrap_or(Operation::Amend);
-    let version = next_version(context, table, &attempt, operation, written);
-    let note = Note::Version { partition: version.partition.clone(), version: number, attempt: version.attempt.clone() };
-    if let Err(e) = context.outbox.note(&table.config.name, &note, &version.attempt).await {
-        attempt.clean_up().await;
-        return Err(e);
-    }
-    match context.ledgers.commit(&version, previous).await? {
-        Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
-        Committed::Lost(winner) => {
-            attempt.clean_up().await;
-            // If it stays, the next run sees that it is another attempt's version.
-            if let Err(e) = context.outbox.forget(&table.config.name, &note).await {
-                tracing::warn!("{e}");
-            }
-            Ok(Tried::Lost(winner))
+            Err(e)
         }
     }
 }
 
+/// Commits the version that an attempt's files make, after a note of it. If the attempt is known to be lost, what it wrote is removed.
+///
+/// # Errors
+/// As [`Outbox::note`] and [`LedgerStore::commit`].
+pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &LedgerVersion) -> Result<Committed> {
+    let note = Note::Version { partition: version.partition.clone(), version: version.version, attempt: version.attempt.clone() };
+    if let Err(e) = context.outbox.note(&version.table, &note, &version.attempt).await {
+        attempt.clean_up().await;
+        return Err(e);
+    }
+    let committed = context.ledgers.commit(version, attempt.previous).await?;
+    if let Committed::Lost(_) = committed {
+        attempt.clean_up().await;
+        // If it stays, the next run sees that it is another attempt's version.
+        if let Err(e) = context.outbox.forget(&version.table, &note).await {
+            tracing::warn!("{e}");
+        }
+    }
+    Ok(committed)
+}
+
 /// The version that the attempt's files make.
-fn next_version(
-    context: &Context<'_>,
-    table: &ManagedTable,
-    attempt: &Attempt<'_>,
-    operation: Operation,
-    written: Written,
-) -> LedgerVersion {
+fn next_version(context: &Context<'_>, attempt: &Attempt<'_>, operation: Operation, written: Written) -> LedgerVersion {
+    let table = attempt.table;
+    let mut held = attempt.previous.map_or_else(Vec::new, |previous| previous.held.clone());
+    held.retain(|held| written.sources.binary_search_by(|source| source.key.cmp(&held.key)).is_err());
     let mut retired = attempt.previous.map_or_else(Vec::new, |previous| previous.retired.clone());
     if let Some(previous) = attempt.previous {
         let replaced = previous.quarantine.iter().filter(|old| Some(*old) != written.quarantine.as_ref());
@@ -160,7 +179,7 @@ fn next_version(
         quarantine: written.quarantine,
         columns: table.schema.columns.clone(),
         schema: fingerprint(&table.schema.columns),
-        held: attempt.previous.map_or_else(Vec::new, |previous| previous.held.clone()),
+        held,
         amended: attempt.previous.map_or(0, |previous| previous.amended) + u64::from(operation == Operation::Amend),
         sources: written.sources,
         missing: written.missing,

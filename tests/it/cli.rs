@@ -6,6 +6,7 @@ mod limits;
 mod privacy;
 mod query;
 mod records;
+mod repair;
 mod runs;
 mod usage;
 

@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "events::outbox",
         ],
     ),
-    ("drivers", &["merge", "queue", "migrate", "pipeline", "summary", "announce"]),
+    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "summary", "announce"]),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -35,6 +35,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("merge::plan", "", "the plan of a merge is a pure value; status reads it"),
     ("config", "catalog", "names of tables are values that live beside the port"),
     ("pipeline", "app", "a run works on the wired program"),
+    ("repair", "app", "a repair works on the wired program"),
     ("announce", "app", "a run works on the wired program"),
 ];
 
@@ -105,6 +106,8 @@ const PURE: &[&str] = &[
     "merge::encode::hybrid",
     "merge::encode::levels",
     "merge::encode::text",
+    "repair::plan",
+    "repair::summary",
     "status",
 ];
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::error::{Error, Result};
+use crate::repair;
 
 /// What an event asks for.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub enum Call {
         /// One table, or all.
         table: Option<String>,
     },
+    /// One partition, made anew.
+    Repair(repair::Request),
     /// Objects landed; if one of them fails, the call does.
     Objects(Vec<Landed>),
     /// The same in messages of SQS, each of which can fail on its own.
@@ -44,7 +47,8 @@ pub struct Message {
 ///
 /// A scheduled event of EventBridge has its time in `time`. The input of an EventBridge Scheduler is free: `{}` is a run for `now`,
 /// `{"time": "<aws.scheduler.scheduled-time>"}` one for the scheduled time, and `"table"` names one table. Notifications of S3 come as
-/// they are, in messages of SQS, in notifications of SNS, in both, or as events of EventBridge (`Object Created`).
+/// they are, in messages of SQS, in notifications of SNS, in both, or as events of EventBridge (`Object Created`). An event of EventBridge
+/// with the detail type `RepairRequested` is a repair.
 ///
 /// # Errors
 /// `Config` for every other event.
@@ -54,9 +58,30 @@ pub fn read(event: &Value, now: DateTime<Utc>) -> Result<Call> {
     if !records.is_empty() && records.iter().all(is_queue) {
         return Ok(Call::Messages(records.iter().map(message).collect()));
     }
+    if event["detail-type"] == "RepairRequested" {
+        return repair_of(&event["detail"]).map(Call::Repair);
+    }
     match objects(event)? {
         Some(objects) => Ok(Call::Objects(objects)),
         None => schedule(event, now),
+    }
+}
+
+/// The detail of an event that asks for a repair: `{"table": "shop.clicks", "hour": "2026-11-19T14", "from_merged": false}`.
+fn repair_of(detail: &Value) -> Result<repair::Request> {
+    let wrong = || {
+        Error::config(
+            "the detail of a RepairRequested event is {\"table\": \"shop.clicks\", \"hour\": \"2026-11-19T14\"}, with \"from_merged\": true \
+             where only the live rows are to be written once more",
+        )
+    };
+    let fields = detail.as_object().ok_or_else(wrong)?;
+    let known = |key: &String| ["table", "hour", "from_merged"].contains(&key.as_str());
+    match (detail["table"].as_str(), detail["hour"].as_str(), fields.get("from_merged").unwrap_or(&Value::Bool(false))) {
+        (Some(table), Some(hour), Value::Bool(from_merged)) if fields.keys().all(known) => {
+            Ok(repair::Request { table: table.to_string(), place: hour.parse()?, from_merged: *from_merged, dry_run: false })
+        }
+        _ => Err(wrong()),
     }
 }
 
@@ -166,6 +191,7 @@ mod tests {
         let all = |objects: &[Landed]| objects.iter().map(one).collect::<Vec<_>>().join(", ");
         match read(event, "2026-11-19T15:21:00Z".parse().unwrap()) {
             Ok(Call::Run { at, table }) => format!("run {} {}", at.to_rfc3339(), table.unwrap_or_default()),
+            Ok(Call::Repair(request)) => format!("{request:?}"),
             Ok(Call::Objects(objects)) => format!("objects {}", all(&objects)),
             Ok(Call::Messages(messages)) => {
                 let told = |m: &Message| format!("{}: {}", m.id, m.objects.as_ref().map_or("refused".to_string(), |objects| all(objects)));
@@ -223,6 +249,26 @@ mod tests {
             call(&json!({"Records": queue})),
             format!("1: {expected}; 2: {expected}; 3: raw a/b+c%20d.gz; 4: ; 5: refused; 6: refused")
         );
+    }
+
+    #[test]
+    fn a_repair_is_asked_for_by_its_detail() {
+        let event =
+            |detail: Value| call(&json!({"version": "0", "detail-type": "RepairRequested", "source": "shop.ops", "detail": detail}));
+        let asked = event(json!({"table": "shop.clicks", "hour": "2026-11-19T14/page=books", "from_merged": true}));
+        let place = "2026-11-19T14/page=books".parse().unwrap();
+        let expected = repair::Request { table: "shop.clicks".into(), place, from_merged: true, dry_run: false };
+        assert_eq!(asked, format!("{expected:?}"));
+        assert!(event(json!({"table": "shop.clicks", "hour": "2026-11-19T14"})).contains("from_merged: false"));
+        for wrong in [
+            json!({}),
+            json!({"table": "shop.clicks"}),
+            json!({"table": "shop.clicks", "hour": "14"}),
+            json!({"table": "shop.clicks", "hour": "2026-11-19T14", "from_merged": "no"}),
+            json!({"table": "shop.clicks", "hour": "2026-11-19T14", "form_merged": true}),
+        ] {
+            assert!(event(wrong.clone()).starts_with("refused"), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,15 +13,15 @@ fn land_unreadable(lake: &Lake, name: &str) {
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
 }
 
-/// A run without the privileges that root has on Linux, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: file permissions count for everyone.
-fn run_unprivileged(lake: &Lake) -> Answer {
+/// A command without the privileges that root has on Linux, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: file permissions count for everyone.
+fn unprivileged(lake: &Lake, arguments: &[&str]) -> Answer {
     let script = "import ctypes, os, sys\n\
                   prctl = getattr(ctypes.CDLL(None), 'prctl', None)\n\
                   PR_CAPBSET_DROP = 24\n\
                   for capability in (1, 2) if prctl else ():\n    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)\n\
                   os.execv(sys.argv[1], sys.argv[1:])";
     let mut python = Command::new("python3");
-    python.args(["-c", script, LAKEBED]).args(RUN).arg("--config").arg(lake.path("lakebed.toml"));
+    python.args(["-c", script, LAKEBED]).args(arguments).arg("--config").arg(lake.path("lakebed.toml"));
     Answer::of(python.output().unwrap())
 }
 
@@ -36,7 +36,7 @@ fn an_object_that_cannot_be_read_costs_only_itself() {
     let lake = Lake::small("");
     lake.land("10", "a", b"{\"id\":\"a\"}");
     land_unreadable(&lake, "b");
-    let answer = run_unprivileged(&lake);
+    let answer = unprivileged(&lake, &RUN);
     assert_eq!(answer.code, 3, "{}", answer.stderr);
     one_message(&answer.stderr, &["hour=10", "object 2026/11/19/10/b", "make it readable"]);
     assert!(answer.stdout.contains("1 row in 1 file") && answer.stdout.contains("incomplete"), "{}", answer.stdout);
@@ -50,6 +50,24 @@ fn an_object_that_cannot_be_read_costs_only_itself() {
     );
     assert_eq!(ids(&lake), ["a", "b"]);
     assert_eq!(lake.partitions()[0]["state"], "amended(1)");
+}
+
+#[test]
+fn a_repair_that_cannot_read_an_object_whose_rows_are_there_changes_nothing() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.land("10", "b", b"{\"id\":\"b\"}");
+    lake.run(0);
+    lake.land("10", "c", b"{\"id\":\"c\"}");
+    land_unreadable(&lake, "b");
+    let before = files(&lake.path("lake"));
+    let answer = unprivileged(&lake, &["repair", "shop.clicks", "2026-11-19T10"]);
+    refused(&answer, 1, &["hour=10", "object 2026/11/19/10/b", "make it readable", "nothing was changed"]);
+    assert_eq!(files(&lake.path("lake")), before);
+    assert_eq!(ids(&lake), ["a", "b"]);
+    land_again(&lake, "b", b"{\"id\":\"B\"}");
+    assert_eq!(lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10"]).code, 0);
+    assert_eq!(ids(&lake), ["B", "a", "c"]);
 }
 
 #[test]
@@ -100,7 +118,7 @@ fn an_hour_of_which_nothing_can_be_read_is_not_committed() {
     let lake = Lake::small("");
     land_unreadable(&lake, "a");
     land_unreadable(&lake, "b");
-    let answer = run_unprivileged(&lake);
+    let answer = unprivileged(&lake, &RUN);
     assert_eq!(answer.code, 1, "{}", answer.stderr);
     one_message(&answer.stderr, &["hour=10", "cannot read object 2026/11/19/10/a", "then run again"]);
     assert!(answer.stdout.contains("nothing was merged, of 2 landed objects: 2 failed"), "{}", answer.stdout);

@@ -1,0 +1,197 @@
+//! `repair`: rebuilds a partition from what landed under today's schema and rules, compares it with what is live, and swaps it in.
+
+pub mod compare;
+pub mod plan;
+pub mod summary;
+
+use std::collections::BTreeMap;
+
+use compare::{Difference, compare};
+use plan::{Taken, taken};
+use summary::{Done, RepairSummary};
+
+use crate::announce;
+use crate::app::App;
+use crate::catalog::reconcile;
+use crate::config::TableConfig;
+use crate::error::{Error, Result};
+use crate::hour::{Hour, Place};
+use crate::landing::LandedObject;
+use crate::landing::discover::discover;
+use crate::layout::{Note, PartitionId};
+use crate::ledger::store::Committed;
+use crate::ledger::{Generation, LedgerVersion, Operation};
+use crate::merge::execute::Attempt;
+use crate::merge::{self, Context};
+use crate::pipeline::{self, ManagedTable};
+use crate::queue::Queue;
+use crate::schema::arrow_schema;
+use crate::standardize::reject;
+
+/// What a repair is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The table.
+    pub table: String,
+    /// The partition.
+    pub place: Place,
+    /// Write the live rows once more, and read nothing that landed.
+    pub from_merged: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Repairs a partition.
+///
+/// # Errors
+/// `Config` if there is no such table or partition; `Data` if objects that the partition holds are gone from the landing; `Unavailable` if
+/// one cannot be read; `Conflict` if runs keep being faster. The partition is as it was before then.
+pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
+    let config = app.config.tables(Some(&request.table))?[0];
+    let partition = merge::plan::partition_at(config, &request.place)?;
+    let run = app.clock.new_id();
+    for _ in 0..merge::RACES {
+        let Some(head) = app.ledgers.head(&config.name, &partition).await? else { return Err(never_merged(config, request, &partition)) };
+        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, &partition)) };
+        let landed = if request.from_merged { Vec::new() } else { landed_of(&table, &head, request.place.hour).await? };
+        let taken = taken(&head, plan::plan(&head, landed, request.from_merged))?;
+        let planned = RepairSummary::planned(run.clone(), &head, &taken, request.from_merged);
+        if request.dry_run {
+            return Ok(planned);
+        }
+        if let Some(mut summary) = rebuild(app, &table, &head, &taken, planned).await? {
+            app.limits.progress.finish_and_clear();
+            match publish(app, config, &partition).await {
+                Ok(warnings) => summary.warnings.extend(warnings),
+                Err(e) => summary.failures.push(e.to_string()),
+            }
+            return Ok(summary);
+        }
+    }
+    Err(Error::conflict(format!("{} {partition}: runs kept changing it; repair it again later", config.name)))
+}
+
+fn never_merged(config: &TableConfig, request: &Request, partition: &PartitionId) -> Error {
+    let hour = request.place.hour;
+    Error::config(format!(
+        "{} {partition} was never merged, so there is nothing to repair; `lakebed run --since {hour}` merges what landed in it",
+        config.name
+    ))
+}
+
+/// All objects of the partition that are in the landing, in the order of hour and key.
+async fn landed_of(table: &ManagedTable, head: &LedgerVersion, hour: Hour) -> Result<Vec<LandedObject>> {
+    let hours = || head.sources.iter().chain(&head.held).map(|source| source.hour).chain([hour]);
+    let (from, to) = (hours().min().unwrap_or(hour), hours().max().unwrap_or(hour));
+    let found = discover(&table.landing, &table.config, from, to).await?.objects;
+    let mut landed = Vec::new();
+    for object in found {
+        if merge::plan::partition_of(&table.config, &object)? == head.partition {
+            landed.push(object);
+        }
+    }
+    Ok(landed)
+}
+
+/// Writes the partition anew and commits it, unless it came out as it is. `None` if another attempt was first.
+async fn rebuild(
+    app: &App,
+    table: &ManagedTable,
+    head: &LedgerVersion,
+    taken: &[Taken],
+    mut planned: RepairSummary,
+) -> Result<Option<RepairSummary>> {
+    app.ledgers.probe(&app.clock.new_id()).await?;
+    let objects: Vec<LandedObject> = taken.iter().map(|taken| taken.object.clone()).collect();
+    app.limits.progress.set_length(objects.len() as u64);
+    // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
+    let queue = Queue::default();
+    let run = planned.run.clone();
+    let context = Context {
+        state: &app.state,
+        ledgers: &app.ledgers,
+        outbox: &app.outbox,
+        clock: &*app.clock,
+        queue: &queue,
+        limits: &app.limits,
+        run: &run,
+        at: app.clock.now(),
+    };
+    let attempt = Attempt {
+        table,
+        state: &app.state,
+        limits: &app.limits,
+        partition: &head.partition,
+        id: merge::next_id(&context, Some(head)),
+        previous: Some(head),
+        afresh: !planned.from_merged,
+        objects: &objects,
+        queue: &queue,
+    };
+    let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;
+    let (rows, same) = match judge(app, table, head, &after, planned.from_merged).await {
+        Ok(judged) => judged,
+        Err(e) => {
+            attempt.clean_up().await;
+            return Err(e);
+        }
+    };
+    if warned > 0 {
+        planned.warnings.push(format!("{warned} values break a rule whose on_fail is warn or null"));
+    }
+    if same {
+        attempt.clean_up().await;
+        return Ok(Some(planned.done(Done::Nothing, head, &after, taken, rows)));
+    }
+    match merge::finish(&context, &attempt, &after).await? {
+        Committed::Done => Ok(Some(planned.done(Done::Repaired, head, &after, taken, rows))),
+        Committed::Lost(_) => Ok(None),
+    }
+}
+
+/// How the rows differ, and whether what came out is what is live.
+///
+/// # Errors
+/// `Unavailable` if an object could not be read whose rows are live.
+async fn judge(
+    app: &App,
+    table: &ManagedTable,
+    head: &LedgerVersion,
+    after: &LedgerVersion,
+    from_merged: bool,
+) -> Result<(Difference, bool)> {
+    if let Some(lost) = head.sources.iter().find(|source| after.source(&source.key).is_none()) {
+        let reason = after.missing.iter().find(|missing| missing.key == lost.key).map_or("it was not read", |missing| &missing.reason);
+        return Err(Error::unavailable(format!(
+            "{} {}: cannot read object {}, whose rows are in the table: {reason}; nothing was changed, repair again then",
+            head.table, head.partition, lost.key
+        )));
+    }
+    let (secret, memory) = (&after.attempt, app.limits.memory / 4);
+    let rows = compare(&table.location, &table.plan.schema, &head.generation, &after.generation, secret, memory).await?;
+    let mut same = rows.same_rows() && head.columns == after.columns;
+    if from_merged {
+        return Ok((rows, same && rows.same_order && head.generation.files == after.generation.files));
+    }
+    same &= (&head.sources, &head.held, &head.missing) == (&after.sources, &after.held, &after.missing);
+    same &= match (&head.quarantine, &after.quarantine) {
+        (Some(one), Some(other)) => compare(&app.state, &arrow_schema(&reject::columns()), one, other, secret, memory).await?.same_rows(),
+        (one, other) => [one, other].into_iter().flatten().map(Generation::rows).sum::<u64>() == 0,
+    };
+    Ok((rows, same))
+}
+
+/// Makes the catalog show a partition as its ledger has it, tells others of it, and returns what people should know.
+async fn publish(app: &App, config: &TableConfig, partition: &PartitionId) -> Result<Vec<String>> {
+    let table = app.catalog.table(&config.name).await?;
+    let table =
+        table.ok_or_else(|| Error::unavailable(format!("{}: the table was dropped meanwhile; the next run makes it", config.name)))?;
+    let of_it = |note: &Note| matches!(note, Note::Version { partition: of, .. } if of == partition);
+    let mut notes = app.outbox.notes(&config.name).await?;
+    notes.retain(of_it);
+    let due = app.outbox.due(&app.ledgers, &table, notes, app.clock.now()).await;
+    let one = std::slice::from_ref(partition);
+    let reconciled = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &app.quarantine_url(config), one, &BTreeMap::new()).await?;
+    announce::changes(app, &config.name, &due, None).await?;
+    Ok(reconciled.warnings())
+}
