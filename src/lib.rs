@@ -37,8 +37,10 @@ pub mod merge;
 pub mod queue;
 pub mod migrate;
 pub mod pipeline;
+pub mod rollback;
 pub mod status;
 pub mod summary;
+pub mod sweep;
 // Telling others.
 pub mod announce;
 pub mod events;

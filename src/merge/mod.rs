@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
-use crate::layout::{GenerationId, Note};
+use crate::layout::GenerationId;
 use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
@@ -114,19 +114,11 @@ async fn attempt(
     let warned = written.warned;
     let operation = plan.action.operation().unwrap_or(Operation::Amend);
     let version = next_version(context, table, &attempt, operation, written);
-    let note = Note::Version { partition: version.partition.clone(), version: number, attempt: version.attempt.clone() };
-    if let Err(e) = context.outbox.note(&table.config.name, &note, &version.attempt).await {
-        attempt.clean_up().await;
-        return Err(e);
-    }
-    match context.ledgers.commit(&version, previous).await? {
+    // If that fails it may be committed, so the files stay; a sweep removes what no ledger came to name.
+    match context.outbox.commit(context.ledgers, &version, previous).await? {
         Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
         Committed::Lost(winner) => {
             attempt.clean_up().await;
-            // If it stays, the next run sees that it is another attempt's version.
-            if let Err(e) = context.outbox.forget(&table.config.name, &note).await {
-                tracing::warn!("{e}");
-            }
             Ok(Tried::Lost(winner))
         }
     }

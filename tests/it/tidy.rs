@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "events::outbox",
         ],
     ),
-    ("drivers", &["merge", "queue", "migrate", "pipeline", "summary", "announce"]),
+    ("drivers", &["merge", "queue", "migrate", "pipeline", "rollback", "summary", "sweep", "announce"]),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -35,6 +35,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("merge::plan", "", "the plan of a merge is a pure value; status reads it"),
     ("config", "catalog", "names of tables are values that live beside the port"),
     ("pipeline", "app", "a run works on the wired program"),
+    ("rollback", "app", "it works on the wired program"),
+    ("sweep", "app", "it works on the wired program"),
     ("announce", "app", "a run works on the wired program"),
 ];
 
@@ -98,6 +100,7 @@ const PURE: &[&str] = &[
     "merge::plan",
     "merge::dedupe",
     "query::filters",
+    "rollback::plan",
     "merge::encode::bounds",
     "merge::encode::chunk",
     "merge::encode::columns",
@@ -106,6 +109,7 @@ const PURE: &[&str] = &[
     "merge::encode::levels",
     "merge::encode::text",
     "status",
+    "sweep::plan",
 ];
 
 struct Source {
