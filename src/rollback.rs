@@ -125,7 +125,10 @@ impl Rollback<'_> {
             // A generation has the number of the version that it was written for, however many rollbacks and sweeps followed.
             let version = self.app.ledgers.version(&head.table, &head.partition, id.number).await?;
             let version = version.filter(|version| version.generation.id == *id).ok_or_else(|| {
-                Error::data(format!("{} {}: the ledger has no version that wrote {id}; restore the state folder", head.table, head.partition))
+                Error::data(format!(
+                    "{} {}: the ledger has no version that wrote {id}; restore the state folder",
+                    head.table, head.partition
+                ))
             })?;
             match self.missing(std::iter::once(&version.generation).chain(&version.quarantine)).await? {
                 None => return Ok(version),

@@ -140,11 +140,9 @@ impl Uploads {
     pub(super) async fn give_up(&self, upload: &Unfinished) -> Result<()> {
         let key = format!("{}{}", self.prefix, upload.path);
         match self.client.abort_multipart_upload().bucket(&self.bucket).key(&key).upload_id(&upload.id).send().await {
-            Err(e) if !e.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload) => Err(Error::unavailable(format!(
-                "cannot give up the upload of s3://{}/{key}: {}",
-                self.bucket,
-                DisplayErrorContext(&e)
-            ))),
+            Err(e) if !e.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload) => {
+                Err(Error::unavailable(format!("cannot give up the upload of s3://{}/{key}: {}", self.bucket, DisplayErrorContext(&e))))
+            }
             _ => Ok(()),
         }
     }

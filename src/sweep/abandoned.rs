@@ -122,8 +122,7 @@ pub(super) async fn staged(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) ->
     if entries.is_empty() {
         return Ok(());
     }
-    let merged: BTreeSet<String> =
-        sweeper.heads.values().flat_map(|head| &head.sources).map(|source| queue::source(&source.key)).collect();
+    let merged: BTreeSet<String> = sweeper.heads.values().flat_map(|head| &head.sources).map(|source| queue::source(&source.key)).collect();
     for entry in entries {
         let of_merged = layout::parse_queue_key(table, &entry.path).is_some_and(|(_, source)| merged.contains(source));
         if !of_merged || entry.changed > sweeper.times.retired {

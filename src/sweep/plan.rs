@@ -58,7 +58,10 @@ pub fn without(head: &LedgerVersion, gone: &[Retired], attempt: String, run: Str
 
 /// The folders of generations among some paths, each with the bytes in it. The paths are relative to the table's location or to its
 /// quarantine; what is no generation of a partition with these keys is somebody else's.
-pub fn generations<'e>(entries: impl Iterator<Item = (&'e str, u64)>, keys: &[&str]) -> BTreeMap<(PartitionId, String), (GenerationId, u64)> {
+pub fn generations<'e>(
+    entries: impl Iterator<Item = (&'e str, u64)>,
+    keys: &[&str],
+) -> BTreeMap<(PartitionId, String), (GenerationId, u64)> {
     let mut found = BTreeMap::new();
     for (path, bytes) in entries {
         let Some((partition, id)) = layout::parse_generation_path(path) else { continue };

@@ -5,6 +5,7 @@ mod catalog;
 mod end_to_end;
 mod events;
 mod queue;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -6,7 +6,9 @@ mod limits;
 mod privacy;
 mod query;
 mod records;
+mod rollback;
 mod runs;
+mod sweep;
 mod usage;
 
 use std::collections::BTreeMap;
