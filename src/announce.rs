@@ -1,16 +1,36 @@
 //! Tells the bus what happened to a table, once the catalog shows it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
-use crate::catalog::TableName;
+use crate::catalog::reconcile::reconcile;
+use crate::catalog::{Table, TableName};
+use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
+use crate::layout::{Note, PartitionId};
 use crate::summary::RunSummary;
 
 /// Notes whose events are sent together.
 const TOGETHER: usize = 10;
+
+/// Makes the catalog say what the ledgers of these partitions say, then tells what happened to them. Returns what people should know.
+///
+/// # Errors
+/// As [`reconcile`] and [`changes`]: what the ledgers say stands, and the next run goes on with the rest.
+pub async fn partitions(app: &App, config: &TableConfig, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
+    let ours = |note: &Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
+    let notes = app.outbox.notes(&config.name).await?.into_iter().filter(ours).collect();
+    // Before the ledgers are read for the catalog: so it shows all that is told of.
+    let due = app.outbox.due(&app.ledgers, table, notes, app.clock.now()).await;
+    let quarantine = app.quarantine_url(config);
+    let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new()).await?;
+    changes(app, &config.name, &due, None).await?;
+    Ok(reconciled.warnings())
+}
 
 /// Sends the events of these notes and forgets them, some at a time, until `until`. What is left then, or fails, is sent by the next run.
 ///

@@ -45,6 +45,10 @@ pub enum Command {
     Partitions(PartitionsArgs),
     /// Query the tables of the catalog.
     Query(QueryArgs),
+    /// Take an hour back to a generation that was live before.
+    Rollback(RollbackArgs),
+    /// Remove what is of no use any more: retired generations past their grace, what dead attempts left.
+    Sweep(SweepArgs),
     /// Run as a function of AWS Lambda that a schedule calls.
     Lambda,
     /// Print a first migration made from what landed.
@@ -102,6 +106,32 @@ pub struct TableArgs {
 pub struct PartitionsArgs {
     /// The table.
     pub table: String,
+}
+
+/// `lakebed rollback`.
+#[derive(Debug, Clone, Args)]
+pub struct RollbackArgs {
+    /// The table.
+    pub table: String,
+    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books for tables with more partition keys.
+    #[arg(value_name = "HOUR")]
+    pub hour: Place,
+    /// The generation to go back to, such as g00000003 [default: the one that was retired last].
+    #[arg(long, value_name = "GENERATION")]
+    pub to: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `lakebed sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Only this table.
+    pub table: Option<String>,
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `lakebed query`.

@@ -14,6 +14,12 @@ pub trait Clock: Send + Sync {
     fn new_id(&self) -> String;
 }
 
+/// When a run or an attempt began, UTC: its id tells. `None` if that is no ULID.
+pub fn began(id: &str) -> Option<DateTime<Utc>> {
+    let milliseconds = Ulid::from_string(id).ok()?.timestamp_ms();
+    DateTime::from_timestamp_millis(i64::try_from(milliseconds).ok()?)
+}
+
 /// The machine's clock and random ids.
 #[derive(Debug, Default)]
 pub struct SystemClock;

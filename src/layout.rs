@@ -121,6 +121,17 @@ pub fn quarantine_folder(table: &TableName, partition: &PartitionId, generation:
     format!("quarantine/{table}/{partition}/{generation}/")
 }
 
+/// The partition and the generation whose folder a path below a table's location, or below its quarantine, leads into; `None` for
+/// what lies elsewhere.
+pub fn parse_generation_path(path: &str) -> Option<(PartitionId, GenerationId)> {
+    let (at, id) = path.match_indices('/').find_map(|(slash, _)| {
+        let start = path[..slash].rfind('/')?;
+        Some((start, path[start + 1..slash].parse::<GenerationId>().ok()?))
+    })?;
+    let partition: PartitionId = path[..at].parse().ok()?;
+    path.starts_with(&generation_folder(&partition, &id)).then_some((partition, id))
+}
+
 /// The root of a table's quarantine, below the state location.
 pub fn quarantine_root(table: &TableName) -> String {
     format!("quarantine/{table}/")
@@ -154,6 +165,14 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
         return None;
     }
     Some((partition.parse().ok()?, digits.parse().ok()?))
+}
+
+/// The attempt whose ledger version was on the way to this name's place when it was cut off, or `None` for other objects.
+pub fn parse_left_version<'k>(table: &TableName, key: &'k str) -> Option<&'k str> {
+    // Local disks write a file under `<name>#<number>` first.
+    let (version, attempt) = key.split('#').next()?.rsplit_once('.')?;
+    parse_ledger_key(table, version)?;
+    is_id(attempt).then_some(attempt)
 }
 
 /// The folder of all staged files of a table, below the state location.
@@ -230,6 +249,18 @@ pub fn probe_key(attempt: &str) -> String {
 /// behind, or that one run could remove while another makes its own in it.
 pub fn spill_folder(attempt: &str) -> String {
     format!("spill-{attempt}/")
+}
+
+/// The attempt that made a probe or a spill folder of this name, or `None` for other names in the state location.
+pub fn parse_passing(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("probe-").or_else(|| name.strip_prefix("spill-")?.strip_suffix('/'))?;
+    let attempt = rest.get(..26)?;
+    let ends = rest.len() == 26 || rest[26..].starts_with(['.', '#']);
+    (ends && is_id(attempt)).then_some(attempt)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 26 && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
 }
 
 /// True for the characters that Hive's `FileUtils.makePartName` escapes (reference: Trino's `Partitions`, the same list).
@@ -315,6 +346,36 @@ mod tests {
         fn a_generation_reads_back(number in any::<u64>(), id in any::<u128>()) {
             let generation = GenerationId { number, attempt: ulid::Ulid::from(id).to_string() };
             prop_assert_eq!(generation.to_string().parse::<GenerationId>().unwrap(), generation);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_generation_is_found_in_the_paths_of_its_files(id in partition(), number in any::<u64>(), attempt in any::<u128>()) {
+            let generation = GenerationId { number, attempt: ulid::Ulid::from(attempt).to_string() };
+            let folder = generation_folder(&id, &generation);
+            for path in [folder.clone(), format!("{folder}part-00000.parquet#1")] {
+                prop_assert_eq!(parse_generation_path(&path), Some((id.clone(), generation.clone())));
+            }
+            prop_assert_eq!(parse_generation_path(folder.trim_end_matches('/')), None);
+            prop_assert_eq!(parse_generation_path(&format!("x/{folder}")), None);
+        }
+    }
+
+    #[test]
+    fn what_an_attempt_left_on_its_way_names_it() {
+        let attempt = "01J00000000000000000000000";
+        let version = ledger_key(&table(), &"day=1".parse().unwrap(), 1);
+        assert_eq!(parse_left_version(&table(), &format!("{version}.{attempt}")), Some(attempt));
+        assert_eq!(parse_left_version(&table(), &format!("{version}.{attempt}#1")), Some(attempt));
+        assert_eq!(parse_left_version(&table(), &version), None);
+        assert_eq!(parse_left_version(&table(), &format!("{version}.bak")), None);
+        let probe = probe_key(attempt);
+        for name in [&probe, &format!("{probe}.{attempt}"), &spill_folder(attempt)] {
+            assert_eq!(parse_passing(name), Some(attempt), "{name}");
+        }
+        for name in ["catalog.db", "probe-1", "spill-01J00000000000000000000000", "probe-01J00000000000000000000000x"] {
+            assert_eq!(parse_passing(name), None, "{name}");
         }
     }
 

@@ -38,8 +38,10 @@ pub mod queue;
 pub mod migrate;
 pub mod pipeline;
 pub mod repair;
+pub mod rollback;
 pub mod status;
 pub mod summary;
+pub mod sweep;
 // Telling others.
 pub mod announce;
 pub mod events;

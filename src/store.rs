@@ -1,5 +1,6 @@
 //! Opens the object stores behind locations, and creates objects that tell by name which attempt they belong to.
 
+pub mod cleaning;
 mod s3;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{CopyMode, CopyOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
-pub use s3::Aws;
+pub use s3::{Aws, Unfinished};
 use url::Url;
 
 use crate::config::Location;

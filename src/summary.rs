@@ -113,6 +113,21 @@ impl Failure {
     pub fn new(table: &TableName, partition: Option<&PartitionId>, error: &Error) -> Self {
         Self { table: table.clone(), partition: partition.map(ToString::to_string), error: error.to_string(), kind: error.kind() }
     }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// It for people, in one line.
+    pub fn line(&self) -> String {
+        let place = self.partition.as_ref().map_or_else(String::new, |partition| format!(" {partition}"));
+        match self.partition {
+            // What concerns a whole table begins with its name already where that matters.
+            None if self.error.starts_with(&self.table.to_string()) => self.error.clone(),
+            _ => format!("{}{place}: {}", self.table, self.error),
+        }
+    }
 }
 
 impl RunSummary {
@@ -145,12 +160,7 @@ impl RunSummary {
 
     /// What failed, a line each.
     pub fn failure_lines(&self) -> impl Iterator<Item = String> + '_ {
-        let place = |failure: &Failure| failure.partition.as_ref().map_or_else(String::new, |partition| format!(" {partition}"));
-        self.failures.iter().map(move |failure| match failure.partition {
-            // What concerns a whole table begins with its name already where that matters.
-            None if failure.error.starts_with(&failure.table.to_string()) => failure.error.clone(),
-            _ => format!("{}{}: {}", failure.table, place(failure), failure.error),
-        })
+        self.failures.iter().map(Failure::line)
     }
 }
 

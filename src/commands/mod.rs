@@ -6,8 +6,10 @@ pub mod lambda;
 pub mod partitions;
 pub mod query;
 pub mod repair;
+pub mod rollback;
 pub mod run;
 pub mod status;
+pub mod sweep;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
             let access = match command {
                 Command::Run(args) if !args.dry_run => Access::Write,
                 Command::Repair(args) if !args.dry_run => Access::Write,
+                Command::Rollback(args) if !args.dry_run => Access::Write,
+                Command::Sweep(args) if !args.dry_run => Access::Write,
                 Command::Lambda => Access::Write,
                 _ => Access::Read,
             };
@@ -59,6 +63,8 @@ async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
         Command::Status(args) => status::run(app, args, output).await,
         Command::Partitions(args) => partitions::run(app, args, output).await,
         Command::Query(args) => query::run(app, args, output).await,
+        Command::Rollback(args) => rollback::run(app, args, output).await,
+        Command::Sweep(args) => sweep::run(app, args, output).await,
         Command::Infer(_) | Command::Generate(_) => Err(Error::internal("a command that needs no configuration got one")),
     }
 }
@@ -69,6 +75,8 @@ fn named_table(command: &Command) -> Option<&str> {
         Command::Repair(args) => Some(&args.table),
         Command::Status(args) => args.table.as_deref(),
         Command::Partitions(args) => Some(&args.table),
+        Command::Rollback(args) => Some(&args.table),
+        Command::Sweep(args) => args.table.as_deref(),
         Command::Query(_) | Command::Lambda | Command::Infer(_) | Command::Generate(_) => None,
     }
 }

@@ -2,19 +2,19 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
-use ulid::Ulid;
 
 use super::Event;
 use crate::catalog::{Table, TableName};
+use crate::clock::began;
 use crate::error::{Error, Result};
 use crate::layout::{self, Note};
 use crate::ledger::LedgerVersion;
-use crate::ledger::store::LedgerStore;
+use crate::ledger::store::{Committed, LedgerStore};
 use crate::schema::fingerprint;
 use crate::store::{Root, parse};
 
 /// No attempt is under way as long as this: it would have been working through two days.
-const LONGEST: TimeDelta = TimeDelta::hours(48);
+pub const LONGEST: TimeDelta = TimeDelta::hours(48);
 
 /// Notes that are looked into at the same time.
 const CONCURRENCY: usize = 16;
@@ -58,6 +58,23 @@ impl Outbox {
     pub async fn note(&self, table: &TableName, note: &Note, attempt: &str) -> Result<()> {
         let key = layout::note_key(table, note);
         self.root.create(&key, attempt.as_bytes().to_vec(), attempt).await.map(drop)
+    }
+
+    /// Commits a version after a note of it. If another attempt was faster, the note is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::note`] and [`LedgerStore::commit`].
+    pub async fn commit(&self, ledgers: &LedgerStore, next: &LedgerVersion, previous: Option<&LedgerVersion>) -> Result<Committed> {
+        let note = Note::Version { partition: next.partition.clone(), version: next.version, attempt: next.attempt.clone() };
+        self.note(&next.table, &note, &next.attempt).await?;
+        let committed = ledgers.commit(next, previous).await?;
+        if matches!(committed, Committed::Lost(_))
+            && let Err(e) = self.forget(&next.table, &note).await
+        {
+            // If it stays, the next run sees that it is another attempt's version.
+            tracing::warn!("{e}");
+        }
+        Ok(committed)
     }
 
     /// The notes of a table, in order.
@@ -128,14 +145,10 @@ fn decide(attempt: &str, version: Option<&LedgerVersion>, previous: Option<&Ledg
     }
 }
 
-/// When an attempt began: a ULID tells.
-fn began(attempt: &str) -> Option<DateTime<Utc>> {
-    let milliseconds = Ulid::from_string(attempt).ok()?.timestamp_ms();
-    DateTime::from_timestamp_millis(i64::try_from(milliseconds).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
+    use ulid::Ulid;
+
     use super::*;
     use crate::ledger::testing::{source, version};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use chrono::{NaiveDate, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use regex::Regex;
 
@@ -43,6 +43,11 @@ pub fn object_time(name: &str) -> Option<NaiveDateTime> {
     let number = |index: usize| found.get(index)?.as_str().parse::<u32>().ok();
     let year = i32::try_from(number(1)?).ok()?;
     NaiveDate::from_ymd_opt(year, number(2)?, number(3)?)?.and_hms_opt(number(4)?, number(5)?, number(6)?)
+}
+
+/// The time in an object's name, UTC, `zone` being the stream's.
+pub fn object_instant(name: &str, zone: Tz) -> Option<DateTime<Utc>> {
+    Some(zone.from_local_datetime(&object_time(name)?).earliest()?.with_timezone(&Utc))
 }
 
 /// Reads a key, relative to the landing location.

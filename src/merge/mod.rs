@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
-use crate::layout::{GenerationId, Note};
+use crate::layout::GenerationId;
 use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
@@ -136,20 +136,12 @@ pub async fn write(context: &Context<'_>, attempt: &Attempt<'_>, operation: Oper
 /// Commits the version that an attempt's files make, after a note of it. If the attempt is known to be lost, what it wrote is removed.
 ///
 /// # Errors
-/// As [`Outbox::note`] and [`LedgerStore::commit`].
+/// As [`Outbox::commit`].
 pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &LedgerVersion) -> Result<Committed> {
-    let note = Note::Version { partition: version.partition.clone(), version: version.version, attempt: version.attempt.clone() };
-    if let Err(e) = context.outbox.note(&version.table, &note, &version.attempt).await {
-        attempt.clean_up().await;
-        return Err(e);
-    }
-    let committed = context.ledgers.commit(version, attempt.previous).await?;
+    // If that fails it may be committed, so the files stay; a sweep removes what no ledger came to name.
+    let committed = context.outbox.commit(context.ledgers, version, attempt.previous).await?;
     if let Committed::Lost(_) = committed {
         attempt.clean_up().await;
-        // If it stays, the next run sees that it is another attempt's version.
-        if let Err(e) = context.outbox.forget(&version.table, &note).await {
-            tracing::warn!("{e}");
-        }
     }
     Ok(committed)
 }

@@ -101,7 +101,7 @@ impl Recipe {
 }
 
 /// The source id of a landed object: 128 bits of the SHA-256 of its key, relative to the landing.
-fn source(key: &str) -> String {
+pub(crate) fn source(key: &str) -> String {
     hex(&Sha256::digest(key), 16)
 }
 

@@ -10,6 +10,7 @@ use crate::config::TableConfig;
 use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::LandedObject;
+use crate::landing::arrival::object_instant;
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Missing};
 use crate::merge::plan;
@@ -23,10 +24,14 @@ pub struct TableStatus {
     pub in_catalog: bool,
     /// The end of the newest hour that was merged, UTC: how fresh the table is.
     pub fresh_until: Option<DateTime<Utc>>,
+    /// Seconds since the end of the newest hour that is complete.
+    pub fresh_for: Option<i64>,
     /// Rows in all live generations.
     pub rows: u64,
     /// Records in the quarantine.
     pub quarantined: u64,
+    /// Bytes of retired generations, which wait for a sweep.
+    pub retired_bytes: u64,
     /// Its hours, oldest first; tables with more partition keys have several lines an hour.
     pub hours: Vec<HourStatus>,
     /// Hours between the first and the last one in which nothing landed.
@@ -44,6 +49,7 @@ pub struct HourStatus {
     #[serde(skip)]
     pub beside: String,
     /// `open`: still filling. `waiting`: closed, and the next run merges it. `closed`: merged. `amended(n)`: late objects came n times.
+    /// `rolled back`: objects that a rollback took out are held.
     pub state: String,
     /// Landed objects that are in no version yet. Only those of the look-back are known.
     pub pending: u64,
@@ -51,9 +57,13 @@ pub struct HourStatus {
     pub merged: u64,
     /// Objects that came after the first merge.
     pub late: u64,
+    /// Objects that a rollback took out; no run takes them in again.
+    pub held: u64,
+    /// Seconds from the hour's end to the time in the name of its last object, if one names a later time.
+    pub late_by: Option<i64>,
     /// What became of the records.
     pub records: Counts,
-    /// Every landed object that is known is wholly in the table.
+    /// Every landed object that is known is wholly in the table, but for those that a rollback took out.
     pub complete: bool,
     /// What is not, and why.
     pub missing: Vec<Missing>,
@@ -73,17 +83,19 @@ pub fn status(
     let mut hours: BTreeMap<(Hour, PartitionId), HourStatus> = BTreeMap::new();
     for head in heads {
         let hour = head.sources.iter().map(|source| source.hour).min().unwrap_or_else(|| Hour::of(head.at));
-        hours.insert((hour, head.partition.clone()), of_head(hour, head));
+        let late_by = head.sources.iter().filter_map(|source| delay(config, &source.key, source.hour)).max();
+        hours.insert((hour, head.partition.clone()), HourStatus { late_by, ..of_head(hour, head) });
     }
     let known: BTreeMap<_, _> = heads.iter().map(|head| (&head.partition, head)).collect();
     for object in landed {
         let partition = plan::partition_of(config, object)?;
-        if known.get(&partition).is_some_and(|head| head.source(&object.key).is_some()) {
+        if known.get(&partition).is_some_and(|head| head.source(&object.key).or(head.held(&object.key)).is_some()) {
             continue;
         }
         let closed = object.hour.is_closed(at, config.close_after);
         let entry = hours.entry((object.hour, partition.clone())).or_insert_with(|| unmerged(object.hour, &partition, closed));
         entry.pending += 1;
+        entry.late_by = entry.late_by.max(delay(config, &object.key, object.hour));
         entry.complete = false;
     }
     for ((_, partition), hour) in &mut hours {
@@ -94,11 +106,37 @@ pub fn status(
         table: config.name.clone(),
         in_catalog,
         fresh_until: hours.iter().filter(|hour| hour.merged > 0).map(|hour| hour.hour.end()).max(),
+        fresh_for: newest_complete(&hours).map(|hour| (at - hour.end()).num_seconds().max(0)),
+        retired_bytes: heads.iter().flat_map(|head| &head.retired).flat_map(|retired| &retired.files).map(|file| file.bytes).sum(),
         rows: heads.iter().map(|head| head.counts.merged).sum(),
         quarantined: heads.iter().map(|head| head.counts.quarantined).sum(),
         gaps: gaps(&hours),
         hours,
     })
+}
+
+/// The newest hour of which every partition is complete.
+fn newest_complete(hours: &[HourStatus]) -> Option<Hour> {
+    let mut complete: BTreeMap<Hour, bool> = BTreeMap::new();
+    for hour in hours {
+        *complete.entry(hour.hour).or_insert(true) &= hour.complete && hour.merged > 0;
+    }
+    complete.into_iter().rev().find(|(_, complete)| *complete).map(|(hour, _)| hour)
+}
+
+/// How much later than its hour's end an object is by its name, in seconds.
+fn delay(config: &TableConfig, key: &str, hour: Hour) -> Option<i64> {
+    let late = (object_instant(key, config.timezone)? - hour.end()).num_seconds();
+    (late > 0).then_some(late)
+}
+
+/// `2 d 3 h`, `1 h 10 min`, `5 min`.
+fn span(seconds: i64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
 }
 
 /// The entries of a partition that are of keys in the path.
@@ -117,6 +155,8 @@ fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
         pending: 0,
         merged: head.sources.len() as u64,
         late: head.sources.iter().filter(|source| source.late).count() as u64,
+        held: head.held.len() as u64,
+        late_by: None,
         records: head.counts,
         complete: head.complete(),
         missing: head.missing.clone(),
@@ -133,6 +173,8 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
         pending: 0,
         merged: 0,
         late: 0,
+        held: 0,
+        late_by: None,
         records: Counts::default(),
         complete: false,
         missing: Vec::new(),
@@ -170,8 +212,13 @@ impl TableStatus {
         let fresh = self
             .fresh_until
             .map_or_else(|| "nothing merged yet".to_string(), |until| format!("fresh until {}", until.format("%Y-%m-%dT%H:%MZ")));
+        let age = match (self.fresh_until, self.fresh_for) {
+            (None, _) => String::new(),
+            (_, Some(seconds)) => format!(" (the newest complete hour ended {} ago)", span(seconds)),
+            (_, None) => " (no hour is complete)".to_string(),
+        };
         let absent = if self.in_catalog { "" } else { "; not in the catalog yet, the first run creates it" };
-        let mut text = format!("{}: {fresh}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
+        let mut text = format!("{}: {fresh}{age}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
         let width = self.hours.iter().map(|hour| hour.name().chars().count()).max().unwrap_or(0).max(14);
         if !self.hours.is_empty() {
             text.push_str(&format!(
@@ -192,9 +239,18 @@ impl TableStatus {
                 hour.records.duplicates,
                 if hour.complete { "yes" } else { "no" }
             ));
+            if let Some(late) = hour.late_by {
+                text.push_str(&format!("  the last object is {} after its end\n", span(late)));
+            }
+            if hour.held > 0 {
+                text.push_str(&format!("  objects that a rollback took out: {}\n", hour.held));
+            }
             for missing in &hour.missing {
                 text.push_str(&format!("  {}: {}\n", missing.key, missing.reason));
             }
+        }
+        if self.retired_bytes > 0 {
+            text.push_str(&format!("{} bytes of retired generations wait for `lakebed sweep`\n", self.retired_bytes));
         }
         if !self.gaps.is_empty() {
             let named: Vec<String> = self.gaps.iter().take(10).map(ToString::to_string).collect();
@@ -260,10 +316,44 @@ mod tests {
         let status = of(&[version("11", 1, vec![source("11", "a")]), second], &[landed("15", "a")]);
         assert_eq!((status.rows, status.quarantined), (30, 3));
         assert_eq!(status.fresh_until, Some("2026-11-19T15:00:00Z".parse().unwrap()));
+        assert_eq!(status.fresh_for, Some(70 * 60));
         assert_eq!(status.gaps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-11-19T12", "2026-11-19T13"]);
         let text = status.to_text();
-        assert!(text.starts_with("shop.clicks: fresh until 2026-11-19T15:00Z, 30 rows, 3 quarantined\nhour "), "{text}");
+        assert!(
+            text.starts_with(
+                "shop.clicks: fresh until 2026-11-19T15:00Z (the newest complete hour ended 1 h 10 min ago), 30 rows, 3 quarantined\nhour "
+            ),
+            "{text}"
+        );
         assert!(text.ends_with("nothing landed in 2 hours: 2026-11-19T12, 2026-11-19T13\n"), "{text}");
+    }
+
+    #[test]
+    fn an_hour_that_is_not_complete_is_not_fresh_and_what_is_held_does_not_wait() {
+        let mut second = version("14", 3, vec![source("14", "a")]);
+        second.held = vec![source("14", "b")];
+        second.retired = vec![crate::ledger::Retired {
+            location: "file:///lake/g/".into(),
+            files: second.generation.files.clone(),
+            at: AT.parse().unwrap(),
+        }];
+        let status = of(&[version("12", 1, vec![source("12", "a")]), second], &[landed("14", "a"), landed("14", "b"), landed("14", "c")]);
+        assert_eq!((status.fresh_for, status.retired_bytes), (Some(3 * 3600 + 600), 1000));
+        let hour = &status.hours[1];
+        assert_eq!((hour.state.as_str(), hour.held, hour.pending, hour.complete), ("rolled back", 1, 1, false));
+        let text = status.to_text();
+        for words in ["ended 3 h 10 min ago", "  objects that a rollback took out: 1\n", "\n1000 bytes of retired generations wait"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn lateness_is_what_names_tell() {
+        let name = "clicks-1-2026-11-19-17-30-00-a9fa96af-e4e4-409f-bac3-1f804714faaa";
+        let status = of(&[version("14", 1, vec![source("14", "a"), source("14", name)])], &[landed("15", "a")]);
+        assert_eq!(status.hours.iter().map(|hour| hour.late_by).collect::<Vec<_>>(), [Some(9000), None]);
+        assert!(status.to_text().contains("\n  the last object is 2 h 30 min after its end\n"));
+        assert_eq!([59, 3600, 90_000].map(span), ["0 min", "1 h 0 min", "1 d 1 h"]);
     }
 
     #[test]

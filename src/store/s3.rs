@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
@@ -96,7 +97,56 @@ pub(super) struct Uploads {
     prefix: String,
 }
 
+/// An upload in parts that was neither ended nor given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Relative to the location.
+    pub path: String,
+    /// When it was begun, UTC, if the bucket tells.
+    pub begun: Option<DateTime<Utc>>,
+    id: String,
+}
+
 impl Uploads {
+    /// The uploads below a folder.
+    ///
+    /// # Errors
+    /// `Unavailable` if the bucket does not answer.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Unfinished>> {
+        let prefix = format!("{}{folder}", self.prefix);
+        let failed = |e: &dyn std::error::Error| {
+            Error::unavailable(format!("cannot list the uploads below s3://{}/{prefix}: {}", self.bucket, DisplayErrorContext(e)))
+        };
+        let (mut found, mut key, mut id) = (Vec::new(), None, None);
+        loop {
+            let call = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(&prefix);
+            let listed = call.set_key_marker(key.take()).set_upload_id_marker(id.take()).send().await.map_err(|e| failed(&e))?;
+            found.extend(listed.uploads().iter().filter_map(|upload| {
+                let path = upload.key()?.strip_prefix(&self.prefix)?.to_string();
+                let begun = upload.initiated().and_then(|at| DateTime::from_timestamp(at.secs(), 0));
+                Some(Unfinished { path, begun, id: upload.upload_id()?.to_string() })
+            }));
+            if !listed.is_truncated().unwrap_or(false) || listed.next_key_marker().is_none() {
+                return Ok(found);
+            }
+            (key, id) = (listed.next_key_marker, listed.next_upload_id_marker);
+        }
+    }
+
+    /// Gives up one upload; one that is not there any more is no error.
+    ///
+    /// # Errors
+    /// `Unavailable` if the bucket does not answer.
+    pub(super) async fn give_up(&self, upload: &Unfinished) -> Result<()> {
+        let key = format!("{}{}", self.prefix, upload.path);
+        match self.client.abort_multipart_upload().bucket(&self.bucket).key(&key).upload_id(&upload.id).send().await {
+            Err(e) if !e.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload) => {
+                Err(Error::unavailable(format!("cannot give up the upload of s3://{}/{key}: {}", self.bucket, DisplayErrorContext(&e))))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Gives up all uploads of a folder: their parts cost money until then.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod end_to_end;
 mod events;
 mod queue;
 mod repair;
+mod undo;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -7,7 +7,9 @@ mod privacy;
 mod query;
 mod records;
 mod repair;
+mod rollback;
 mod runs;
+mod sweep;
 mod usage;
 
 use std::collections::BTreeMap;

@@ -188,8 +188,8 @@ fn p7_bad_input_never_stops_good_input() {
     );
 }
 
-/// Careful deletes: only what a ledger lists is deleted, after the grace period; never from a listing alone. This version deletes
-/// nothing that it has committed, and nothing that it does not know.
+/// Careful deletes: only what a ledger lists is deleted, after the grace period; never from a listing alone. A run deletes nothing
+/// that was committed, and nothing that it does not know; what a sweep deletes is held by `cli::sweep`.
 #[test]
 fn p9_careful_deletes() {
     let lake = Lake::small("");

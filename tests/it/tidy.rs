@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "events::outbox",
         ],
     ),
-    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "summary", "announce"]),
+    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "rollback", "summary", "sweep", "announce"]),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -36,6 +36,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("config", "catalog", "names of tables are values that live beside the port"),
     ("pipeline", "app", "a run works on the wired program"),
     ("repair", "app", "a repair works on the wired program"),
+    ("rollback", "app", "it works on the wired program"),
+    ("sweep", "app", "it works on the wired program"),
     ("announce", "app", "a run works on the wired program"),
 ];
 
@@ -99,6 +101,7 @@ const PURE: &[&str] = &[
     "merge::plan",
     "merge::dedupe",
     "query::filters",
+    "rollback::plan",
     "merge::encode::bounds",
     "merge::encode::chunk",
     "merge::encode::columns",
@@ -109,6 +112,7 @@ const PURE: &[&str] = &[
     "repair::plan",
     "repair::summary",
     "status",
+    "sweep::plan",
 ];
 
 struct Source {

@@ -72,9 +72,14 @@ impl Lake {
 
     /// Sets `[lake] memory`, such as `256MiB`.
     pub fn limit_memory(&self, most: &str) {
+        self.set("memory", most);
+    }
+
+    /// Adds a setting of `[lake]`.
+    pub fn set(&self, key: &str, value: &str) {
         let file = self.path("lakebed.toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(file, text.replacen("[lake]\n", &format!("[lake]\nmemory = \"{most}\"\n"), 1)).unwrap();
+        std::fs::write(file, text.replacen("[lake]\n", &format!("[lake]\n{key} = \"{value}\"\n"), 1)).unwrap();
     }
 
     /// Writes the table's first migration.

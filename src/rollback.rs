@@ -1,0 +1,201 @@
+//! Takes a partition back to a generation that was live before: plan, look at its files, commit, register, tell.
+
+pub mod plan;
+
+use serde::Serialize;
+
+use crate::announce;
+use crate::app::App;
+use crate::catalog::{Table, TableName};
+use crate::config::TableConfig;
+use crate::error::{Error, Result};
+use crate::hour::Place;
+use crate::layout::{GenerationId, PartitionId};
+use crate::ledger::store::Committed;
+use crate::ledger::{Generation, LedgerVersion};
+use crate::merge::plan::partition_at;
+use crate::store::cleaning::Places;
+use plan::{Choice, Made, Reason, Refusal};
+
+/// Lost races after which a rollback gives up.
+const RACES: usize = 5;
+
+/// What a rollback is asked to do.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The table.
+    pub table: String,
+    /// The partition.
+    pub place: Place,
+    /// The generation to go back to; without it the one that was retired last.
+    pub to: Option<String>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What a rollback did, or would do.
+#[derive(Debug, Serialize, PartialEq)]
+pub struct RolledBack {
+    /// ULID of the run.
+    pub run: String,
+    /// Nothing was done, only planned.
+    pub dry_run: bool,
+    /// The table.
+    pub table: TableName,
+    /// The partition, as a path.
+    pub partition: String,
+    /// `rolled back`, `would roll back`, `nothing to do`.
+    pub action: &'static str,
+    /// Why there is nothing to do.
+    pub reason: Option<String>,
+    /// The generation that was live before.
+    pub from: GenerationId,
+    /// The one that is live now.
+    pub to: GenerationId,
+    /// The ledger version; of a dry run, the one that would be committed.
+    pub ledger_version: u64,
+    /// Rows in the generation.
+    pub rows: u64,
+    /// Its files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records of the partition that are in the quarantine.
+    pub quarantined: u64,
+    /// Landed objects that stay out of the partition, as keys relative to the landing.
+    pub held: Vec<String>,
+    /// What people should know although nothing failed.
+    pub warnings: Vec<String>,
+}
+
+/// Rolls a partition back.
+///
+/// # Errors
+/// `Config` if there is no such table, partition or generation, or a file of the generation is gone. `Conflict` if other runs keep being
+/// faster. Those of the stores and the catalog: what is committed then stands, and a repetition registers it.
+pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
+    let config = app.config.tables(Some(&request.table))?[0];
+    let partition = partition_at(config, &request.place)?;
+    let table = app.catalog.table(&config.name).await?;
+    let table = table
+        .ok_or_else(|| Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)))?;
+    let location = app.stores.existing(&config.location, &format!("the location of {}", config.name))?;
+    let rollback = Rollback { app, config, table, places: Places::new(vec![location, app.state.clone()]), run: app.clock.new_id() };
+    for _ in 0..RACES {
+        let Some(head) = app.ledgers.head(&config.name, &partition).await? else {
+            return Err(refused(config, &partition, &Refusal::NeverMerged));
+        };
+        match plan::choose(&head, &app.quarantine_url(config), request.to.as_deref()).map_err(|e| refused(config, &partition, &e))? {
+            Choice::Stay(reason) => return rollback.stay(&head, &reason, request.dry_run).await,
+            Choice::Back(ids) => {
+                let target = rollback.target(&head, &ids).await?;
+                let made = Made { attempt: app.clock.new_id(), run: rollback.run.clone(), at: app.clock.now() };
+                let next = plan::back(&head, &target, &app.state.url_of(""), made);
+                if request.dry_run {
+                    return Ok(rollback.told("would roll back", true, &head, &next));
+                }
+                app.ledgers.probe(&app.clock.new_id()).await?;
+                if app.outbox.commit(&app.ledgers, &next, Some(&head)).await? == Committed::Done {
+                    let warnings = rollback.register(&partition).await?;
+                    return Ok(RolledBack { warnings, ..rollback.told("rolled back", false, &head, &next) });
+                }
+            }
+        }
+    }
+    Err(Error::conflict(format!("{} {partition}: other runs kept changing it; run again later", config.name)))
+}
+
+fn refused(config: &TableConfig, partition: &PartitionId, refusal: &Refusal) -> Error {
+    Error::config(format!("{} {partition}: {refusal}", config.name))
+}
+
+struct Rollback<'a> {
+    app: &'a App,
+    config: &'a TableConfig,
+    table: Table,
+    places: Places,
+    run: String,
+}
+
+impl Rollback<'_> {
+    /// The version that wrote the first of these generations whose files are all there.
+    async fn target(&self, head: &LedgerVersion, ids: &[GenerationId]) -> Result<LedgerVersion> {
+        let mut refusal = Refusal::NoneRetired;
+        for id in ids {
+            // A generation has the number of the version that it was written for, however many rollbacks and sweeps followed.
+            let version = self.app.ledgers.version(&head.table, &head.partition, id.number).await?;
+            let version = version.filter(|version| version.generation.id == *id).ok_or_else(|| {
+                Error::data(format!(
+                    "{} {}: the ledger has no version that wrote {id}; restore the state folder",
+                    head.table, head.partition
+                ))
+            })?;
+            match self.missing(std::iter::once(&version.generation).chain(&version.quarantine)).await? {
+                None => return Ok(version),
+                Some(file) => refusal = Refusal::Gone(id.clone(), file),
+            }
+        }
+        Err(refused(self.config, &head.partition, &refusal))
+    }
+
+    /// The first file of these generations that is not there as the ledger has it.
+    async fn missing<'g>(&self, generations: impl Iterator<Item = &'g Generation>) -> Result<Option<String>> {
+        for generation in generations {
+            let (root, folder) = self.places.of(&generation.location)?;
+            for file in &generation.files {
+                if root.size(&format!("{folder}{}", file.name)).await? != Some(file.bytes) {
+                    return Ok(Some(format!("{}{}", generation.location, file.name)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Nothing is to be done. A rollback before this one may have been cut off between the commit and the catalog.
+    async fn stay(&self, head: &LedgerVersion, reason: &Reason, dry_run: bool) -> Result<RolledBack> {
+        let warnings = if dry_run { Vec::new() } else { self.register(&head.partition).await? };
+        let reason = Some(reason.to_string());
+        Ok(RolledBack { reason, warnings, ..self.told("nothing to do", dry_run, head, head) })
+    }
+
+    async fn register(&self, partition: &PartitionId) -> Result<Vec<String>> {
+        announce::partitions(self.app, self.config, &self.table, std::slice::from_ref(partition)).await
+    }
+
+    fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {
+        RolledBack {
+            run: self.run.clone(),
+            dry_run,
+            table: head.table.clone(),
+            partition: head.partition.to_string(),
+            action,
+            reason: None,
+            from: head.generation.id.clone(),
+            to: next.generation.id.clone(),
+            ledger_version: next.version,
+            rows: next.generation.rows(),
+            files: next.generation.files.len(),
+            bytes: next.generation.bytes(),
+            quarantined: next.counts.quarantined,
+            held: next.held.iter().map(|source| source.key.clone()).collect(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl RolledBack {
+    /// It for people.
+    pub fn to_text(&self) -> String {
+        let Self { table, partition, action, from, to, rows, quarantined, .. } = self;
+        let mut text = match &self.reason {
+            Some(reason) => format!("{table}: {action}, {partition} is at {to}: {reason}\n"),
+            None => format!("{table}: {action} {partition} from {from} to {to}: {rows} rows, {quarantined} quarantined\n"),
+        };
+        if !self.held.is_empty() {
+            text.push_str(&format!("{table}: objects that stay out of it until `lakebed repair`, or a rollback to where they are in:\n"));
+        }
+        self.held.iter().for_each(|key| text.push_str(&format!("  {key}\n")));
+        self.warnings.iter().for_each(|warning| text.push_str(&format!("{table}: {warning}\n")));
+        text
+    }
+}

@@ -1,0 +1,115 @@
+//! Retired generations past their grace: first no ledger names them any more, then they are removed.
+//!
+//! In this order a rollback can never win a generation whose files are going: both have to commit the next version, and whoever is second
+//! sees what the first one did. A sweep that is cut off between its commit and the removal leaves folders that the ledger wrote once and
+//! does not list any more, and the next one finds them by that ([`super::plan::Verdict::Swept`]).
+
+use super::summary::{Kind, SweepSummary};
+use super::{Sweeper, plan};
+use crate::announce;
+use crate::error::{Error, Result};
+use crate::layout::PartitionId;
+use crate::ledger::store::Committed;
+use crate::ledger::{LedgerVersion, Retired};
+
+/// Lost races after which a partition is left to the next sweep.
+const RACES: usize = 5;
+
+/// Removes the retired generations of a table that are past their grace.
+///
+/// # Errors
+/// Those of the ledgers and the catalog; what fails for one partition is in the summary.
+pub(super) async fn sweep(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> Result<()> {
+    let mut due = Vec::new();
+    for head in sweeper.heads.values() {
+        let gone = sweeper.due(head).await?;
+        if !gone.is_empty() {
+            due.push((head, gone));
+        }
+    }
+    if due.is_empty() {
+        return Ok(());
+    }
+    let partitions: Vec<PartitionId> = due.iter().map(|(head, _)| head.partition.clone()).collect();
+    let registered = sweeper.registered(&partitions).await?;
+    let mut taken = Vec::new();
+    for (head, gone) in due {
+        let (gone, kept) = plan::apart(gone, &registered);
+        summary.warnings.extend(kept.iter().map(|retired| sweeper.still_registered(&head.partition, &retired.location)));
+        match sweeper.take(head, &gone, summary).await {
+            Ok(gone) if gone.is_empty() => {}
+            Ok(gone) => taken.push((head.partition.clone(), gone)),
+            Err(e) => summary.failures.push(sweeper.failure(Some(&head.partition), &e)),
+        }
+    }
+    remove(sweeper, taken, summary).await
+}
+
+/// Removes what no ledger lists any more, after a look at what the catalog says by now.
+async fn remove(sweeper: &Sweeper<'_>, taken: Vec<(PartitionId, Vec<Retired>)>, summary: &mut SweepSummary) -> Result<()> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let partitions: Vec<PartitionId> = taken.iter().map(|(partition, _)| partition.clone()).collect();
+    if !summary.dry_run {
+        summary.warnings.extend(announce::partitions(sweeper.app, sweeper.config, &sweeper.table, &partitions).await?);
+    }
+    let registered = sweeper.registered(&partitions).await?;
+    for (partition, gone) in taken {
+        let (gone, kept) = plan::apart(gone, &registered);
+        summary.warnings.extend(kept.iter().map(|retired| sweeper.still_registered(&partition, &retired.location)));
+        for Retired { location, files, .. } in gone {
+            if !summary.dry_run
+                && let Err(e) = sweeper.remove(&location, files.iter().map(|file| file.name.as_str())).await
+            {
+                summary.failures.push(sweeper.failure(Some(&partition), &e));
+                continue;
+            }
+            let bytes = files.iter().map(|file| file.bytes).sum();
+            summary.enter(sweeper.removed(Kind::Retired, Some(&partition), location, bytes));
+        }
+    }
+    Ok(())
+}
+
+impl Sweeper<'_> {
+    /// The retired generations of a partition that are past their grace.
+    async fn due(&self, head: &LedgerVersion) -> Result<Vec<Retired>> {
+        if head.retired.iter().all(|retired| retired.at > self.times.retired) {
+            return Ok(Vec::new());
+        }
+        let mut settled = head.clone();
+        while !self.times.is_settled(&settled) {
+            let before = settled.version - 1;
+            match self.app.ledgers.version(&head.table, &head.partition, before).await? {
+                Some(version) => settled = version,
+                None => return Ok(Vec::new()),
+            }
+        }
+        Ok(plan::due(head, &settled, self.times))
+    }
+
+    /// Commits a version that does not list these any more, and returns those that it took out itself. A dry run takes all.
+    async fn take(&self, head: &LedgerVersion, gone: &[Retired], summary: &SweepSummary) -> Result<Vec<Retired>> {
+        for retired in gone {
+            self.places.of(&retired.location)?;
+        }
+        if gone.is_empty() || summary.dry_run {
+            return Ok(gone.to_vec());
+        }
+        self.app.ledgers.probe(&self.app.clock.new_id()).await?;
+        let mut head = head.clone();
+        for _ in 0..RACES {
+            let (next, taken) = plan::without(&head, gone, self.app.clock.new_id(), summary.run.clone(), self.times.now);
+            if taken.is_empty() {
+                return Ok(taken);
+            }
+            // Nothing is told of it: what a query finds is the same.
+            match self.app.ledgers.commit(&next, Some(&head)).await? {
+                Committed::Done => return Ok(taken),
+                Committed::Lost(winner) => head = *winner,
+            }
+        }
+        Err(Error::conflict("other runs kept changing it; the next sweep goes on"))
+    }
+}

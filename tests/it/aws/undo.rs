@@ -1,0 +1,77 @@
+//! `rollback` and `sweep` on S3 and Glue.
+
+use futures::TryStreamExt;
+use lakebed::config::Location;
+use lakebed::generate::Settings;
+use lakebed::store::{Aws, Root, Stores};
+use object_store::{ObjectStoreExt, PutPayload};
+use serde_json::{Value, json};
+
+use super::{Bucketed, late_key};
+
+/// One hour that was amended; retired generations have no grace.
+async fn amended() -> Bucketed {
+    let lake = Bucketed::new().await;
+    lake.lake.set("grace", "0s");
+    lake.lake.generate(&Settings { hours: 1, objects_per_hour: 2, records: 100, bad: 0.0, late: 0.0, ..Settings::default() });
+    lake.upload().await;
+    lake.run(0);
+    lake.landing.store().put(&late_key(&lake).await, PutPayload::from_static(b"{\"event_id\":\"x\"}")).await.unwrap();
+    lake.run(0);
+    lake
+}
+
+fn rows(lake: &Bucketed) -> Value {
+    lake.query("SELECT count(*) AS n FROM shop.clicks")[0]["n"].clone()
+}
+
+async fn location(lake: &Bucketed) -> String {
+    let glue = aws_sdk_glue::Client::new(&lake.account.sdk());
+    let there = glue.get_partitions().database_name("shop").table_name("clicks").send().await.unwrap().partitions.unwrap().remove(0);
+    there.storage_descriptor.unwrap().location.unwrap()
+}
+
+fn table(lake: &Bucketed) -> Root {
+    let location = Location::parse(&format!("s3://lake-{}/shop/clicks/", lake.account.account), std::path::Path::new("/")).unwrap();
+    Stores::with_buckets(Aws::of(lake.account.sdk(), None)).created(&location, "the location").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_moves_the_partition_in_glue() {
+    let lake = amended().await;
+    let (all, newer) = (rows(&lake), location(&lake).await);
+    assert!(newer.contains("/g00000002-"), "{newer}");
+    let done = lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10", "--output", "json"]).json(0);
+    let older = location(&lake).await;
+    assert!(older.ends_with(&format!("/{}/", done["to"].as_str().unwrap())) && older.contains("/g00000001-"), "{older} {done}");
+    assert_eq!((rows(&lake), &done["held"].as_array().unwrap().len()), (json!(all.as_u64().unwrap() - 1), &1));
+    assert_eq!(lake.run(0)["tables"][0]["objects"]["held"], 1);
+    assert_eq!(location(&lake).await, older);
+    assert_eq!(lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10", "--to", "g00000002"]).code, 0);
+    assert_eq!((location(&lake).await, rows(&lake)), (newer, all));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_removes_files_and_old_uploads() {
+    let lake = amended().await;
+    let (all, table) = (rows(&lake), table(&lake));
+    let partition = "year=2026/month=11/day=19/hour=10";
+    let foreign = ["notes", "year=2026/part"].map(str::to_string);
+    let dead = format!("{partition}/g00000002-01J00000000000000000000000/part-00000.parquet");
+    for key in foreign.iter().chain([&dead]) {
+        let mut upload = table.store().put_multipart(&lakebed::store::parse(key).unwrap()).await.unwrap();
+        upload.put_part(PutPayload::from_static(b"rows")).await.unwrap();
+    }
+    let done = lake.lakebed(&["sweep", "--output", "json"]).json(0);
+    let kinds: Vec<&str> = done["removed"].as_array().unwrap().iter().map(|removed| removed["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["retired", "upload"], "{done}");
+    let left = aws_sdk_s3::Client::new(&lake.account.sdk()).list_multipart_uploads().bucket(format!("lake-{}", lake.account.account));
+    let left = left.send().await.unwrap();
+    let mut left: Vec<&str> = left.uploads().iter().filter_map(|upload| upload.key()).collect();
+    left.sort_unstable();
+    assert_eq!(left, foreign.each_ref().map(|key| format!("shop/clicks/{key}")), "those of others stay");
+    let objects: Vec<_> = table.store().list(None).map_ok(|object| object.location.to_string()).try_collect().await.unwrap();
+    assert!(!objects.is_empty() && objects.iter().all(|key: &String| key.contains("/g00000002-")), "{objects:?}");
+    assert_eq!(rows(&lake), all);
+    assert_eq!(lake.lakebed(&["sweep"]).stdout, "nothing to remove\n");
+}
