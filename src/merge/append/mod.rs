@@ -8,7 +8,7 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::{Buf, Bytes};
-use futures::Stream;
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::CompressionCodec;
@@ -25,6 +25,12 @@ use crate::error::Result;
 use crate::layout;
 use crate::ledger::{DataFile, Generation};
 use crate::store::{Root, parse};
+
+/// S3 copies no larger object at once: [CopyObject](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html).
+const MOST_COPIED: u64 = 5 << 30;
+
+/// Files that are copied at the same time.
+const COPIES: usize = 8;
 
 /// How the files of a generation go into the next one.
 #[derive(Debug, Clone)]
@@ -50,12 +56,15 @@ pub struct Tail {
 
 impl Carried {
     /// Decides what becomes of a generation's files, which have the table's present columns. `None` if they are encoded in another way
-    /// than new files are; then all rows are to be encoded again.
+    /// than new files are, or too large to be copied; then all rows are to be encoded again.
     ///
     /// # Errors
     /// `Unavailable` if the last file cannot be read.
     pub async fn plan(root: &Root, generation: &Generation, schema: &SchemaRef, shape: &Shape) -> Result<Option<Self>> {
         let (Some(last), Some(folder)) = (generation.files.last(), root.path_of(&generation.location)) else { return Ok(None) };
+        if generation.files.iter().any(|file| file.bytes > MOST_COPIED) {
+            return Ok(None);
+        }
         let full = plan::is_full(last.bytes, shape.row_group_size);
         let metadata = reader::metadata(root, &generation.location, last, !full).await?;
         if !encoded_alike(&metadata, schema, shape) || !full && !has_page_index(&metadata) {
@@ -83,14 +92,16 @@ impl Carried {
     /// # Errors
     /// `Unavailable` if a file cannot be copied.
     pub async fn copy(self, folder: &str) -> Result<(Vec<DataFile>, Option<Tail>)> {
-        let mut files = Vec::with_capacity(self.whole + 1);
-        let from = self.root.path_of(&self.generation.location).unwrap_or_default();
-        for (index, file) in self.generation.files.iter().take(self.whole).enumerate() {
-            let name = layout::part_file(index);
-            self.root.copy(&format!("{from}{}", file.name), &format!("{folder}{name}")).await?;
-            files.push(DataFile { name, ..file.clone() });
-        }
+        let copies = futures::stream::iter(0..self.whole).map(|index| self.copy_whole(index, folder));
+        let files = copies.buffered(COPIES).try_collect().await?;
         Ok((files, self.tail))
+    }
+
+    async fn copy_whole(&self, index: usize, folder: &str) -> Result<DataFile> {
+        let from = self.root.path_of(&self.generation.location).unwrap_or_default();
+        let (file, name) = (&self.generation.files[index], layout::part_file(index));
+        self.root.copy(&format!("{from}{}", file.name), &format!("{folder}{name}")).await?;
+        Ok(DataFile { name, ..file.clone() })
     }
 }
 
