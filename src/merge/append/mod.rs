@@ -72,7 +72,7 @@ impl Carried {
         }
         let path = format!("{folder}{}", last.name);
         let sizes = metadata.row_groups().iter().map(|group| u64::try_from(group.compressed_size()).unwrap_or(0));
-        let copied = plan::copied(&sizes.collect::<Vec<_>>(), shape.row_group_size);
+        let copied = plan::copied(&sizes.collect::<Vec<_>>());
         let tail = (!full).then(|| Tail { root: root.clone(), path, file: last.clone(), metadata, copied });
         let whole = generation.files.len() - usize::from(tail.is_some());
         Ok(Some(Self { root: root.clone(), generation: generation.clone(), whole, tail }))

@@ -183,7 +183,7 @@ async fn many_appends_leave_few_row_groups() {
         live = folder.append(&live, &[batch(at * 100..at * 100 + 100)]).await;
         most = most.max(folder.about(&live, 0).await.num_row_groups());
     }
-    assert!((plan::MOST_SMALL..=plan::MOST_SMALL + 3).contains(&most), "{most}");
+    assert!((plan::MOST_ROW_GROUPS..=plan::MOST_ROW_GROUPS + 3).contains(&most), "{most}");
     assert_eq!(live.files.len(), 1);
     assert_eq!(folder.rows(&live).await, batch(0..3_000));
 }
