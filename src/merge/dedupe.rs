@@ -1,8 +1,9 @@
 //! Leaves out rows that are the same event as an earlier one.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::row::{RowConverter, SortField};
 use siphasher::sip128::SipHasher13;
@@ -44,11 +45,27 @@ impl Dedupe {
     /// # Errors
     /// `Config` if the partition has more events than the memory allows.
     pub fn filter(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let broken = |e: arrow::error::ArrowError| Error::internal(format!("cannot compare rows: {e}"));
-        let keys: Vec<_> = self.columns.iter().map(|&index| batch.column(index).clone()).collect();
-        let rows = self.converter.convert_columns(&keys).map_err(broken)?;
+        let keys: Vec<_> = self.columns.iter().map(|&index| Arc::clone(batch.column(index))).collect();
+        let keep = self.remember(&keys)?;
+        if keep.true_count() == batch.num_rows() {
+            return Ok(batch.clone());
+        }
+        filter_record_batch(batch, &keep).map_err(broken)
+    }
+
+    /// The columns that events are compared by.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// Remembers rows, of which there are only the columns that are compared, and says which of them are no repetition.
+    ///
+    /// # Errors
+    /// As [`Self::filter`].
+    pub fn remember(&mut self, keys: &[ArrayRef]) -> Result<BooleanArray> {
+        let rows = self.converter.convert_columns(keys).map_err(broken)?;
         let unknown = |row: usize| keys.iter().all(|column| column.is_null(row));
-        let keep: BooleanArray = (0..batch.num_rows())
+        let keep: BooleanArray = (0..rows.num_rows())
             .map(|row| Some(unknown(row) || self.seen.insert(self.hasher.hash(rows.row(row).as_ref()).as_u128())))
             .collect();
         if self.seen.len() as u64 * EVENT_BYTES > self.memory {
@@ -57,17 +74,16 @@ impl Dedupe {
                 self.seen.len()
             )));
         }
-        if keep.true_count() == batch.num_rows() {
-            return Ok(batch.clone());
-        }
-        filter_record_batch(batch, &keep).map_err(broken)
+        Ok(keep)
     }
+}
+
+fn broken(e: arrow::error::ArrowError) -> Error {
+    Error::internal(format!("cannot compare rows: {e}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use arrow::array::{AsArray, Int64Array, StringArray};
     use arrow::datatypes::{DataType, Field, Int64Type, Schema};

@@ -17,9 +17,11 @@ use arrow::datatypes::SchemaRef;
 use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
+use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
 
 use columns::{Leaf, Part};
@@ -74,6 +76,20 @@ impl Encoder {
                 self.close_row_group().await?;
             }
         }
+        Ok(())
+    }
+
+    /// Appends a row group of another file as it is encoded there. `columns` says what is known about its columns, in their order and with
+    /// the offsets that they have in `source`. Rows that were written before end their own row group first.
+    ///
+    /// # Errors
+    /// The columns are others than those of this file, or `source` is shorter than they are.
+    pub async fn append(&mut self, source: &(impl ChunkReader + 'static), columns: Vec<ColumnCloseResult>) -> Result<()> {
+        self.close_row_group().await?;
+        let mut row_group = self.file.next_row_group()?;
+        columns.into_iter().try_for_each(|column| row_group.append_column(source, column))?;
+        row_group.close()?;
+        self.row_groups += 1;
         Ok(())
     }
 

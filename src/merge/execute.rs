@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use futures::channel::mpsc;
 use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
 
+use super::append::Carried;
 use super::dedupe::Dedupe;
 use super::intake::{Intake, Part, Reading};
 use super::order;
@@ -89,8 +90,9 @@ impl Attempt<'_> {
     async fn write_files(&self) -> Result<Written> {
         let schema = self.table.plan.schema.clone();
         let (sender, receiver) = mpsc::channel(WAITING);
-        let writer = tokio::spawn(write_rows(self.writer(schema.clone()), self.arranged(&schema, receiver)?));
-        let read = self.read_sources(sender).await;
+        let carried = self.carried(&schema).await?;
+        let writer = tokio::spawn(write_rows(self.writer(schema.clone()), carried.clone(), self.arranged(&schema, receiver)?));
+        let read = self.read_sources(carried.as_ref(), sender).await;
         let written = writer.await.map_err(|e| Error::internal(format!("the writer stopped: {e}")))?;
         // A failed writer closes the channel, so its error is the cause of the reader's.
         let generation = written?;
@@ -131,6 +133,20 @@ impl Attempt<'_> {
         }
     }
 
+    /// How the live files are taken over as they are encoded. `None` if there are none, or all their rows have to be encoded again: for an
+    /// order over all rows, for other columns or another codec.
+    async fn carried(&self, schema: &SchemaRef) -> Result<Option<Carried>> {
+        let goes_on = |previous: &&LedgerVersion| {
+            let ordered = !self.table.config.merge.sort_by.is_empty();
+            // Without anything new the live rows are what is to be encoded.
+            !ordered && !self.objects.is_empty() && previous.columns == self.table.schema.columns
+        };
+        match self.base().filter(goes_on) {
+            Some(previous) => Carried::plan(&self.table.location, &previous.generation, schema, &self.shape()).await,
+            None => Ok(None),
+        }
+    }
+
     /// The rows in the order that the table wants.
     fn arranged(
         &self,
@@ -146,8 +162,8 @@ impl Attempt<'_> {
     }
 
     /// Sends the rows of all sources down the channel, the live generation's first, and keeps the account.
-    async fn read_sources(&self, mut rows: mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
-        let done = self.feed(&mut rows).await;
+    async fn read_sources(&self, carried: Option<&Carried>, mut rows: mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
+        let done = self.feed(carried, &mut rows).await;
         if let Err(e) = &done {
             // Whoever writes must not take the end of the rows for their completeness.
             let _ = rows.send(Err(Error::new(e.kind(), e.to_string()))).await;
@@ -155,7 +171,7 @@ impl Attempt<'_> {
         done
     }
 
-    async fn feed(&self, rows: &mut mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
+    async fn feed(&self, carried: Option<&Carried>, rows: &mut mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
         let mut account = Account::default();
         let mut dedupe = self.dedupe()?;
         // Where there was one, readers have to see that records are gone from it.
@@ -168,13 +184,7 @@ impl Attempt<'_> {
             account.sources = previous.sources.iter().map(|source| (source.key.clone(), source.clone())).collect();
             let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
             account.missing = previous.missing.iter().filter(again).cloned().collect();
-            let mut live = Box::pin(read_generation(&self.table.location, &previous.generation, &self.table.plan.schema));
-            while let Some(batch) = live.try_next().await? {
-                if let Some(dedupe) = &mut dedupe {
-                    dedupe.filter(&batch)?;
-                }
-                send(rows, batch).await?;
-            }
+            self.feed_live(&previous.generation, carried, &mut dedupe, rows).await?;
         }
         let mut intake = Intake::new(self.table, self.state, self.queue, self.objects, self.limits);
         let mut merged = 0;
@@ -199,6 +209,39 @@ impl Attempt<'_> {
                 "the hour was merged with other columns than the table has now: {what}; put them back in the catalog"
             )))
         })
+    }
+
+    /// Sends those live rows that are to be encoded again, and remembers the events of all.
+    async fn feed_live(
+        &self,
+        live: &Generation,
+        carried: Option<&Carried>,
+        dedupe: &mut Option<Dedupe>,
+        rows: &mut mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<()> {
+        let (root, schema) = (&self.table.location, &self.table.plan.schema);
+        let Some(carried) = carried else {
+            let mut all = Box::pin(read_generation(root, live, schema));
+            while let Some(batch) = all.try_next().await? {
+                if let Some(dedupe) = dedupe {
+                    dedupe.filter(&batch)?;
+                }
+                send(rows, batch).await?;
+            }
+            return Ok(());
+        };
+        if let Some(dedupe) = dedupe {
+            let keys = schema.project(dedupe.columns()).map_err(|e| Error::internal(format!("the columns of events: {e}")))?;
+            let mut events = Box::pin(read_generation(root, live, &keys.into()));
+            while let Some(batch) = events.try_next().await? {
+                dedupe.remember(batch.columns())?;
+            }
+        }
+        let mut again = Box::pin(carried.rows(schema));
+        while let Some(batch) = again.try_next().await? {
+            send(rows, batch).await?;
+        }
+        Ok(())
     }
 
     fn dedupe(&self) -> Result<Option<Dedupe>> {
@@ -319,7 +362,14 @@ async fn send(rows: &mut mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) 
     rows.send(Ok(batch)).await.map_err(|_| Error::internal("the writer stopped early"))
 }
 
-async fn write_rows(mut writer: GenerationWriter, mut rows: impl Stream<Item = Result<RecordBatch>> + Unpin) -> Result<Generation> {
+async fn write_rows(
+    mut writer: GenerationWriter,
+    carried: Option<Carried>,
+    mut rows: impl Stream<Item = Result<RecordBatch>> + Unpin,
+) -> Result<Generation> {
+    if let Some(carried) = carried {
+        writer.carry(carried).await?;
+    }
     while let Some(batch) = rows.try_next().await? {
         writer.write(&batch).await?;
     }

@@ -1,5 +1,6 @@
 //! Merges landed objects into a partition: plan, write, commit; on a lost race, plan again.
 
+pub mod append;
 pub mod dedupe;
 pub mod encode;
 pub mod execute;

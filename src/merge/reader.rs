@@ -12,11 +12,11 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader};
 
 use crate::error::{Error, Result};
 use crate::ledger::{DataFile, Generation};
@@ -64,23 +64,65 @@ pub async fn footer_rows(root: &Root, path: &str) -> std::result::Result<(u64, u
     Ok((size, u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0)))
 }
 
-/// The rows of a generation in the table's present columns: by name, null where the files have no such column.
+/// All that a file's footer says of it; with `pages` also where its pages are and what is in them.
+///
+/// # Errors
+/// `Unavailable` if it cannot be read.
+pub async fn metadata(root: &Root, location: &str, file: &DataFile, pages: bool) -> Result<ParquetMetaData> {
+    let policy = if pages { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+    let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
+    let parser = ParquetMetaDataReader::new().with_page_index_policy(policy).with_metadata_options(Some(options));
+    let mut reader = object(root, location, file)?;
+    let read = parser.with_prefetch_hint(Some(FOOTER)).load_and_finish(&mut reader, file.bytes).await;
+    read.map_err(|e| unreadable(location, file)(e.to_string()))
+}
+
+/// The rows of a generation in the columns of `schema`: by name, null where the files have no such column. Other columns are not read.
 pub fn read_generation(root: &Root, generation: &Generation, schema: &SchemaRef) -> impl Stream<Item = Result<RecordBatch>> + use<> {
-    let (root, schema, location) = (root.clone(), schema.clone(), generation.location.clone());
-    let open = move |file| open_file(root.clone(), location.clone(), file);
+    read_row_groups(root, generation, None, schema)
+}
+
+/// As [`read_generation`], of each file only the row groups of these numbers, if any are given.
+pub fn read_row_groups(
+    root: &Root,
+    generation: &Generation,
+    row_groups: Option<Range<usize>>,
+    schema: &SchemaRef,
+) -> impl Stream<Item = Result<RecordBatch>> + use<> {
+    let (root, wanted, location) = (root.clone(), schema.clone(), generation.location.clone());
+    let open = move |file| open_file(root.clone(), location.clone(), file, row_groups.clone(), wanted.clone());
+    let schema = schema.clone();
     futures::stream::iter(generation.files.clone()).then(open).try_flatten().map(move |batch| conform(&batch?, &schema))
 }
 
-async fn open_file(root: Root, location: String, file: DataFile) -> Result<impl Stream<Item = Result<RecordBatch>>> {
+fn unreadable(location: &str, file: &DataFile) -> impl Fn(String) -> Error + use<> {
     let url = format!("{location}{}", file.name);
-    let failed = move |e: String| {
-        Error::unavailable(format!("cannot read {url}, which the ledger names: {e}; run again, and if the file is gone restore it"))
-    };
-    let folder = root.path_of(&location).ok_or_else(|| failed("it is outside of its location".into()))?;
+    move |e| Error::unavailable(format!("cannot read {url}, which the ledger names: {e}; run again, and if the file is gone restore it"))
+}
+
+fn object(root: &Root, location: &str, file: &DataFile) -> Result<ObjectReader> {
+    let folder = root.path_of(location).ok_or_else(|| unreadable(location, file)("it is outside of its location".into()))?;
     let path = parse(&format!("{folder}{}", file.name))?;
-    let reader = ObjectReader { store: Arc::clone(root.store()), path, size: file.bytes };
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(|e| failed(e.to_string()))?;
-    let stream = builder.build().map_err(|e| failed(e.to_string()))?;
+    Ok(ObjectReader { store: Arc::clone(root.store()), path, size: file.bytes })
+}
+
+async fn open_file(
+    root: Root,
+    location: String,
+    file: DataFile,
+    row_groups: Option<Range<usize>>,
+    schema: SchemaRef,
+) -> Result<impl Stream<Item = Result<RecordBatch>>> {
+    let failed = unreadable(&location, &file);
+    let builder = ParquetRecordBatchStreamBuilder::new(object(&root, &location, &file)?).await.map_err(|e| failed(e.to_string()))?;
+    let names = builder.schema().fields().iter().enumerate();
+    let wanted = names.filter(|(_, field)| schema.index_of(field.name()).is_ok()).map(|(index, _)| index).collect::<Vec<_>>();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let builder = match row_groups {
+        Some(some) => builder.with_row_groups(some.collect()),
+        None => builder,
+    };
+    let stream = builder.with_projection(mask).build().map_err(|e| failed(e.to_string()))?;
     Ok(stream.map_err(move |e| failed(e.to_string())))
 }
 

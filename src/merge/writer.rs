@@ -10,6 +10,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tokio::io::AsyncWriteExt;
 
+use super::append::{Carried, Tail};
 use super::encode::Encoder;
 use super::reader;
 use crate::catalog::TableName;
@@ -57,6 +58,8 @@ pub struct GenerationWriter {
     properties: WriterProperties,
     target: u64,
     threads: usize,
+    /// A live file that the next rows are appended to.
+    tail: Option<Tail>,
     open: Option<OpenFile>,
     files: Vec<DataFile>,
 }
@@ -66,7 +69,16 @@ impl GenerationWriter {
     pub fn new(root: &Root, table: &TableName, id: GenerationId, folder: String, schema: SchemaRef, shape: &Shape) -> Self {
         let properties = properties(table, &id, shape);
         let (target, threads) = (shape.target_file_size, shape.threads);
-        Self { root: root.clone(), id, folder, schema, properties, target, threads, open: None, files: Vec::new() }
+        Self { root: root.clone(), id, folder, schema, properties, target, threads, tail: None, open: None, files: Vec::new() }
+    }
+
+    /// Begins with the files of the generation before, before anything is written.
+    ///
+    /// # Errors
+    /// `Unavailable` if they cannot be copied.
+    pub async fn carry(&mut self, live: Carried) -> Result<()> {
+        (self.files, self.tail) = live.copy(&self.folder).await?;
+        Ok(())
     }
 
     /// Appends the rows of a batch.
@@ -74,8 +86,11 @@ impl GenerationWriter {
     /// # Errors
     /// `Unavailable` if the store cannot be written.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
         if self.open.is_none() {
-            self.open_file()?;
+            self.open_file().await?;
         }
         let failed = write_failed(&self.root, &self.folder);
         let Some(file) = &mut self.open else { return Ok(()) };
@@ -92,8 +107,11 @@ impl GenerationWriter {
     /// # Errors
     /// `Unavailable` if the store cannot be written, `Internal` if a file does not read back as it was written.
     pub async fn finish(mut self) -> Result<Generation> {
+        if let Some(tail) = self.tail.take() {
+            self.files.push(tail.copy(&self.folder, self.files.len()).await?);
+        }
         if self.files.is_empty() && self.open.is_none() {
-            self.open_file()?;
+            self.open_file().await?;
         }
         self.close_file().await?;
         for file in &self.files {
@@ -102,13 +120,17 @@ impl GenerationWriter {
         Ok(Generation { id: self.id, location: self.root.url_of(&self.folder), files: self.files })
     }
 
-    fn open_file(&mut self) -> Result<()> {
+    async fn open_file(&mut self) -> Result<()> {
         let name = layout::part_file(self.files.len());
         let path = parse(&format!("{}{name}", self.folder))?;
         let object = BufWriter::new(Arc::clone(self.root.store()), path);
         let encoder = Encoder::new(self.schema.clone(), self.properties.clone(), self.threads);
         let encoder = encoder.map_err(write_failed(&self.root, &self.folder))?;
-        self.open = Some(OpenFile { encoder, object, name, rows: 0, bytes: 0 });
+        let mut file = OpenFile { encoder, object, name, rows: 0, bytes: 0 };
+        if let Some(tail) = self.tail.take() {
+            file.begin_with(&tail).await.map_err(write_failed(&self.root, &self.folder))?;
+        }
+        self.open = Some(file);
         Ok(())
     }
 
@@ -123,6 +145,15 @@ impl GenerationWriter {
 }
 
 impl OpenFile {
+    /// Copies the row groups of a live file that stay as they are.
+    async fn begin_with(&mut self, tail: &Tail) -> std::io::Result<()> {
+        for row_group in tail.row_groups() {
+            self.rows += tail.append_to(&mut self.encoder, row_group).await?;
+            self.put().await?;
+        }
+        Ok(())
+    }
+
     async fn write(&mut self, batch: &RecordBatch) -> std::io::Result<()> {
         self.encoder.write(batch).await.map_err(std::io::Error::other)?;
         self.rows += batch.num_rows() as u64;
@@ -148,16 +179,20 @@ fn write_failed<E: std::fmt::Display>(root: &Root, folder: &str) -> impl Fn(E) -
     move |e| Error::unavailable(format!("cannot write to {url}: {e}; nothing was committed: free space or fix permissions, then run again"))
 }
 
-/// What every reader of the table understands: pages of version 1, dictionaries, page indexes, standard names in lists and maps.
-fn properties(table: &TableName, id: &GenerationId, shape: &Shape) -> WriterProperties {
-    let codec = match shape.compression {
+/// A codec with its level.
+pub fn codec(compression: Compression) -> Codec {
+    match compression {
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).expect("level 1 is valid")),
         Compression::Snappy => Codec::SNAPPY,
-    };
+    }
+}
+
+/// What every reader of the table understands: pages of version 1, dictionaries, page indexes, standard names in lists and maps.
+fn properties(table: &TableName, id: &GenerationId, shape: &Shape) -> WriterProperties {
     let about = |key: &str, value: String| KeyValue::new(format!("lakebed.{key}"), value);
     WriterProperties::builder()
         .set_dictionary_page_size_limit(DICTIONARY)
-        .set_compression(codec)
+        .set_compression(codec(shape.compression))
         .set_coerce_types(true)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(None)

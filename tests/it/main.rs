@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test says what went wrong by failing")]
 
+mod append;
 mod aws;
 mod cli;
 mod contracts;

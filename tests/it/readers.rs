@@ -172,3 +172,21 @@ fn values_of_every_type_are_read_as_they_were_landed() {
     };
     assert_eq!(read["values"], json!([first, second, nothing(3), nothing(4)]));
 }
+
+#[test]
+fn late_values_of_every_type_are_read_as_if_they_had_been_on_time() {
+    let lakes = [Lake::new(""), Lake::new("")];
+    let name = |part: usize| format!("clicks-1-2026-11-19-14-00-0{part}-0f0e0d0c-0b0a-0908-0706-050403020100");
+    let (first, second) = EVERY_VALUE.split_once("{\"id\":2").unwrap();
+    for (lake, late) in lakes.iter().zip([false, true]) {
+        lake.migration(EVERY_TYPE);
+        lake.land("14", &name(0), first.as_bytes());
+        if late {
+            lake.run(0);
+        }
+        lake.land("14", &name(1), format!("{{\"id\":2{second}").as_bytes());
+        lake.run(0);
+    }
+    let [on_time, late] = lakes.map(|lake| agreed(&lake.live_files(), "id", 9));
+    assert_eq!(late, on_time);
+}

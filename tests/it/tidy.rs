@@ -98,6 +98,7 @@ const PURE: &[&str] = &[
     "catalog::glue::refusal",
     "catalog::glue::shape",
     "catalog::limits",
+    "merge::append::plan",
     "merge::plan",
     "merge::dedupe",
     "query::filters",

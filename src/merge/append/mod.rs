@@ -1,0 +1,200 @@
+//! What is live goes into the next generation as it is encoded, so that late rows cost what they are and not what their hour is.
+
+pub mod plan;
+
+use std::io::Read;
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::{Buf, Bytes};
+use futures::{Stream, StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::CompressionCodec;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::encode::Encoder;
+use super::reader;
+use super::writer::{Shape, codec};
+use crate::error::Result;
+use crate::layout;
+use crate::ledger::{DataFile, Generation};
+use crate::store::{Root, parse};
+
+/// S3 copies no larger object at once: [CopyObject](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html).
+const MOST_COPIED: u64 = 5 << 30;
+
+/// Files that are copied at the same time.
+const COPIES: usize = 8;
+
+/// How the files of a generation go into the next one.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    root: Root,
+    generation: Generation,
+    /// How many files, from the first on, are copied whole.
+    whole: usize,
+    /// The last file, if it is not copied whole.
+    tail: Option<Tail>,
+}
+
+/// A file that rows are appended to.
+#[derive(Debug, Clone)]
+pub struct Tail {
+    root: Root,
+    path: String,
+    file: DataFile,
+    metadata: ParquetMetaData,
+    /// How many row groups, from the first on, are copied.
+    copied: usize,
+}
+
+impl Carried {
+    /// Decides what becomes of a generation's files, which have the table's present columns. `None` if they are encoded in another way
+    /// than new files are, or too large to be copied; then all rows are to be encoded again.
+    ///
+    /// # Errors
+    /// `Unavailable` if the last file cannot be read.
+    pub async fn plan(root: &Root, generation: &Generation, schema: &SchemaRef, shape: &Shape) -> Result<Option<Self>> {
+        let (Some(last), Some(folder)) = (generation.files.last(), root.path_of(&generation.location)) else { return Ok(None) };
+        if generation.files.iter().any(|file| file.bytes > MOST_COPIED) {
+            return Ok(None);
+        }
+        let full = plan::is_full(last.bytes, shape.row_group_size);
+        let metadata = reader::metadata(root, &generation.location, last, !full).await?;
+        if !encoded_alike(&metadata, schema, shape) || !full && !has_page_index(&metadata) {
+            return Ok(None);
+        }
+        let path = format!("{folder}{}", last.name);
+        let sizes = metadata.row_groups().iter().map(|group| u64::try_from(group.compressed_size()).unwrap_or(0));
+        let copied = plan::copied(&sizes.collect::<Vec<_>>());
+        let tail = (!full).then(|| Tail { root: root.clone(), path, file: last.clone(), metadata, copied });
+        let whole = generation.files.len() - usize::from(tail.is_some());
+        Ok(Some(Self { root: root.clone(), generation: generation.clone(), whole, tail }))
+    }
+
+    /// The rows that are to be encoded again, in front of the late ones.
+    pub fn rows(&self, schema: &SchemaRef) -> impl Stream<Item = Result<RecordBatch>> + use<> {
+        let tail = self.tail.as_ref().filter(|tail| tail.copied < tail.metadata.num_row_groups());
+        let again = tail.map_or(0..0, |tail| tail.copied..tail.metadata.num_row_groups());
+        let last = tail.and(self.generation.files.last()).cloned();
+        let generation = Generation { files: last.into_iter().collect(), ..self.generation.clone() };
+        reader::read_row_groups(&self.root, &generation, Some(again), schema)
+    }
+
+    /// Copies the files that go whole into `folder` of their location, and hands on them and the last one.
+    ///
+    /// # Errors
+    /// `Unavailable` if a file cannot be copied.
+    pub async fn copy(self, folder: &str) -> Result<(Vec<DataFile>, Option<Tail>)> {
+        let copies = futures::stream::iter(0..self.whole).map(|index| self.copy_whole(index, folder));
+        let files = copies.buffered(COPIES).try_collect().await?;
+        Ok((files, self.tail))
+    }
+
+    async fn copy_whole(&self, index: usize, folder: &str) -> Result<DataFile> {
+        let from = self.root.path_of(&self.generation.location).unwrap_or_default();
+        let (file, name) = (&self.generation.files[index], layout::part_file(index));
+        self.root.copy(&format!("{from}{}", file.name), &format!("{folder}{name}")).await?;
+        Ok(DataFile { name, ..file.clone() })
+    }
+}
+
+impl Tail {
+    /// Copies the file whole into `folder` of its location as file number `index`, as there are no rows to append.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be copied.
+    pub async fn copy(&self, folder: &str, index: usize) -> Result<DataFile> {
+        let file = DataFile { name: layout::part_file(index), ..self.file.clone() };
+        self.root.copy(&self.path, &format!("{folder}{}", file.name)).await?;
+        Ok(file)
+    }
+
+    /// Numbers of the row groups that are copied.
+    pub fn row_groups(&self) -> Range<usize> {
+        0..self.copied
+    }
+
+    /// Appends a row group to another file and says how many rows it has. Its bytes are fetched at once, and neither unpacked nor decoded.
+    ///
+    /// # Errors
+    /// What failed.
+    pub async fn append_to(&self, encoder: &mut Encoder, row_group: usize) -> std::io::Result<u64> {
+        let group = self.metadata.row_group(row_group);
+        let ranges = || group.columns().iter().map(|column| column.byte_range());
+        let start = ranges().map(|(start, _)| start).min().unwrap_or(0);
+        let end = ranges().map(|(start, length)| start + length).max().unwrap_or(0);
+        let path = parse(&self.path).map_err(std::io::Error::other)?;
+        let bytes = self.root.store().get_range(&path, start..end).await.map_err(std::io::Error::other)?;
+        encoder.append(&Piece { start, bytes }, self.columns(row_group)).await.map_err(std::io::Error::other)?;
+        Ok(u64::try_from(group.num_rows()).unwrap_or(0))
+    }
+
+    /// What is known about the columns of a row group. Offsets are those that they have in this file.
+    fn columns(&self, row_group: usize) -> Vec<ColumnCloseResult> {
+        let group = self.metadata.row_group(row_group);
+        let bounds = self.metadata.column_index().map(|index| &index[row_group]);
+        let places = self.metadata.offset_index().map(|index| &index[row_group]);
+        let known = |index: &ColumnIndexMetaData| !matches!(index, ColumnIndexMetaData::NONE);
+        let column = |(at, column): (usize, &parquet::file::metadata::ColumnChunkMetaData)| ColumnCloseResult {
+            bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),
+            rows_written: u64::try_from(group.num_rows()).unwrap_or(0),
+            metadata: column.clone(),
+            bloom_filter: None,
+            column_index: bounds.map(|columns| columns[at].clone()).filter(known),
+            offset_index: places.map(|columns| columns[at].clone()),
+        };
+        group.columns().iter().enumerate().map(column).collect()
+    }
+}
+
+/// Bytes of a file, of which the first is at `start` there.
+struct Piece {
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Length for Piece {
+    fn len(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl ChunkReader for Piece {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
+        let skipped = start.checked_sub(self.start).and_then(|skipped| usize::try_from(skipped).ok());
+        let rest = skipped.filter(|skipped| *skipped <= self.bytes.len()).map(|skipped| self.bytes.slice(skipped..));
+        rest.map(Buf::reader).ok_or_else(|| ParquetError::EOF(format!("byte {start} is not in the row group")))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        let mut bytes = Vec::with_capacity(length);
+        self.get_read(start)?.take(length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// True if a file has the columns that a new one gets, in the same types and order, and the same codec.
+fn encoded_alike(metadata: &ParquetMetaData, schema: &SchemaRef, shape: &Shape) -> bool {
+    let columns = ArrowSchemaConverter::new().with_coerce_types(true).convert(schema);
+    let same = |columns: parquet::schema::types::SchemaDescriptor| columns.root_schema() == metadata.file_metadata().schema();
+    let wanted = CompressionCodec::from(codec(shape.compression));
+    let chunks = || metadata.row_groups().iter().flat_map(|group| group.columns());
+    columns.is_ok_and(same) && chunks().all(|column| column.compression_codec() == wanted)
+}
+
+/// True if the places of all pages are known, which a row group takes along.
+fn has_page_index(metadata: &ParquetMetaData) -> bool {
+    metadata.num_row_groups() == 0 || metadata.column_index().is_some() && metadata.offset_index().is_some()
+}
+
+#[cfg(test)]
+mod tests;

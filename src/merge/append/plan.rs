@@ -1,0 +1,75 @@
+//! Which of a file's row groups are copied as bytes when rows are appended behind them, and which are encoded again. No I/O.
+
+/// So many row groups may stand in a small file: each costs a reader a few requests.
+pub const MOST_ROW_GROUPS: usize = 8;
+
+/// True if nothing is appended to a file of that many bytes: it goes into the next generation whole, and late rows into a file behind it.
+/// So no more than half of a row group's bytes are ever written again, however large the hour is.
+pub fn is_full(bytes: u64, row_group_size: u64) -> bool {
+    bytes >= row_group_size / 2
+}
+
+/// How many of the first row groups of a file that is not full are copied as they are, given the bytes of each; the rows of the others are
+/// encoded again, together with what is appended.
+///
+/// Up to [`MOST_ROW_GROUPS`] are left. If there are more, they become one, but for those in front that are larger than all behind them
+/// together: a large one is not encoded again for the sake of a few rows. What comes of it has nothing behind it and all in front are
+/// larger, so without further rows nothing is encoded a second time.
+pub fn copied(row_groups: &[u64]) -> usize {
+    let all = row_groups.len();
+    let outweighs = |first: &usize| row_groups[*first] > row_groups[first + 1..].iter().sum();
+    if all <= MOST_ROW_GROUPS { all } else { (0..all).find(|first| !outweighs(first)).unwrap_or(all) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SIZE: u64 = 1 << 11;
+
+    #[test]
+    fn few_row_groups_are_left_and_many_become_one() {
+        let repeat = |bytes, times| vec![bytes; times];
+        let cases = [
+            (vec![], 0),
+            (repeat(1, 8), 8),
+            (repeat(1, 9), 0),
+            ([repeat(500, 1), repeat(1, 8)].concat(), 1),
+            ([repeat(500, 1), repeat(100, 8)].concat(), 0),
+            (vec![500, 200, 100, 50, 25, 12, 6, 3, 1], 9),
+            (vec![500, 250, 100, 50, 25, 12, 6, 3, 1, 1], 8),
+        ];
+        for (row_groups, expected) in cases {
+            assert_eq!(copied(&row_groups), expected, "{row_groups:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_as_large_as_half_a_row_group_is_full() {
+        assert!(!is_full(SIZE / 2 - 1, SIZE));
+        assert!(is_full(SIZE / 2, SIZE));
+    }
+
+    /// The row groups after an append of so many bytes.
+    fn append(row_groups: &[u64], late: u64) -> Vec<u64> {
+        let copied = copied(row_groups);
+        let again: u64 = row_groups[copied..].iter().sum::<u64>() + late;
+        let mut after = row_groups[..copied].to_vec();
+        after.extend((again > 0).then_some(again));
+        after
+    }
+
+    proptest! {
+        #[test]
+        fn row_groups_stay_few_and_nothing_is_encoded_again_for_ever(late in prop::collection::vec(1u64..200, 1..300)) {
+            let mut row_groups = Vec::new();
+            for late in late {
+                row_groups = if is_full(row_groups.iter().sum(), SIZE) { vec![late] } else { append(&row_groups, late) };
+                prop_assert!(row_groups.len() <= MOST_ROW_GROUPS + SIZE.ilog2() as usize, "{:?}", row_groups);
+                let settled = append(&row_groups, 0);
+                prop_assert_eq!(copied(&settled), settled.len(), "{:?} became {:?}", row_groups, settled);
+            }
+        }
+    }
+}
