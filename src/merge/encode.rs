@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
@@ -48,16 +48,14 @@ impl Encoder {
         Ok(Self { file, factory, schema, row_group_bytes, threads, row_groups: 0, open: None })
     }
 
-    /// Appends the rows of a batch.
+    /// Appends the rows of a batch. Whether a column may be null is what the file says of it, not the batch.
     ///
     /// # Errors
-    /// The batch is of another schema.
+    /// The batch has columns of other types, or nulls where the file has none.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
-        if types(batch.schema_ref()) != types(&self.schema) {
-            return Err(ParquetError::General("a batch has other columns than its file".into()));
-        }
-        let mut rest = batch.clone();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let of_file = RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &options);
+        let mut rest = of_file.map_err(|e| ParquetError::General(format!("a batch has other columns than its file: {e}")))?;
         while rest.num_rows() > 0 {
             let open = match &mut self.open {
                 Some(open) => open,

@@ -247,5 +247,33 @@ async fn a_batch_of_other_columns_is_refused() {
     let (schema, other) = (schema(), Arc::new(Schema::new(vec![field("text", DataType::Utf8)])));
     let mut encoder = Encoder::new(schema, small().build(), 1).unwrap();
     let refused = encoder.write(&batch(&other, &[json!({"text": "a"})])).await.unwrap_err();
-    assert!(refused.to_string().ends_with("a batch has other columns than its file"), "{refused}");
+    assert!(refused.to_string().contains("a batch has other columns than its file"), "{refused}");
+}
+
+#[test]
+fn the_file_says_whether_a_column_may_be_null() {
+    let schema = |nullable| -> SchemaRef {
+        let texts = DataType::List(Arc::new(field("element", DataType::Utf8)));
+        Arc::new(Schema::new(vec![
+            Field::new("text", DataType::Utf8, nullable),
+            Field::new("number", DataType::Int64, nullable),
+            Field::new("texts", texts, nullable),
+        ]))
+    };
+    let full = [json!({"text": "a", "number": 1, "texts": ["b", null]}), json!({"text": "", "number": 2, "texts": []})];
+    let empty = [json!({"text": "c", "number": 3, "texts": ["d"]}), json!({})];
+    for (file, batches) in [
+        (schema(true), vec![batch(&schema(false), &full), batch(&schema(true), &empty), batch(&schema(false), &full)]),
+        (schema(false), vec![batch(&schema(true), &full), batch(&schema(false), &full)]),
+    ] {
+        let written = ours(&file, &batches, small().build());
+        let of_file = |batch: &RecordBatch| RecordBatch::try_new(file.clone(), batch.columns().to_vec()).unwrap();
+        let all = arrow::compute::concat_batches(&file, &batches.iter().map(of_file).collect::<Vec<_>>()).unwrap();
+        assert_eq!(rows_of(&file, &written), all);
+        compare_chunks(&about(&written), &about(&theirs(&file, &[all], small().build())), false);
+    }
+    let mut encoder = Encoder::new(schema(false), small().build(), 1).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let refused = runtime.block_on(encoder.write(&batch(&schema(true), &empty))).unwrap_err();
+    assert!(refused.to_string().contains("'text' is declared as non-nullable but contains null values"), "{refused}");
 }
