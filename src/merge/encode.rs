@@ -22,13 +22,15 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
-use columns::{Leaf, Part};
+use columns::{Leaf, Origin, Part};
 
 /// A file that is being encoded, in memory.
 pub struct Encoder {
     file: SerializedFileWriter<Vec<u8>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
+    /// See [`columns::origins`].
+    origins: Vec<Origin>,
     /// A row group is closed once it has about this many bytes.
     row_group_bytes: usize,
     threads: usize,
@@ -40,12 +42,13 @@ impl Encoder {
     /// An empty file.
     ///
     /// # Errors
-    /// The schema has a type that Parquet does not have.
+    /// The schema has a type that Parquet does not have or lakebed does not write.
     pub fn new(schema: SchemaRef, properties: WriterProperties, threads: usize) -> Result<Self> {
         let row_group_bytes = properties.max_row_group_bytes().unwrap_or(usize::MAX);
         let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
         let (file, factory) = writer.into_serialized_writer()?;
-        Ok(Self { file, factory, schema, row_group_bytes, threads, row_groups: 0, open: None })
+        let origins = columns::origins(&schema, file.schema_descr())?;
+        Ok(Self { file, factory, schema, origins, row_group_bytes, threads, row_groups: 0, open: None })
     }
 
     /// Appends the rows of a batch. Whether a column may be null is what the file says of it, not the batch.
@@ -61,7 +64,7 @@ impl Encoder {
                 Some(open) => open,
                 none => {
                     let writers = self.factory.create_column_writers(self.row_groups)?;
-                    let parts = columns::parts(&self.schema, self.file.schema_descr(), self.file.properties(), writers);
+                    let parts = columns::parts(&self.origins, self.file.schema_descr(), self.file.properties(), writers)?;
                     none.insert(RowGroup::new(parts))
                 }
             };

@@ -277,3 +277,25 @@ fn the_file_says_whether_a_column_may_be_null() {
     let refused = runtime.block_on(encoder.write(&batch(&schema(true), &empty))).unwrap_err();
     assert!(refused.to_string().contains("'text' is declared as non-nullable but contains null values"), "{refused}");
 }
+
+#[test]
+fn types_that_cannot_be_encoded_are_refused_before_any_row() {
+    let item = || Arc::new(field("element", DataType::Utf8));
+    let deep = |structs: usize| (0..structs).fold(DataType::Utf8, |inner, _| DataType::Struct(vec![field("inner", inner)].into()));
+    let cases = [
+        (deep(253), None),
+        (deep(254), Some("column \"column\" has more than")),
+        (list(list(DataType::Int32)), None),
+        (DataType::LargeList(item()), Some("lakebed does not write the type of \"column\"")),
+        (list(DataType::FixedSizeList(item(), 2)), Some("lakebed does not write the type of \"element\"")),
+    ];
+    for (data_type, expected) in cases {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![field("column", data_type.clone())]));
+        let refused = Encoder::new(schema.clone(), small().build(), 1).err().map(|e| e.to_string());
+        let as_expected = match expected {
+            None => refused.is_none(),
+            Some(reason) => refused.as_ref().is_some_and(|e| e.contains(reason)),
+        };
+        assert!(as_expected, "{data_type:.80}: {refused:?}");
+    }
+}
