@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod index;
+mod large;
+
 fn field(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
@@ -202,6 +205,7 @@ proptest! {
         size in 1usize..20,
         page_rows in 1usize..20,
         (page, dictionary, row_group) in (1usize..300, 1usize..300, 200usize..20_000),
+        runs in proptest::collection::vec(0usize..20, 0..12),
     ) {
         let schema = schema();
         let batches: Vec<RecordBatch> = rows.chunks(size).map(|rows| batch(&schema, rows)).collect();
@@ -211,8 +215,12 @@ proptest! {
         let file = ours(&schema, &batches, limits().set_max_row_group_bytes(Some(row_group)).build());
         prop_assert_eq!(&rows_of(&schema, &file), &all);
         check_pages(&about(&file), &all);
+        index::check(&file, &all);
+        index::check_selection(&file, &all, &runs);
         let file = ours(&schema, &batches, limits().set_max_row_group_bytes(None).build());
         check_pages(&about(&file), &all);
+        index::check(&file, &all);
+        index::check_selection(&file, &all, &runs);
         compare_chunks(&about(&file), &about(&theirs(&schema, &batches, limits().build())), false);
     }
 }
