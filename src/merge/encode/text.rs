@@ -221,7 +221,7 @@ fn append_levels(levels: &[u8], most: i16, body: &mut Vec<u8>) -> Option<LevelHi
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Array, ArrayRef, AsArray, ListArray};
+    use arrow::array::{ArrayRef, AsArray, ListArray};
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::{DataType, Field, Schema};
     use parquet::arrow::ArrowSchemaConverter;
