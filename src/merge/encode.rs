@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
@@ -24,13 +24,15 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
 
-use columns::{Leaf, Part};
+use columns::{Leaf, Origin, Part};
 
 /// A file that is being encoded, in memory.
 pub struct Encoder {
     file: SerializedFileWriter<Vec<u8>>,
     factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
+    /// See [`columns::origins`].
+    origins: Vec<Origin>,
     /// A row group is closed once it has about this many bytes.
     row_group_bytes: usize,
     threads: usize,
@@ -42,30 +44,29 @@ impl Encoder {
     /// An empty file.
     ///
     /// # Errors
-    /// The schema has a type that Parquet does not have.
+    /// The schema has a type that Parquet does not have or lakebed does not write.
     pub fn new(schema: SchemaRef, properties: WriterProperties, threads: usize) -> Result<Self> {
         let row_group_bytes = properties.max_row_group_bytes().unwrap_or(usize::MAX);
         let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
         let (file, factory) = writer.into_serialized_writer()?;
-        Ok(Self { file, factory, schema, row_group_bytes, threads, row_groups: 0, open: None })
+        let origins = columns::origins(&schema, file.schema_descr())?;
+        Ok(Self { file, factory, schema, origins, row_group_bytes, threads, row_groups: 0, open: None })
     }
 
-    /// Appends the rows of a batch.
+    /// Appends the rows of a batch. Whether a column may be null is what the file says of it, not the batch.
     ///
     /// # Errors
-    /// The batch is of another schema.
+    /// The batch has columns of other types, or nulls where the file has none.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
-        if types(batch.schema_ref()) != types(&self.schema) {
-            return Err(ParquetError::General("a batch has other columns than its file".into()));
-        }
-        let mut rest = batch.clone();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let of_file = RecordBatch::try_new_with_options(self.schema.clone(), batch.columns().to_vec(), &options);
+        let mut rest = of_file.map_err(|e| ParquetError::General(format!("a batch has other columns than its file: {e}")))?;
         while rest.num_rows() > 0 {
             let open = match &mut self.open {
                 Some(open) => open,
                 none => {
                     let writers = self.factory.create_column_writers(self.row_groups)?;
-                    let parts = columns::parts(&self.schema, self.file.schema_descr(), self.file.properties(), writers);
+                    let parts = columns::parts(&self.origins, self.file.schema_descr(), self.file.properties(), writers)?;
                     none.insert(RowGroup::new(parts))
                 }
             };

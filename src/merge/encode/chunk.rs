@@ -152,8 +152,9 @@ impl Chunk {
     /// Appends a page.
     ///
     /// # Errors
-    /// The codec is none that lakebed writes.
+    /// The page has more slots or bytes than its header can say, or the codec is none that lakebed writes.
     pub fn push(&mut self, page: Filled<'_>) -> Result<()> {
+        let slots = i32::try_from(page.slots).map_err(|_| too_large(page.slots, "places"))?;
         self.rows += page.rows;
         self.nulls += page.nulls;
         self.text_bytes += page.text_bytes;
@@ -178,7 +179,7 @@ impl Chunk {
         }
         let data_page = |buf| Page::DataPage {
             buf,
-            num_values: page.slots as u32,
+            num_values: slots.unsigned_abs(),
             encoding: page.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
@@ -212,7 +213,8 @@ impl Chunk {
         let mut at = first.len() as i64;
         let data_at = at;
         for page in &self.pages {
-            self.offset_index.append_offset_and_size(at, page.len() as i32);
+            let length = i32::try_from(page.len()).map_err(|_| too_large(page.len(), "bytes"))?;
+            self.offset_index.append_offset_and_size(at, length);
             at += page.len() as i64;
         }
         let mut stats = vec![PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding, count: 1 }];
@@ -257,6 +259,11 @@ impl Chunk {
     }
 }
 
+/// A row is never parted, so that a page has as much as its largest row.
+fn too_large(count: usize, what: &str) -> ParquetError {
+    ParquetError::General(format!("a page of {count} {what} is more than Parquet can hold: split the record with the longest lists"))
+}
+
 thread_local! {
     /// What zstd needs for its work, and room for what comes out: more than a page.
     static ZSTD: RefCell<Option<(zstd::bulk::Compressor<'static>, Vec<u8>)>> = const { RefCell::new(None) };
@@ -280,5 +287,32 @@ fn compress(codec: Compression, body: &[u8]) -> Result<Bytes> {
             .map_err(|e: std::io::Error| failed(e.to_string())),
         Compression::SNAPPY => snap::raw::Encoder::new().compress_vec(body).map(Bytes::from).map_err(|e| failed(e.to_string())),
         other => Err(failed(format!("lakebed writes no {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+    use parquet::arrow::ArrowSchemaConverter;
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_more_slots_than_its_header_can_say_is_refused() {
+        let schema = ArrowSchemaConverter::new().convert(&Schema::new(vec![Field::new("text", DataType::Utf8, true)])).unwrap();
+        let pages = [(i32::MAX as usize, true), (i32::MAX as usize + 1, false)];
+        for (slots, fits) in pages {
+            let mut chunk =
+                Chunk::new(schema.column(0), Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build()));
+            let (bounds, encoding) = (Bounds::default(), Encoding::PLAIN);
+            let page =
+                Filled { body: &[], encoding, slots, nulls: slots, rows: 1, text_bytes: 0, bounds, repetition: None, definition: None };
+            let pushed = chunk.push(page).map_err(|e| e.to_string());
+            assert_eq!(pushed.is_ok(), fits, "{pushed:?}");
+            assert!(fits || pushed.is_err_and(|e| e.contains("a page of 2147483648 places")));
+        }
     }
 }

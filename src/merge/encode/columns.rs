@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, SchemaRef};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::SchemaDescriptor;
@@ -14,8 +14,15 @@ use super::chunk::Closed;
 use super::levels::Levels;
 use super::text::TextWriter;
 
-/// Texts that are deeper than that are left to the library: their levels take more than a byte.
+/// A leaf has fewer definition levels: one takes a byte, and the last of those is not a level.
 const MOST_LEVELS: i16 = 255;
+
+/// Where a leaf of the file comes from.
+pub struct Origin {
+    column: usize,
+    /// See [`Levels::of`]; `None` if it is no text.
+    path: Option<Vec<usize>>,
+}
 
 /// A part of a column, which is encoded by one thread at a time.
 pub enum Part {
@@ -47,18 +54,45 @@ pub enum Leaf {
     Other(Box<ArrowColumnChunk>),
 }
 
-/// All parts of a row group whose leaves have these writers.
-pub fn parts(schema: &SchemaRef, file: &SchemaDescriptor, properties: &WriterPropertiesPtr, writers: Vec<ArrowColumnWriter>) -> Vec<Part> {
+/// Where the leaves of a file come from, in their order.
+///
+/// # Errors
+/// A column is deeper than any that can be encoded, or of a type that lakebed does not write.
+pub fn origins(schema: &SchemaRef, file: &SchemaDescriptor) -> Result<Vec<Origin>> {
+    if let Some(deep) = file.columns().iter().find(|leaf| leaf.max_def_level() >= MOST_LEVELS) {
+        // A path of hundreds of names helps nobody.
+        let name = deep.path().parts().first().cloned().unwrap_or_default();
+        return Err(ParquetError::General(format!("column {name:?} has more than {MOST_LEVELS} levels: declare it less deep")));
+    }
+    let mut origins = Vec::new();
+    for (column, field) in schema.fields().iter().enumerate() {
+        let mut paths = Vec::new();
+        leaves_of(field, &mut Vec::new(), &mut paths)?;
+        origins.extend(paths.into_iter().map(|path| Origin { column, path }));
+    }
+    same_count(origins.len(), file.num_columns())?;
+    Ok(origins)
+}
+
+/// All parts of a row group whose leaves come from there and have these writers.
+///
+/// # Errors
+/// There are more or fewer writers than leaves.
+pub fn parts(
+    origins: &[Origin],
+    file: &SchemaDescriptor,
+    properties: &WriterPropertiesPtr,
+    writers: Vec<ArrowColumnWriter>,
+) -> Result<Vec<Part>> {
+    same_count(origins.len(), writers.len())?;
     let mut parts = Vec::new();
     let mut writers = writers.into_iter().enumerate();
-    for (column, field) in schema.fields().iter().enumerate() {
-        let (mut paths, mut rest) = (Vec::new(), Vec::new());
-        leaves_of(field.data_type(), &mut Vec::new(), &mut paths);
-        for (path, (leaf, writer)) in paths.into_iter().zip(writers.by_ref()) {
-            let about = file.column(leaf);
-            match path.filter(|_| about.max_def_level() < MOST_LEVELS) {
+    for leaves in origins.chunk_by(|a, b| a.column == b.column) {
+        let (column, mut rest) = (leaves[0].column, Vec::new());
+        for (origin, (leaf, writer)) in leaves.iter().zip(writers.by_ref()) {
+            match origin.path.clone() {
                 Some(path) => {
-                    let writer = Box::new(TextWriter::new(about, Arc::clone(properties)));
+                    let writer = Box::new(TextWriter::new(file.column(leaf), Arc::clone(properties)));
                     parts.push(Part::Text { column, path, leaf, writer });
                 }
                 None => rest.push((leaf, writer)),
@@ -68,23 +102,33 @@ pub fn parts(schema: &SchemaRef, file: &SchemaDescriptor, properties: &WriterPro
             parts.push(Part::Rest { column, leaves: rest });
         }
     }
-    parts
+    Ok(parts)
 }
 
-/// Appends for each leaf of a type the way to it if it is a text, and `None` for any other.
-fn leaves_of(data_type: &DataType, path: &mut Vec<usize>, leaves: &mut Vec<Option<Vec<usize>>>) {
-    match data_type {
-        DataType::List(item) | DataType::Map(item, _) => leaves_of(item.data_type(), path, leaves),
+fn same_count(leaves: usize, wanted: usize) -> Result<()> {
+    let other = || ParquetError::General(format!("there are {leaves} leaves where {wanted} are to be written: report it"));
+    (leaves == wanted).then_some(()).ok_or_else(other)
+}
+
+/// Appends for each leaf of a field the way to it if it is a text, and `None` for any other.
+fn leaves_of(field: &Field, path: &mut Vec<usize>, leaves: &mut Vec<Option<Vec<usize>>>) -> Result<()> {
+    match field.data_type() {
+        DataType::List(item) | DataType::Map(item, _) => leaves_of(item, path, leaves)?,
         DataType::Struct(fields) => {
             for (child, field) in fields.iter().enumerate() {
                 path.push(child);
-                leaves_of(field.data_type(), path, leaves);
+                leaves_of(field, path, leaves)?;
                 path.pop();
             }
         }
         DataType::Utf8 => leaves.push(Some(path.clone())),
+        other if other.is_nested() => {
+            let name = field.name();
+            return Err(ParquetError::General(format!("lakebed does not write the type of {name:?}, {other}: use a list, map or struct")));
+        }
         _ => leaves.push(None),
     }
+    Ok(())
 }
 
 impl Part {
@@ -101,8 +145,9 @@ impl Part {
             }
             Self::Rest { column, leaves } => {
                 let field = Arc::clone(&batch.schema_ref().fields()[*column]);
-                if let Some((field, array)) = without_texts(&field, batch.column(*column)) {
+                if let Some((field, array)) = without_texts(&field, batch.column(*column))? {
                     let computed = compute_leaves(&field, &array)?;
+                    same_count(computed.len(), leaves.len())?;
                     computed.iter().zip(leaves.iter_mut()).try_for_each(|(leaf, (_, writer))| writer.write(leaf))?;
                 }
                 Ok(leaves.iter().map(|(_, writer)| writer.get_estimated_total_bytes()).sum())
@@ -139,29 +184,31 @@ impl Leaf {
 
 /// A column without its leaves of texts; `None` if there are no others. A map becomes a list of what is left of its entries, which has the
 /// same levels.
-fn without_texts(field: &FieldRef, array: &ArrayRef) -> Option<(FieldRef, ArrayRef)> {
+fn without_texts(field: &FieldRef, array: &ArrayRef) -> Result<Option<(FieldRef, ArrayRef)>> {
     let named = |data_type| Arc::new(Field::new(field.name(), data_type, field.is_nullable()));
-    match field.data_type() {
-        DataType::Utf8 => None,
+    let (offsets, nulls, kept) = match field.data_type() {
+        DataType::Utf8 => return Ok(None),
         DataType::Struct(fields) => {
-            let children = fields.iter().zip(array.as_struct().columns()).filter_map(|(field, child)| without_texts(field, child));
-            let (fields, children): (Vec<FieldRef>, Vec<ArrayRef>) = children.unzip();
-            let fields = Fields::from(fields);
-            let kept = || StructArray::new(fields.clone(), children, array.nulls().cloned());
-            (!fields.is_empty()).then(|| (named(DataType::Struct(fields.clone())), Arc::new(kept()) as ArrayRef))
+            let children = fields.iter().zip(array.as_struct().columns());
+            let children = children.filter_map(|(field, child)| without_texts(field, child).transpose()).collect::<Result<Vec<_>>>()?;
+            let (fields, children): (Vec<FieldRef>, Vec<ArrayRef>) = children.into_iter().unzip();
+            if fields.is_empty() {
+                return Ok(None);
+            }
+            let kept = StructArray::try_new(Fields::from(fields), children, array.nulls().cloned())?;
+            return Ok(Some((named(kept.data_type().clone()), Arc::new(kept))));
         }
         DataType::List(item) => {
             let list = array.as_list::<i32>();
-            let (item, items) = without_texts(item, list.values())?;
-            let kept = ListArray::new(Arc::clone(&item), list.offsets().clone(), items, list.nulls().cloned());
-            Some((named(DataType::List(item)), Arc::new(kept)))
+            (list.offsets(), list.nulls(), without_texts(item, list.values())?)
         }
         DataType::Map(entries, _) => {
             let map = array.as_map();
-            let (item, items) = without_texts(entries, &(Arc::new(map.entries().clone()) as ArrayRef))?;
-            let kept = ListArray::new(Arc::clone(&item), map.offsets().clone(), items, map.nulls().cloned());
-            Some((named(DataType::List(item)), Arc::new(kept)))
+            (map.offsets(), map.nulls(), without_texts(entries, &(Arc::new(map.entries().clone()) as ArrayRef))?)
         }
-        _ => Some((Arc::clone(field), Arc::clone(array))),
-    }
+        _ => return Ok(Some((Arc::clone(field), Arc::clone(array)))),
+    };
+    let Some((item, items)) = kept else { return Ok(None) };
+    let kept = ListArray::try_new(item, offsets.clone(), items, nulls.cloned())?;
+    Ok(Some((named(kept.data_type().clone()), Arc::new(kept))))
 }

@@ -65,9 +65,14 @@ impl Dictionary {
     #[inline]
     pub fn number(&mut self, text: &[u8]) -> (u32, bool) {
         let ends = ends(text);
-        let hash = hash(text, ends, self.seed);
+        self.number_hashed(text, ends, hash(text, ends, self.seed))
+    }
+
+    /// As [`Self::number`], of a text with this hash, which other texts may have too.
+    #[inline]
+    fn number_hashed(&mut self, text: &[u8], ends: (u64, u64), hash: u64) -> (u32, bool) {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = place(hash, mask);
         loop {
             let slot = self.slots[at];
             if slot == 0 {
@@ -104,17 +109,21 @@ impl Dictionary {
 
     fn grow(&mut self) {
         let mask = self.slots.len() * 4 - 1;
-        self.slots = vec![0; mask + 1];
-        for (number, entry) in self.entries.iter().enumerate() {
-            let start = entry.start as usize;
-            let hash = hash(&self.bytes[start..start + entry.length as usize], entry.ends, self.seed);
-            let mut at = hash as usize & mask;
+        let slots = std::mem::replace(&mut self.slots, vec![0; mask + 1]);
+        for slot in slots.into_iter().filter(|slot| *slot != 0) {
+            let mut at = place(slot, mask);
             while self.slots[at] != 0 {
                 at = (at + 1) & mask;
             }
-            self.slots[at] = slot(hash, number as u32);
+            self.slots[at] = slot;
         }
     }
+}
+
+/// Where a text with this hash is, or the first place behind that is free. It is the upper half of the hash, which its slot has too.
+#[inline]
+fn place(hash: u64, mask: usize) -> usize {
+    (hash >> 32) as usize & mask
 }
 
 fn slot(hash: u64, number: u32) -> u64 {
@@ -166,42 +175,58 @@ mod tests {
 
     use proptest::prelude::*;
 
+    /// Gives texts numbers, by their own hashes or as if all of them had the same one.
+    type Number = fn(&mut Dictionary, &[u8]) -> (u32, bool);
+
+    const OWN: Number = Dictionary::number;
+    const SAME: Number = |dictionary, text| dictionary.number_hashed(text, ends(text), u64::MAX);
+
     #[test]
     fn a_text_is_new_to_a_page_once() {
-        let mut dictionary = Dictionary::new();
-        assert_eq!((dictionary.number(b"a"), dictionary.number(b""), dictionary.number(b"a")), ((0, true), (1, true), (0, false)));
-        dictionary.next_page();
-        assert_eq!((dictionary.number(b"a"), dictionary.number(b"a")), ((0, true), (0, false)));
-        assert_eq!(dictionary.bytes(), b"\x01\0\0\0a\0\0\0\0");
+        for number in [OWN, SAME] {
+            let mut dictionary = Dictionary::new();
+            for (text, expected) in [("a", (0, true)), ("", (1, true)), ("a", (0, false))] {
+                assert_eq!(number(&mut dictionary, text.as_bytes()), expected, "{text:?}");
+            }
+            dictionary.next_page();
+            assert_eq!((number(&mut dictionary, b"a"), number(&mut dictionary, b"a")), ((0, true), (0, false)));
+            assert_eq!(dictionary.bytes(), b"\x01\0\0\0a\0\0\0\0");
+        }
     }
 
     #[test]
     fn texts_that_differ_in_one_byte_have_their_own_numbers() {
-        let mut dictionary = Dictionary::new();
         let mut texts = vec![String::new()];
         for length in 1..80 {
             for at in 0..length {
                 texts.push((0..length).map(|i| if i == at { 'b' } else { 'a' }).collect());
             }
         }
-        for round in 0..2 {
-            for (number, text) in texts.iter().enumerate() {
-                assert_eq!(dictionary.number(text.as_bytes()), (number as u32, round == 0), "{text}");
+        for (name, number) in [("own", OWN), ("same", SAME)] {
+            let mut dictionary = Dictionary::new();
+            for round in 0..2 {
+                for (place, text) in texts.iter().enumerate() {
+                    assert_eq!(number(&mut dictionary, text.as_bytes()), (place as u32, round == 0), "{text}, {name} hash");
+                }
             }
+            assert_eq!(dictionary.len(), texts.len());
         }
-        assert_eq!(dictionary.len(), texts.len());
     }
 
     proptest! {
         #[test]
         fn numbers_are_those_of_a_map(texts in proptest::collection::vec("[ab]{0,20}|[a-c]{0,3}|.{0,40}", 0..2000)) {
-            let (mut dictionary, mut numbers) = (Dictionary::new(), HashMap::new());
-            for text in &texts {
-                let next = numbers.len() as u32;
-                let number = *numbers.entry(text.clone()).or_insert(next);
-                prop_assert_eq!(dictionary.number(text.as_bytes()), (number, number == next && numbers.len() as u32 > next));
+            // With one hash for all, each text is compared with all before it: fewer are enough, if the slots grow.
+            for (number, most) in [(OWN, texts.len()), (SAME, texts.len().min(SLOTS * 2))] {
+                let (mut dictionary, mut numbers) = (Dictionary::new(), HashMap::new());
+                for text in &texts[..most] {
+                    let next = numbers.len() as u32;
+                    let expected = *numbers.entry(text.clone()).or_insert(next);
+                    let is_first = expected == next && numbers.len() as u32 > next;
+                    prop_assert_eq!(number(&mut dictionary, text.as_bytes()), (expected, is_first));
+                }
+                prop_assert_eq!(dictionary.len(), numbers.len());
             }
-            prop_assert_eq!(dictionary.len(), numbers.len());
         }
     }
 }

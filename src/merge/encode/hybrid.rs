@@ -33,6 +33,10 @@ pub fn append_levels(levels: &[u8], width: u32, counts: &mut [i64], out: &mut Ve
             repeat(level.into(), same * GROUP, width, out);
             at += same;
         } else {
+            if mixed.len() == GROUP * GROUPS {
+                pack(&mixed, width, out);
+                mixed.clear();
+            }
             groups[at].iter().for_each(|level| counts[usize::from(*level)] += 1);
             mixed.extend(groups[at].iter().map(|level| u32::from(*level)));
             at += 1;

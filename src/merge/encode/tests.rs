@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod index;
+mod large;
+
 fn field(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
@@ -202,6 +205,7 @@ proptest! {
         size in 1usize..20,
         page_rows in 1usize..20,
         (page, dictionary, row_group) in (1usize..300, 1usize..300, 200usize..20_000),
+        runs in proptest::collection::vec(0usize..20, 0..12),
     ) {
         let schema = schema();
         let batches: Vec<RecordBatch> = rows.chunks(size).map(|rows| batch(&schema, rows)).collect();
@@ -211,8 +215,12 @@ proptest! {
         let file = ours(&schema, &batches, limits().set_max_row_group_bytes(Some(row_group)).build());
         prop_assert_eq!(&rows_of(&schema, &file), &all);
         check_pages(&about(&file), &all);
+        index::check(&file, &all);
+        index::check_selection(&file, &all, &runs);
         let file = ours(&schema, &batches, limits().set_max_row_group_bytes(None).build());
         check_pages(&about(&file), &all);
+        index::check(&file, &all);
+        index::check_selection(&file, &all, &runs);
         compare_chunks(&about(&file), &about(&theirs(&schema, &batches, limits().build())), false);
     }
 }
@@ -247,5 +255,55 @@ async fn a_batch_of_other_columns_is_refused() {
     let (schema, other) = (schema(), Arc::new(Schema::new(vec![field("text", DataType::Utf8)])));
     let mut encoder = Encoder::new(schema, small().build(), 1).unwrap();
     let refused = encoder.write(&batch(&other, &[json!({"text": "a"})])).await.unwrap_err();
-    assert!(refused.to_string().ends_with("a batch has other columns than its file"), "{refused}");
+    assert!(refused.to_string().contains("a batch has other columns than its file"), "{refused}");
+}
+
+#[test]
+fn the_file_says_whether_a_column_may_be_null() {
+    let schema = |nullable| -> SchemaRef {
+        let texts = DataType::List(Arc::new(field("element", DataType::Utf8)));
+        Arc::new(Schema::new(vec![
+            Field::new("text", DataType::Utf8, nullable),
+            Field::new("number", DataType::Int64, nullable),
+            Field::new("texts", texts, nullable),
+        ]))
+    };
+    let full = [json!({"text": "a", "number": 1, "texts": ["b", null]}), json!({"text": "", "number": 2, "texts": []})];
+    let empty = [json!({"text": "c", "number": 3, "texts": ["d"]}), json!({})];
+    for (file, batches) in [
+        (schema(true), vec![batch(&schema(false), &full), batch(&schema(true), &empty), batch(&schema(false), &full)]),
+        (schema(false), vec![batch(&schema(true), &full), batch(&schema(false), &full)]),
+    ] {
+        let written = ours(&file, &batches, small().build());
+        let of_file = |batch: &RecordBatch| RecordBatch::try_new(file.clone(), batch.columns().to_vec()).unwrap();
+        let all = arrow::compute::concat_batches(&file, &batches.iter().map(of_file).collect::<Vec<_>>()).unwrap();
+        assert_eq!(rows_of(&file, &written), all);
+        compare_chunks(&about(&written), &about(&theirs(&file, &[all], small().build())), false);
+    }
+    let mut encoder = Encoder::new(schema(false), small().build(), 1).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let refused = runtime.block_on(encoder.write(&batch(&schema(true), &empty))).unwrap_err();
+    assert!(refused.to_string().contains("'text' is declared as non-nullable but contains null values"), "{refused}");
+}
+
+#[test]
+fn types_that_cannot_be_encoded_are_refused_before_any_row() {
+    let item = || Arc::new(field("element", DataType::Utf8));
+    let deep = |structs: usize| (0..structs).fold(DataType::Utf8, |inner, _| DataType::Struct(vec![field("inner", inner)].into()));
+    let cases = [
+        (deep(253), None),
+        (deep(254), Some("column \"column\" has more than")),
+        (list(list(DataType::Int32)), None),
+        (DataType::LargeList(item()), Some("lakebed does not write the type of \"column\"")),
+        (list(DataType::FixedSizeList(item(), 2)), Some("lakebed does not write the type of \"element\"")),
+    ];
+    for (data_type, expected) in cases {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![field("column", data_type.clone())]));
+        let refused = Encoder::new(schema.clone(), small().build(), 1).err().map(|e| e.to_string());
+        let as_expected = match expected {
+            None => refused.is_none(),
+            Some(reason) => refused.as_ref().is_some_and(|e| e.contains(reason)),
+        };
+        assert!(as_expected, "{data_type:.80}: {refused:?}");
+    }
 }

@@ -13,6 +13,9 @@ use super::dictionary::Dictionary;
 use super::hybrid;
 use super::levels::Levels;
 
+/// A page takes no further row once it has as many slots: what is held for a slot does not depend on what is in it.
+const MOST_SLOTS: usize = 1 << 20;
+
 /// The writer of one leaf in one row group.
 pub struct TextWriter {
     column: ColumnDescPtr,
@@ -36,7 +39,9 @@ struct Limits {
 struct PageOf {
     definition: Vec<u8>,
     repetition: Vec<u8>,
+    /// Its rows, and its slots, be their levels appended or not yet.
     rows: usize,
+    slots: usize,
     /// Values: their numbers in the dictionary, or themselves, each behind its length.
     numbers: Vec<u32>,
     plain: Vec<u8>,
@@ -59,8 +64,16 @@ impl TextWriter {
 
     /// Bytes so far, about.
     pub fn size(&self) -> usize {
-        let numbers = self.page.numbers.len() * hybrid::width(self.dictionary.len()) as usize / 8;
-        self.chunk.size() + self.dictionary.bytes().len() + self.page.plain.len() + numbers
+        let width = |most: i16| usize::try_from(most).map_or(0, hybrid::width) as usize;
+        let definition = self.page.definition.len() * width(self.column.max_def_level());
+        let repetition = self.page.repetition.len() * width(self.column.max_rep_level());
+        self.chunk.size() + self.dictionary.bytes().len() + self.page.plain.len() + self.numbers() + (definition + repetition) / 8
+    }
+
+    /// Bytes of the page's numbers, as they are stored.
+    #[inline]
+    fn numbers(&self) -> usize {
+        self.page.numbers.len() * hybrid::width(self.dictionary.len()) as usize / 8
     }
 
     /// Appends the rows of a batch.
@@ -87,6 +100,7 @@ impl TextWriter {
             while slot < levels.len() && !self.is_full() {
                 self.put(text(slot));
                 self.page.rows += 1;
+                self.page.slots += 1;
                 slot += 1;
             }
         }
@@ -100,6 +114,7 @@ impl TextWriter {
             if let Some(place) = levels.place(slot) {
                 self.put(text(place));
             }
+            self.page.slots += 1;
             slot += 1;
         }
         levels.append_to(start..slot, &mut self.page.definition, &mut self.page.repetition);
@@ -126,7 +141,9 @@ impl TextWriter {
     /// True if the page can take no further row.
     #[inline]
     fn is_full(&self) -> bool {
-        self.page.rows >= self.limits.rows || self.page.plain.len() >= self.limits.page || self.looks_up && self.is_too_large()
+        let values = if self.looks_up { self.numbers() } else { self.page.plain.len() };
+        let is_full = self.page.rows >= self.limits.rows || self.page.slots >= MOST_SLOTS || values >= self.limits.page;
+        is_full || self.looks_up && self.is_too_large()
     }
 
     #[inline]
@@ -136,7 +153,7 @@ impl TextWriter {
 
     fn close_page(&mut self) -> Result<()> {
         let page = &mut self.page;
-        let slots = page.definition.len();
+        let slots = page.slots;
         let mut body = Vec::with_capacity(slots / 4 + page.plain.len() + 2 * page.numbers.len());
         let repetition = append_levels(&page.repetition, self.column.max_rep_level(), &mut body);
         let definition = append_levels(&page.definition, self.column.max_def_level(), &mut body);
@@ -176,12 +193,15 @@ impl TextWriter {
 impl PageOf {
     /// Begins the next page, in the same memory if that is no more than usual for pages of `size` bytes.
     fn clear(&mut self, size: usize) {
-        self.definition.clear();
-        self.repetition.clear();
+        for levels in [&mut self.definition, &mut self.repetition] {
+            levels.clear();
+            levels.shrink_to(MOST_SLOTS);
+        }
         self.numbers.clear();
+        self.numbers.shrink_to(MOST_SLOTS);
         self.plain.clear();
         self.plain.shrink_to(size.saturating_mul(2));
-        (self.rows, self.values, self.text_bytes) = (0, 0, 0);
+        (self.rows, self.slots, self.values, self.text_bytes) = (0, 0, 0, 0);
     }
 }
 
@@ -195,4 +215,73 @@ fn append_levels(levels: &[u8], most: i16, body: &mut Vec<u8>) -> Option<LevelHi
     let count = (body.len() - length - 4) as u32;
     body[length..length + 4].copy_from_slice(&count.to_le_bytes());
     Some(LevelHistogram::from(counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, ListArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use parquet::arrow::ArrowSchemaConverter;
+    use parquet::basic::Compression;
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+
+    /// The writer of a column of lists after many batches of some rows that have as many of these texts each, and the most that it held.
+    fn after(texts: &[Option<&str>], rows: usize, batches: usize) -> (TextWriter, usize) {
+        let item = Arc::new(Field::new("element", DataType::Utf8, true));
+        let field = Field::new("tags", DataType::List(Arc::clone(&item)), true);
+        let schema = ArrowSchemaConverter::new().convert(&Schema::new(vec![field.clone()])).unwrap();
+        let values = StringArray::from_iter((0..rows).flat_map(|_| texts.iter().copied()));
+        let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(texts.len(), rows));
+        let column: ArrayRef = Arc::new(ListArray::new(item, offsets, Arc::new(values), None));
+        let (levels, array) = Levels::of(&field, &column, &[]);
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let mut writer = TextWriter::new(schema.column(0), Arc::new(properties));
+        let mut held = 0;
+        for _ in 0..batches {
+            writer.write(&levels, array.as_string()).unwrap();
+            let page = &writer.page;
+            held = held.max(page.definition.capacity() + page.repetition.capacity() + 4 * page.numbers.capacity() + page.plain.capacity());
+        }
+        (writer, held)
+    }
+
+    #[test]
+    fn long_lists_make_pages_of_bounded_size() {
+        let names: Vec<String> = (0..1000).map(|i| format!("tag {i}")).collect();
+        let names: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+        // A page is full by the bytes of its numbers, which have ten bits here, or by its slots.
+        let by_bytes = (1 << 20) * 8 / 10;
+        let by_slots = MOST_SLOTS;
+        for (what, texts, full) in
+            [("names", names, by_bytes), ("nothing", vec![Some(""); 1000], by_slots), ("nulls", vec![None; 1000], by_slots)]
+        {
+            let (writer, held) = after(&texts, 500, 8);
+            let row = 1000;
+            // A vector grows to twice its size, and a page may have one row more than would be full.
+            let most = 2 * (full + row) * (1 + 1 + 4);
+            assert!(held <= most, "{what}: {held} of {most} bytes");
+            let size = writer.size();
+            assert!(size >= (writer.page.slots * (2 + 1)) / 8, "{what}: levels are counted, {size}");
+            let closed = writer.close().unwrap();
+            let pages = closed.result.offset_index.unwrap().page_locations().len();
+            assert_eq!(pages, (500 * 8usize).div_ceil(full.div_ceil(row)), "{what}");
+            assert_eq!(closed.result.metadata.num_values(), 500 * 8 * 1000, "{what}");
+        }
+    }
+
+    #[test]
+    fn memory_of_one_long_row_is_not_kept() {
+        let texts = vec![Some("a"); 3 * MOST_SLOTS];
+        let (mut writer, _) = after(&texts, 1, 2);
+        writer.close_page().unwrap();
+        let page = &writer.page;
+        let kept = [page.definition.capacity(), page.repetition.capacity(), page.numbers.capacity()];
+        assert!(kept.iter().all(|slots| *slots <= MOST_SLOTS), "{kept:?}");
+        assert_eq!(writer.close().unwrap().result.offset_index.unwrap().page_locations().len(), 2);
+    }
 }

@@ -7,11 +7,40 @@ use bytes::Bytes;
 /// Room is made in whole units, so that texts of about the same length can have each other's memory.
 const UNIT: usize = 1 << 20;
 
-/// Larger memory is not kept, nor more pieces than these. There are never more than were in use at the same time.
+/// Larger pieces are not kept.
 const LARGEST: usize = 32 << 20;
-const MOST: usize = 8;
 
-static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// No more pieces than these are kept, nor more bytes in all: it is for the whole life of the process.
+const MOST: usize = 8;
+const MOST_BYTES: usize = 64 << 20;
+
+static SPARE: Mutex<Spare> = Mutex::new(Spare { pieces: Vec::new() });
+
+/// Pieces of memory that nobody uses at present.
+struct Spare {
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Spare {
+    /// The smallest piece that has room for `len` bytes, unless that is much larger.
+    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+        let pieces = self.pieces.iter().enumerate().map(|(at, piece)| (piece.len(), at));
+        let (_, at) = pieces.filter(|(size, _)| *size >= len && size / 2 <= len.max(UNIT)).min()?;
+        Some(self.pieces.swap_remove(at))
+    }
+
+    /// Keeps a piece. Of too many the smallest go, as they are made anew the fastest.
+    fn keep(&mut self, piece: Vec<u8>) {
+        if piece.is_empty() || piece.len() > LARGEST {
+            return;
+        }
+        self.pieces.push(piece);
+        while self.pieces.len() > MOST || self.pieces.iter().map(Vec::len).sum::<usize>() > MOST_BYTES {
+            let Some((_, smallest)) = self.pieces.iter().enumerate().map(|(at, piece)| (piece.len(), at)).min() else { return };
+            self.pieces.swap_remove(smallest);
+        }
+    }
+}
 
 /// A text that is being decompressed, and its memory.
 pub(super) struct Text {
@@ -22,10 +51,7 @@ pub(super) struct Text {
 impl Text {
     /// A text of `len` bytes, whatever they are.
     pub(super) fn new(len: usize) -> Self {
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = spare.iter().position(|memory| memory.len() >= len && memory.len() / 2 <= len.max(UNIT));
-        let memory = fits.map(|at| spare.swap_remove(at));
-        drop(spare);
+        let memory = SPARE.lock().unwrap_or_else(PoisonError::into_inner).take(len);
         Self { memory: memory.unwrap_or_else(|| vec![0; len.next_multiple_of(UNIT)]), len }
     }
 
@@ -48,16 +74,55 @@ impl AsRef<[u8]> for Text {
 
 impl Drop for Text {
     fn drop(&mut self) {
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.memory.len() <= LARGEST && spare.len() < MOST {
-            spare.push(std::mem::take(&mut self.memory));
-        }
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).keep(std::mem::take(&mut self.memory));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_pieces_are_kept_and_used_again() {
+        let mib = |mib: &[usize]| mib.iter().map(|mib| vec![0; mib << 20]).collect::<Vec<_>>();
+        let cases: [(&[usize], &[usize]); 6] = [
+            (&[1, 2, 1], &[1, 1, 2]),
+            (&[1, 1, 1, 1, 1, 1, 1, 1, 20], &[1, 1, 1, 1, 1, 1, 1, 20]),
+            (&[2, 2, 2, 2, 2, 2, 2, 2, 1], &[2, 2, 2, 2, 2, 2, 2, 2]),
+            (&[1, 3, 32, 32], &[32, 32]),
+            (&[30, 31, 32], &[31, 32]),
+            (&[33, 0], &[]),
+        ];
+        for (given, expected) in cases {
+            let mut spare = Spare { pieces: Vec::new() };
+            mib(given).into_iter().for_each(|piece| spare.keep(piece));
+            let mut kept: Vec<usize> = spare.pieces.iter().map(|piece| piece.len() >> 20).collect();
+            kept.sort_unstable();
+            assert_eq!(kept, expected, "of {given:?}");
+        }
+    }
+
+    #[test]
+    fn a_piece_is_used_again_for_texts_that_fill_half_of_it() {
+        let cases = [
+            (0, Some(1)),
+            (5, Some(1)),
+            ((1 << 20) + 1, None),
+            (2 << 20, Some(3)),
+            (3 << 20, Some(3)),
+            ((3 << 20) + 1, None),
+            (8 << 20, Some(16)),
+        ];
+        for (len, expected) in cases {
+            let pieces: Vec<Vec<u8>> = [16, 3, 1].map(|mib| vec![0; mib << 20]).into();
+            let places: Vec<_> = pieces.iter().map(|piece| (piece.as_ptr(), piece.len() >> 20)).collect();
+            let mut spare = Spare { pieces };
+            let taken = spare.take(len).map(|piece| (piece.as_ptr(), piece.len() >> 20));
+            assert_eq!(taken.map(|(_, mib)| mib), expected, "{len}");
+            assert!(taken.is_none_or(|taken| places.contains(&taken)), "it is the same memory");
+            assert_eq!(spare.pieces.len(), 3 - usize::from(taken.is_some()), "it is not given twice");
+        }
+    }
 
     #[test]
     fn memory_is_used_again_and_texts_have_their_own_length() {
@@ -74,6 +139,6 @@ mod tests {
             assert!(part.iter().all(|found| *found == byte), "what is still read is not used again");
         }
         let spare = SPARE.lock().unwrap();
-        assert!(spare.len() <= MOST && spare.iter().all(|memory| memory.len() <= LARGEST));
+        assert!(spare.pieces.len() <= MOST && spare.pieces.iter().all(|piece| piece.len() <= LARGEST));
     }
 }
