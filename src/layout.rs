@@ -198,11 +198,6 @@ pub fn parse_queue_key<'k>(table: &TableName, key: &'k str) -> Option<(Hour, &'k
     well_formed.then(|| Some((hour.parse().ok()?, source)))?
 }
 
-/// The folder of all notes of versions of a table that have to be told, below the state location.
-pub fn notes_root(table: &TableName) -> String {
-    format!("events/{table}/")
-}
-
 /// What a note says is about to happen to a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
@@ -219,25 +214,29 @@ pub enum Note {
     },
 }
 
-/// The key of a note, below the state location.
+/// The key of a note, in the state location itself: it has no folder around it that would stay behind. Which partition it is about is in it.
 pub fn note_key(table: &TableName, note: &Note) -> String {
     match note {
-        Note::Columns(schema) => format!("events/{table}/schema-{schema}"),
-        Note::Version { partition, version, attempt } => format!("events/{table}/{partition}/{version:020}-{attempt}"),
+        Note::Columns(schema) => format!("note-{table}-schema-{schema}"),
+        Note::Version { version, attempt, .. } => format!("note-{table}-{version:020}-{attempt}"),
     }
 }
 
-/// The note whose key this is, or `None` for other objects.
-pub fn parse_note_key(table: &TableName, key: &str) -> Option<Note> {
-    let rest = key.strip_prefix(&notes_root(table))?;
-    let Some((partition, name)) = rest.rsplit_once('/') else {
-        let schema = rest.strip_prefix("schema-")?;
+/// The note whose key this is, from the text that it holds; `None` for other objects.
+pub fn parse_note(table: &TableName, key: &str, text: &str) -> Option<Note> {
+    let rest = key.strip_prefix(&format!("note-{table}-"))?;
+    if let Some(schema) = rest.strip_prefix("schema-") {
         return schema.bytes().all(|b| b.is_ascii_hexdigit()).then(|| Note::Columns(schema.to_string()));
-    };
-    let (digits, attempt) = name.split_once('-')?;
+    }
+    let (digits, attempt) = rest.split_once('-')?;
     let well_formed = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) && attempt.len() == 26;
-    let (partition, version) = (partition.parse().ok()?, digits.parse().ok().filter(|_| well_formed)?);
+    let (partition, version) = (text.parse().ok()?, digits.parse().ok().filter(|_| well_formed)?);
     Some(Note::Version { partition, version, attempt: attempt.to_string() })
+}
+
+/// True if an object of that key may be a note of the table.
+pub fn is_note(table: &TableName, key: &str) -> bool {
+    key.strip_prefix("note-").and_then(|rest| rest.strip_prefix(&table.to_string())).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// The key of the object that shows, under one attempt's name, whether a state location refuses to create a key twice.
@@ -336,10 +335,12 @@ mod tests {
 
         #[test]
         fn a_note_reads_back(partition in partition(), version in any::<u64>(), attempt in any::<u128>()) {
+            let text = partition.to_string();
             let note = Note::Version { partition, version, attempt: ulid::Ulid::from(attempt).to_string() };
-            prop_assert_eq!(parse_note_key(&table(), &note_key(&table(), &note)), Some(note));
+            prop_assert!(is_note(&table(), &note_key(&table(), &note)));
+            prop_assert_eq!(parse_note(&table(), &note_key(&table(), &note), &text), Some(note));
             let note = Note::Columns(format!("{version:016x}"));
-            prop_assert_eq!(parse_note_key(&table(), &note_key(&table(), &note)), Some(note));
+            prop_assert_eq!(parse_note(&table(), &note_key(&table(), &note), ""), Some(note));
         }
 
         #[test]

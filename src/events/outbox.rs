@@ -11,7 +11,7 @@ use crate::layout::{self, Note};
 use crate::ledger::LedgerVersion;
 use crate::ledger::store::{Committed, LedgerStore};
 use crate::schema::fingerprint;
-use crate::store::{Root, parse};
+use crate::store::Root;
 
 /// No attempt is under way as long as this: it would have been working through two days.
 pub const LONGEST: TimeDelta = TimeDelta::hours(48);
@@ -57,7 +57,11 @@ impl Outbox {
     /// `Unavailable` if the state location cannot be written.
     pub async fn note(&self, table: &TableName, note: &Note, attempt: &str) -> Result<()> {
         let key = layout::note_key(table, note);
-        self.root.create(&key, attempt.as_bytes().to_vec(), attempt).await.map(drop)
+        let text = match note {
+            Note::Columns(_) => String::new(),
+            Note::Version { partition, .. } => partition.to_string(),
+        };
+        self.root.create(&key, text.into_bytes(), attempt).await.map(drop)
     }
 
     /// Commits a version after a note of it. If another attempt was faster, the note is forgotten.
@@ -82,11 +86,16 @@ impl Outbox {
     /// # Errors
     /// `Unavailable` if the state location cannot be read.
     pub async fn notes(&self, table: &TableName) -> Result<Vec<Note>> {
-        let folder = layout::notes_root(table);
-        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of(&folder)));
-        let prefix = parse(folder.trim_end_matches('/'))?;
-        let objects: Vec<_> = self.root.store().list(Some(&prefix)).try_collect().await.map_err(failed)?;
-        let mut notes: Vec<Note> = objects.iter().filter_map(|object| layout::parse_note_key(table, object.location.as_ref())).collect();
+        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of("")));
+        let top = self.root.store().list_with_delimiter(None).await.map_err(failed)?;
+        let keys = top.objects.into_iter().map(|object| object.location.to_string()).filter(|key| layout::is_note(table, key));
+        let read = futures::stream::iter(keys).map(|key| async move {
+            // One that is gone by now was told by another run.
+            let text = self.root.read(&key).await?.unwrap_or_default();
+            Ok(layout::parse_note(table, &key, &String::from_utf8_lossy(&text)))
+        });
+        let read: Vec<Option<Note>> = read.buffered(CONCURRENCY).try_collect().await?;
+        let mut notes: Vec<Note> = read.into_iter().flatten().collect();
         notes.sort();
         Ok(notes)
     }

@@ -173,9 +173,8 @@ fn check_pages(about: &ParquetMetaData, rows: &RecordBatch) {
             assert_eq!(index.is_null_page(page), values.is_empty());
             let parquet::file::page_index::column_index::ColumnIndexMetaData::BYTE_ARRAY(index) = index else { panic!() };
             let bounds = (index.min_value(page), index.max_value(page));
-            let cut = |end: Option<&&str>, cut: fn(&[u8], Option<usize>) -> (Vec<u8>, bool)| end.map(|end| cut(end.as_bytes(), Some(9)).0);
-            let least = cut(values.iter().min(), bounds::shorter_least);
-            let greatest = cut(values.iter().max(), bounds::shorter_greatest);
+            let least = values.iter().min().map(|end| bounds::shorter_least(end.as_bytes(), Some(9)).0);
+            let greatest = values.iter().max().map(|end| bounds::shorter_greatest(end.as_bytes(), Some(9)).0);
             assert_eq!(bounds, (least.as_deref(), greatest.as_deref()));
         }
         begin += row_group.num_rows() as usize;
