@@ -153,10 +153,14 @@ impl<'a> Intake<'a> {
 fn parts_of(object: &str, piece: Piece, send: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {
     match piece {
         Piece::Rows(batch) => send(Part::Rows(batch)),
-        Piece::Rejects(rejects) => reject::batches(&rejects).try_for_each(|some| {
-            let batch = reject::to_batch(object, some).map_err(|e| Error::internal(format!("{object}: cannot quarantine: {e}")))?;
-            send(Part::Quarantined(batch))
-        }),
+        Piece::Rejects(rejects) => {
+            let failed = |e| Error::internal(format!("{object}: cannot quarantine: {e}"));
+            let batches = reject::batches(&rejects).map(|some| reject::to_batch(object, some).map_err(failed));
+            let batches = batches.collect::<Result<Vec<_>>>()?;
+            // Sending may wait, and they are not to be in memory twice meanwhile.
+            drop(rejects);
+            batches.into_iter().try_for_each(|batch| send(Part::Quarantined(batch)))
+        }
     }
 }
 

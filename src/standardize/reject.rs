@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 
@@ -166,7 +166,10 @@ pub fn to_batch(object: &str, rejects: &[Reject]) -> Result<RecordBatch, ArrowEr
     let text = |pick: &dyn Fn(&Reject) -> Option<String>| -> ArrayRef { Arc::new(rejects.iter().map(pick).collect::<StringArray>()) };
     let offsets: Int64Array = rejects.iter().map(|r| Some(number(r.offset))).collect();
     let lengths: Int64Array = rejects.iter().map(|r| Some(number(r.length))).collect();
-    let raw: BinaryArray = rejects.iter().map(|r| r.raw.as_deref()).collect();
+    // With room for exactly these bytes: growing would take up to twice as much.
+    let bytes = rejects.iter().map(|r| r.raw.as_ref().map_or(0, Vec::len)).sum();
+    let mut raw = BinaryBuilder::with_capacity(rejects.len(), bytes);
+    rejects.iter().for_each(|r| raw.append_option(r.raw.as_deref()));
     RecordBatch::try_new(
         arrow_schema(&columns()),
         vec![
@@ -176,7 +179,7 @@ pub fn to_batch(object: &str, rejects: &[Reject]) -> Result<RecordBatch, ArrowEr
             text(&|r| Some(r.reason.code.as_str().to_string())),
             text(&|r| (!r.reason.column.is_empty()).then(|| r.reason.column.clone())),
             text(&|r| Some(r.reason.detail.clone())),
-            Arc::new(raw),
+            Arc::new(raw.finish()),
         ],
     )
 }
