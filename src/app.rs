@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use indicatif::ProgressBar;
 
 use crate::catalog::Catalog;
@@ -15,7 +16,9 @@ use crate::events::outbox::Outbox;
 use crate::events::{EventSink, Log};
 use crate::layout::{self, CATALOG_FILE};
 use crate::ledger::store::LedgerStore;
+use crate::merge::Context;
 use crate::pipeline::Limits;
+use crate::queue::Queue;
 use crate::store::{Aws, Root, Stores};
 
 /// What the commands work with.
@@ -79,6 +82,12 @@ impl App {
         let spill = folder.unwrap_or_else(std::env::temp_dir);
         let limits = Limits { memory: config.lake.memory, threads: config.lake.threads, spill, progress };
         Ok(Self { ledgers: LedgerStore::new(state.clone()), state, stores, catalog, events, outbox, clock, limits, config })
+    }
+
+    /// What merges of one run work with: what is staged of the table, the run's ULID, and the time that it is made for.
+    pub fn merging<'a>(&'a self, queue: &'a Queue, run: &'a str, at: DateTime<Utc>) -> Context<'a> {
+        let Self { state, ledgers, outbox, clock, limits, .. } = self;
+        Context { state, ledgers, outbox, clock: &**clock, queue, limits, run, at }
     }
 
     /// The URL of a table's quarantine.

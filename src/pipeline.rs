@@ -21,7 +21,7 @@ use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
 use crate::layout::{self, Note, PartitionId};
 use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
-use crate::merge::{self, Context, Merged};
+use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
 use crate::schema::{TableSchema, fingerprint};
@@ -161,8 +161,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     }
     if !queue.is_empty() {
         // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
-        let merged: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
-        let heads = app.ledgers.heads_of(&config.name, &merged).await?;
+        let heads = app.ledgers.heads_of(&config.name, &looked_at).await?;
         queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
     }
     Ok(done)
@@ -342,16 +341,7 @@ async fn merge_all(
     let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
     app.limits.progress.set_length(work.iter().map(objects).sum());
     let run = summary.run.clone();
-    let context = Context {
-        state: &app.state,
-        ledgers: &app.ledgers,
-        outbox: &app.outbox,
-        clock: &*app.clock,
-        queue,
-        limits: &app.limits,
-        run: &run,
-        at: request.at,
-    };
+    let context = app.merging(queue, &run, request.at);
     for plan in work {
         if request.until.is_some_and(|until| app.clock.now() >= until) {
             let late = Error::unavailable("the time for this run was over before this hour began; run again");

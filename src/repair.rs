@@ -4,25 +4,22 @@ pub mod compare;
 pub mod plan;
 pub mod summary;
 
-use std::collections::BTreeMap;
-
 use compare::{Difference, compare};
 use plan::{Taken, taken};
 use summary::{Done, RepairSummary};
 
 use crate::announce;
 use crate::app::App;
-use crate::catalog::reconcile;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::{Hour, Place};
 use crate::landing::LandedObject;
 use crate::landing::discover::discover;
-use crate::layout::{Note, PartitionId};
+use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
+use crate::merge;
 use crate::merge::execute::Attempt;
-use crate::merge::{self, Context};
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::schema::arrow_schema;
@@ -107,16 +104,7 @@ async fn rebuild(
     // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
     let queue = Queue::default();
     let run = planned.run.clone();
-    let context = Context {
-        state: &app.state,
-        ledgers: &app.ledgers,
-        outbox: &app.outbox,
-        clock: &*app.clock,
-        queue: &queue,
-        limits: &app.limits,
-        run: &run,
-        at: app.clock.now(),
-    };
+    let context = app.merging(&queue, &run, app.clock.now());
     let attempt = Attempt {
         table,
         state: &app.state,
@@ -186,12 +174,5 @@ async fn publish(app: &App, config: &TableConfig, partition: &PartitionId) -> Re
     let table = app.catalog.table(&config.name).await?;
     let table =
         table.ok_or_else(|| Error::unavailable(format!("{}: the table was dropped meanwhile; the next run makes it", config.name)))?;
-    let of_it = |note: &Note| matches!(note, Note::Version { partition: of, .. } if of == partition);
-    let mut notes = app.outbox.notes(&config.name).await?;
-    notes.retain(of_it);
-    let due = app.outbox.due(&app.ledgers, &table, notes, app.clock.now()).await;
-    let one = std::slice::from_ref(partition);
-    let reconciled = reconcile::reconcile(&*app.catalog, &app.ledgers, &table, &app.quarantine_url(config), one, &BTreeMap::new()).await?;
-    announce::changes(app, &config.name, &due, None).await?;
-    Ok(reconciled.warnings())
+    announce::partitions(app, config, &table, std::slice::from_ref(partition)).await
 }

@@ -13,12 +13,10 @@ use crate::hour::Place;
 use crate::layout::{GenerationId, PartitionId};
 use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion};
+use crate::merge::RACES;
 use crate::merge::plan::partition_at;
 use crate::store::cleaning::Places;
 use plan::{Choice, Made, Reason, Refusal};
-
-/// Lost races after which a rollback gives up.
-const RACES: usize = 5;
 
 /// What a rollback is asked to do.
 #[derive(Debug, Clone)]

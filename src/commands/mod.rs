@@ -105,6 +105,18 @@ fn done_or_closed(written: std::io::Result<()>) -> Result<()> {
     }
 }
 
+/// Prints what a verb did, as programs or people want it, and on standard error what failed, a line each.
+fn answer(output: Output, done: &impl serde::Serialize, text: impl FnOnce() -> String, failed: impl Iterator<Item = String>) -> Result<()> {
+    match output {
+        Output::Json => print_json(done)?,
+        Output::Text => print(&text())?,
+    }
+    for failure in failed {
+        eprintln!("lakebed: {failure}");
+    }
+    Ok(())
+}
+
 /// Prints a value as one JSON document on standard output.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("cannot print the answer: {e}")))?;

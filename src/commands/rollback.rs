@@ -1,6 +1,6 @@
 //! `lakebed rollback`: one partition, back to a generation that was live before.
 
-use super::{print, print_json};
+use super::answer;
 use crate::app::App;
 use crate::cli::{Output, RollbackArgs};
 use crate::error::Result;
@@ -13,9 +13,6 @@ use crate::rollback::{self, Request};
 pub async fn run(app: &App, args: &RollbackArgs, output: Output) -> Result<u8> {
     let RollbackArgs { table, hour, to, dry_run } = args.clone();
     let done = rollback::run(app, &Request { table, place: hour, to, dry_run }).await?;
-    match output {
-        Output::Json => print_json(&done)?,
-        Output::Text => print(&done.to_text())?,
-    }
+    answer(output, &done, || done.to_text(), std::iter::empty())?;
     Ok(0)
 }

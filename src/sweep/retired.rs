@@ -11,9 +11,7 @@ use crate::error::{Error, Result};
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
 use crate::ledger::{LedgerVersion, Retired};
-
-/// Lost races after which a partition is left to the next sweep.
-const RACES: usize = 5;
+use crate::merge::RACES;
 
 /// Removes the retired generations of a table that are past their grace.
 ///
