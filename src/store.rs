@@ -1,6 +1,8 @@
 //! Opens the object stores behind locations, and creates objects that tell by name which attempt they belong to.
 
 pub mod cleaning;
+pub mod copies;
+mod parts;
 mod s3;
 
 use std::sync::Arc;
@@ -257,30 +259,6 @@ impl Root {
     /// The folder on the local disk, if the location is one. `to_file_path` alone takes any URL without a host for one.
     fn folder(&self) -> Option<std::path::PathBuf> {
         (self.url.scheme() == "file").then(|| self.url.to_file_path().ok())?
-    }
-
-    /// Copies an object of this location to another name, without its bytes passing through here: in a bucket the store does it, on a local
-    /// disk it is a second name of the same file, for objects are never changed. The copy is persisted.
-    ///
-    /// # Errors
-    /// `Unavailable` if the one cannot be read or the other not be written.
-    pub async fn copy(&self, from: &str, to: &str) -> Result<()> {
-        let failed = |e: &dyn std::fmt::Display| {
-            Error::unavailable(format!(
-                "cannot copy {} to {}: {e}; free space or fix permissions, then run again",
-                self.url_of(from),
-                self.url_of(to)
-            ))
-        };
-        match (self.store.copy(&parse(from)?, &parse(to)?).await, self.folder()) {
-            (Ok(()), _) => {}
-            // Not every disk has second names, and not everybody may give one to a file of somebody else.
-            (Err(e), Some(folder)) if !matches!(e, object_store::Error::NotFound { .. }) => {
-                std::fs::copy(folder.join(from), folder.join(to)).map_err(|e| failed(&e))?;
-            }
-            (Err(e), _) => return Err(failed(&e)),
-        }
-        self.persist(to)
     }
 
     /// True if there is such an object.

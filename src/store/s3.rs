@@ -76,7 +76,7 @@ impl Aws {
         let store = builder.build().map_err(|e| Error::config(format!("{what} `{location}` cannot be opened: {e}")))?;
         let store = PrefixStore::new(store, parse(prefix.trim_end_matches('/'))?);
         let client = Client::from_conf(Builder::from(&self.sdk).force_path_style(self.endpoint().is_some()).build());
-        let uploads = Uploads { client, bucket: bucket.to_string(), prefix };
+        let uploads = Uploads { client, bucket: bucket.to_string(), prefix, kms_key: self.kms_key.clone() };
         Ok(Root { uploads: Some(uploads), ..Root::of_store(Arc::new(store), location.url().clone()) })
     }
 
@@ -88,13 +88,15 @@ impl Aws {
     }
 }
 
-/// The multipart uploads below a location, which listings of objects do not show.
+/// Uploads in parts below a location, which listings of objects do not show.
 #[derive(Debug, Clone)]
 pub(super) struct Uploads {
-    client: Client,
-    bucket: String,
+    pub(super) client: Client,
+    pub(super) bucket: String,
     /// Empty, or ending in a slash.
-    prefix: String,
+    pub(super) prefix: String,
+    /// The KMS key of written objects; without one the bucket's default counts.
+    pub(super) kms_key: Option<String>,
 }
 
 /// An upload in parts that was neither ended nor given up.

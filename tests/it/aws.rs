@@ -1,5 +1,6 @@
 //! The same job on S3 and the Glue Data Catalog, both emulated: what lands is merged, registered, and read by others.
 
+mod append;
 mod athena;
 mod catalog;
 mod end_to_end;

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::CompressionCodec;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -24,10 +24,8 @@ use super::writer::{Shape, codec};
 use crate::error::Result;
 use crate::layout;
 use crate::ledger::{DataFile, Generation};
+use crate::store::copies::Begun;
 use crate::store::{Root, parse};
-
-/// S3 copies no larger object at once: [CopyObject](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html).
-const MOST_COPIED: u64 = 5 << 30;
 
 /// Files that are copied at the same time.
 const COPIES: usize = 8;
@@ -56,15 +54,12 @@ pub struct Tail {
 
 impl Carried {
     /// Decides what becomes of a generation's files, which have the table's present columns. `None` if they are encoded in another way
-    /// than new files are, or too large to be copied; then all rows are to be encoded again.
+    /// than new files are; then all rows are to be encoded again.
     ///
     /// # Errors
     /// `Unavailable` if the last file cannot be read.
     pub async fn plan(root: &Root, generation: &Generation, schema: &SchemaRef, shape: &Shape) -> Result<Option<Self>> {
         let (Some(last), Some(folder)) = (generation.files.last(), root.path_of(&generation.location)) else { return Ok(None) };
-        if generation.files.iter().any(|file| file.bytes > MOST_COPIED) {
-            return Ok(None);
-        }
         let full = plan::is_full(last.bytes, shape.row_group_size);
         let metadata = reader::metadata(root, &generation.location, last, !full).await?;
         if !encoded_alike(&metadata, schema, shape) || !full && !has_page_index(&metadata) {
@@ -100,7 +95,7 @@ impl Carried {
     async fn copy_whole(&self, index: usize, folder: &str) -> Result<DataFile> {
         let from = self.root.path_of(&self.generation.location).unwrap_or_default();
         let (file, name) = (&self.generation.files[index], layout::part_file(index));
-        self.root.copy(&format!("{from}{}", file.name), &format!("{folder}{name}")).await?;
+        self.root.copy(&format!("{from}{}", file.name), file.bytes, &format!("{folder}{name}")).await?;
         Ok(DataFile { name, ..file.clone() })
     }
 }
@@ -112,8 +107,31 @@ impl Tail {
     /// `Unavailable` if it cannot be copied.
     pub async fn copy(&self, folder: &str, index: usize) -> Result<DataFile> {
         let file = DataFile { name: layout::part_file(index), ..self.file.clone() };
-        self.root.copy(&self.path, &format!("{folder}{}", file.name)).await?;
+        self.root.copy(&self.path, file.bytes, &format!("{folder}{}", file.name)).await?;
         Ok(file)
+    }
+
+    /// Begins `path` of its location with the row groups that are copied, without their bytes passing through here. `None` if the store
+    /// cannot do that; then they are to be [fetched](Self::append_to).
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be copied.
+    pub async fn begin(&self, path: &str) -> Result<Option<Begun>> {
+        match self.front() {
+            Some(end) => self.root.begin_with(&self.path, end, path).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Where the row groups that are copied end, if a new file has all their columns in the same places: one behind the other from the
+    /// beginning on.
+    fn front(&self) -> Option<u64> {
+        let mut columns = self.metadata.row_groups().iter().take(self.copied).flat_map(RowGroupMetaData::columns);
+        let next = |end: u64, column: &ColumnChunkMetaData| {
+            let (start, length) = column.byte_range();
+            (start == end).then_some(start + length)
+        };
+        columns.try_fold(MAGIC, next).filter(|end| *end > MAGIC)
     }
 
     /// Numbers of the row groups that are copied.
@@ -122,17 +140,19 @@ impl Tail {
     }
 
     /// Appends a row group to another file and says how many rows it has. Its bytes are fetched at once, and neither unpacked nor decoded.
+    /// Where they are in their place [already](Self::begin), the encoder is given as many others, which nobody must write.
     ///
     /// # Errors
     /// What failed.
-    pub async fn append_to(&self, encoder: &mut Encoder, row_group: usize) -> std::io::Result<u64> {
+    pub async fn append_to(&self, encoder: &mut Encoder, row_group: usize, in_place: bool) -> std::io::Result<u64> {
         let group = self.metadata.row_group(row_group);
-        let ranges = || group.columns().iter().map(|column| column.byte_range());
-        let start = ranges().map(|(start, _)| start).min().unwrap_or(0);
-        let end = ranges().map(|(start, length)| start + length).max().unwrap_or(0);
-        let path = parse(&self.path).map_err(std::io::Error::other)?;
-        let bytes = self.root.store().get_range(&path, start..end).await.map_err(std::io::Error::other)?;
-        encoder.append(&Piece { start, bytes }, self.columns(row_group)).await.map_err(std::io::Error::other)?;
+        if in_place {
+            encoder.append(&Blank(range_of(group).end), self.columns(row_group)).await.map_err(std::io::Error::other)?;
+        } else {
+            let (path, range) = (parse(&self.path).map_err(std::io::Error::other)?, range_of(group));
+            let bytes = self.root.store().get_range(&path, range.clone()).await.map_err(std::io::Error::other)?;
+            encoder.append(&Piece { start: range.start, bytes }, self.columns(row_group)).await.map_err(std::io::Error::other)?;
+        }
         Ok(u64::try_from(group.num_rows()).unwrap_or(0))
     }
 
@@ -142,7 +162,7 @@ impl Tail {
         let bounds = self.metadata.column_index().map(|index| &index[row_group]);
         let places = self.metadata.offset_index().map(|index| &index[row_group]);
         let known = |index: &ColumnIndexMetaData| !matches!(index, ColumnIndexMetaData::NONE);
-        let column = |(at, column): (usize, &parquet::file::metadata::ColumnChunkMetaData)| ColumnCloseResult {
+        let column = |(at, column): (usize, &ColumnChunkMetaData)| ColumnCloseResult {
             bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),
             rows_written: u64::try_from(group.num_rows()).unwrap_or(0),
             metadata: column.clone(),
@@ -151,6 +171,37 @@ impl Tail {
             offset_index: places.map(|columns| columns[at].clone()),
         };
         group.columns().iter().enumerate().map(column).collect()
+    }
+}
+
+/// A Parquet file begins with four bytes that say that it is one.
+const MAGIC: u64 = 4;
+
+/// Where the pages of a row group are in their file.
+fn range_of(group: &RowGroupMetaData) -> Range<u64> {
+    let ranges = || group.columns().iter().map(ColumnChunkMetaData::byte_range);
+    let start = ranges().map(|(start, _)| start).min().unwrap_or(0);
+    start..ranges().map(|(start, length)| start + length).max().unwrap_or(0)
+}
+
+/// So many bytes of a file, in the place of which there are only zeros.
+struct Blank(u64);
+
+impl Length for Blank {
+    fn len(&self) -> u64 {
+        self.0
+    }
+}
+
+impl ChunkReader for Blank {
+    type T = std::io::Repeat;
+
+    fn get_read(&self, _: u64) -> ParquetResult<Self::T> {
+        Ok(std::io::repeat(0))
+    }
+
+    fn get_bytes(&self, _: u64, length: usize) -> ParquetResult<Bytes> {
+        Ok(vec![0; length].into())
     }
 }
 

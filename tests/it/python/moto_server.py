@@ -15,6 +15,7 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "decline": 3}             the next so many entries that it puts on a bus are refused, each inside of an HTTP 200; -1: all
     {"account": A, "events": true}           the events on its buses since this was last asked: [{"Source", "DetailType", "Detail", …}, …]
     {"account": A, "read": true}             the objects that it has read since this was last asked: ["/bucket/key", …]
+    {"account": A, "moved": true}            bytes of objects that went to S3 and came from there since this was last asked: [sent, received]
     {"account": A, "order": true}            what it called since this was last asked, in that order: ["glue:GetTable", "s3:PUT", …]
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
@@ -65,7 +66,17 @@ S3_KINDS = [
     ("GET", "list-type", "LIST"),
     ("GET", "uploads", "LIST-UPLOADS"),
     ("DELETE", "uploadId", "ABORT"),
+    ("POST", "uploads", "BEGIN"),
+    ("POST", "uploadId", "COMPLETE"),
     ("POST", "delete", "DELETE-MANY"),
+    ("PUT", "partNumber", "PUT-PART"),
+]
+
+# Headers of a request of S3 that make another one of it.
+S3_HEADERS = [
+    ("PUT", "HTTP_X_AMZ_COPY_SOURCE", "COPY"),
+    ("PUT-PART", "HTTP_X_AMZ_COPY_SOURCE", "COPY-PART"),
+    ("COMPLETE", "HTTP_IF_NONE_MATCH", "COMPLETE-NEW"),
 ]
 
 
@@ -76,7 +87,7 @@ class Account:
         self.throttle, self.running = collections.Counter(), 0
         self.events, self.declined = [], 0
         self.refuse, self.page, self.asked = {}, 1000, []
-        self.read = set()
+        self.read, self.sent, self.received = set(), 0, 0
 
     def takes(self, call):
         """Whether this call is one of those to be throttled, and whether it asks for a query that is to be running."""
@@ -107,6 +118,9 @@ class Strict:
             account.order.append(call)
             if (service, action) == ("s3", "GET") and not environ.get("QUERY_STRING"):
                 account.read.add(environ["PATH_INFO"])
+            if service == "s3":
+                account.sent += int(environ.get("CONTENT_LENGTH") or 0)
+                start_response = received(account, environ["REQUEST_METHOD"], start_response)
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
             throttled, running = account.takes(call)
         time.sleep(account.delay)
@@ -197,9 +211,21 @@ class Strict:
         return "ConcurrentModificationException", "Update table failed due to concurrent modifications."
 
 
+def received(account, method, start_response):
+    """Counts the bytes of an answer before it is handed on."""
+
+    def count(status, headers, *rest):
+        length = sum(int(value) for name, value in headers if name.lower() == "content-length" and method != "HEAD")
+        account.received += length
+        return start_response(status, headers, *rest)
+
+    return count
+
+
 def s3_kind(method, environ):
     parameters = urllib.parse.parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    return next((kind for of, parameter, kind in S3_KINDS if of == method and parameter in parameters), method)
+    found = next((kind for of, parameter, kind in S3_KINDS if of == method and parameter in parameters), method)
+    return next((kind for of, header, kind in S3_HEADERS if of == found and header in environ), found)
 
 
 def body_of(environ):
@@ -292,6 +318,9 @@ def obey(strict, sts, numbers, asked):
         if "read" in asked:
             read, account.read = sorted(account.read), set()
             return read
+        if "moved" in asked:
+            moved, account.sent, account.received = [account.sent, account.received], 0, 0
+            return moved
         if "events" in asked:
             events, account.events = account.events, []
             return events

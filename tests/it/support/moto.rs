@@ -88,6 +88,11 @@ impl Account {
         serde_json::from_value(ask(&json!({"account": self.account, "read": true}))).expect("moto keeps what was read")
     }
 
+    /// The bytes that it sent to S3 and received from there since this was asked last.
+    pub fn moved(&self) -> (u64, u64) {
+        serde_json::from_value(ask(&json!({"account": self.account, "moved": true}))).expect("moto counts bytes")
+    }
+
     /// The next so many entries that it puts on a bus are refused, -1 for all.
     pub fn decline(&self, entries: i64) {
         ask(&json!({"account": self.account, "decline": entries}));
