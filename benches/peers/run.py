@@ -82,16 +82,16 @@ def target_folder():
     return folder
 
 
-def interpreter(target):
-    """The Python of a virtual environment with the pinned tools. It is made once, and again when requirements.txt changes. The lock
+def interpreter(target, name="peers-venv", requirements=HERE / "requirements.txt"):
+    """The Python of a virtual environment with pinned packages. It is made once, and again when `requirements` changes. The lock
     goes away with the process that holds it."""
-    home, requirements = target / "peers-venv", HERE / "requirements.txt"
+    home = target / name
     python, complete = home / "bin/python", home / "complete"
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    with open(target / "peers-venv.lock", "w") as lock:
+    with open(target / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (complete.is_file() and complete.read_text() == key and python.exists()):
-            say(f"installing the other tools into {home}")
+            say(f"installing {requirements.name} into {home}")
             shutil.rmtree(home, ignore_errors=True)
             printed([sys.executable, "-m", "venv", home])
             pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
