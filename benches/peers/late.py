@@ -25,6 +25,11 @@ from run import AT, HERE, HOUR, MEGABYTE, ROOT, Failed, measured, printed, say
 
 OBJECTS = 12
 EMULATOR = ROOT / "tests/it/python"
+S3 = ("emulator-venv", EMULATOR / "aws.txt")
+BUCKET = """
+import boto3
+boto3.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+"""
 # Reads the Parquet files that are named on standard input, and writes them as one. Prints the seconds that took.
 MERGE = """
 import json, sys, time
@@ -87,16 +92,33 @@ class Hour:
         return [str(path) for path in sorted(Path(unquote(urlparse(self.partition()["location"]).path)).glob("*.parquet"))]
 
 
+class Emulator:
+    """S3 and Glue on a port of this machine, and an account there."""
+
+    def __init__(self, process):
+        self.process, self.url = process, process.stdout.readline().strip()
+        self.account = self.ask({})
+
+    def ask(self, document):
+        self.process.stdin.write(json.dumps(document) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def copying(self):
+        """Seconds of its own copying since this was asked last."""
+        return self.ask({"account": self.account["account"], "copying": True})
+
+    def environment(self):
+        keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+        account = {name: self.account[key] for name, key in keys.items()}
+        return {"AWS_ENDPOINT_URL": self.url, "AWS_REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true", "PEERS_CATALOG": "glue", **account}
+
+
 @contextlib.contextmanager
 def emulator(target):
-    """S3 and Glue on a port of this machine; yields the environment that reaches them."""
-    python = run.interpreter(target, "emulator-venv", EMULATOR / "aws.txt")
-    process = subprocess.Popen([python, EMULATOR / "moto_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+    process = subprocess.Popen([run.interpreter(target, *S3), EMULATOR / "moto_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
     try:
-        url = process.stdout.readline().strip()
-        urllib.request.urlopen(urllib.request.Request(f"{url}/lake", method="PUT")).close()
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
-        yield {"AWS_ENDPOINT_URL": url, "PEERS_CATALOG": "glue", "AWS_EC2_METADATA_DISABLED": "true", **keys}
+        yield Emulator(process)
     finally:
         process.stdin.close()
         process.wait()
@@ -109,21 +131,24 @@ def duckdb(python, script, document):
     return json.loads(done.stdout)
 
 
-def measure(hour, size, wanted, merge):
-    """Lands an hour, then late objects one by one: the bytes that were live before, the seconds of each run, and what `merge` says."""
+def measure(hour, size, wanted, merge, copying=lambda: 0):
+    """Lands an hour, then late objects one by one: the bytes that were live before, the seconds of each run, those of them in which an
+    emulator copied, and what `merge` says."""
     say(f"{hour.place}: an hour of {size * OBJECTS} objects")
     hour.land(1, size * OBJECTS, size * OBJECTS * wanted.records)
     hour.run()
-    size_before, seconds, merged = hour.partition()["bytes"], [], []
+    size_before, seconds, copied, merged = hour.partition()["bytes"], [], [], []
     for turn in range(wanted.turns):
         merged += merge(hour)
         hour.land(2 + turn, 1, wanted.records)
+        copying()
         seconds.append(hour.run())
+        copied.append(copying())
         say(f"late object {turn + 1} of {wanted.turns}: {seconds[-1]:.2f} s" + (f", DuckDB {merged[-1]:.2f} s" if merged else ""))
     rows = (size * OBJECTS + wanted.turns) * wanted.records
     if (found := hour.partition()["rows"]) != rows:
         raise Failed(f"{found} rows of {rows} records")
-    return {"bytes": size_before, "seconds": seconds, "duckdb": merged}
+    return {"bytes": size_before, "seconds": seconds, "copied": copied, "duckdb": merged}
 
 
 def local(lakebed, python, folder, wanted):
@@ -145,8 +170,10 @@ def local(lakebed, python, folder, wanted):
 
 def in_bucket(lakebed, target, wanted):
     for size in wanted.sizes:
-        with emulator(target) as environment:
-            yield "s3", size, measure(Hour(lakebed, "s3://lake/clicks", environment), size, wanted, lambda _: [])
+        with emulator(target) as s3:
+            hour = Hour(lakebed, "s3://lake/clicks", s3.environment())
+            printed([run.interpreter(target, *S3), "-c", BUCKET], env={**os.environ, **s3.environment()})
+            yield "s3", size, measure(hour, size, wanted, lambda _: [], s3.copying)
 
 
 def markdown(wanted, started, lines):
@@ -156,16 +183,18 @@ def markdown(wanted, started, lines):
         f"- {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb'] or '?'} GB, {machine['kernel']}",
         f"- late objects of {wanted.records} records, {wanted.turns} of them one after the other; medians",
         "",
-        "| where | hour | MB before | run s | to the smallest hour | DuckDB s | DuckDB to run |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| where | hour | MB before | run s | of it copies of the emulator | without them s | to the smallest hour | DuckDB s | DuckDB to run |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     base = {}
     for place, size, found in lines:
-        seconds = statistics.median(found["seconds"])
-        base.setdefault(place, seconds)
+        seconds, copied = statistics.median(found["seconds"]), statistics.median(found["copied"])
+        own = statistics.median(run - copy for run, copy in zip(found["seconds"], found["copied"]))
+        base.setdefault(place, own)
         peer = statistics.median(found["duckdb"]) if found["duckdb"] else None
         ratio = (f"{peer:.2f}", f"{peer / seconds:.1f}") if peer else ("", "")
-        shown = [place, f"{size}x", f"{found['bytes'] / MEGABYTE:.0f}", f"{seconds:.2f}", f"{seconds / base[place]:.2f}", *ratio]
+        shown = [place, f"{size}x", f"{found['bytes'] / MEGABYTE:.0f}", f"{seconds:.2f}", f"{copied:.2f}", f"{own:.2f}"]
+        shown += [f"{own / base[place]:.2f}", *ratio]
         text.append(f"| {' | '.join(shown)} |")
     return "\n".join(text)
 

@@ -16,6 +16,7 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "events": true}           the events on its buses since this was last asked: [{"Source", "DetailType", "Detail", …}, …]
     {"account": A, "read": true}             the objects that it has read since this was last asked: ["/bucket/key", …]
     {"account": A, "moved": true}            bytes of objects that went to S3 and came from there since this was last asked: [sent, received]
+    {"account": A, "copying": true}          seconds in which S3 was busy with copies for it since this was last asked: moto's own time
     {"account": A, "order": true}            what it called since this was last asked, in that order: ["glue:GetTable", "s3:PUT", …]
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
@@ -72,6 +73,9 @@ S3_KINDS = [
     ("PUT", "partNumber", "PUT-PART"),
 ]
 
+# Calls with which S3 copies, or puts parts together: the bytes are moved by moto, in Python.
+COPIES = ("s3:COPY", "s3:COPY-PART", "s3:COMPLETE", "s3:COMPLETE-NEW")
+
 # Headers of a request of S3 that make another one of it.
 S3_HEADERS = [
     ("PUT", "HTTP_X_AMZ_COPY_SOURCE", "COPY"),
@@ -88,6 +92,14 @@ class Account:
         self.events, self.declined = [], 0
         self.refuse, self.page, self.asked = {}, 1000, []
         self.read, self.sent, self.received = set(), 0, 0
+        self.copies, self.copying, self.since = 0, 0.0, 0.0
+
+    def copies_more(self, more):
+        """One copy more or less is going on."""
+        now = time.perf_counter()
+        if self.copies > 0:
+            self.copying += now - self.since
+        self.copies, self.since = self.copies + more, now
 
     def takes(self, call):
         """Whether this call is one of those to be throttled, and whether it asks for a query that is to be running."""
@@ -142,7 +154,19 @@ class Strict:
             return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
         if service == "glue" and action in CORRECTED:
             return self.corrected(action, account, asked, environ, start_response)
-        return self.emulator(environ, start_response)
+        return self.emulated(account, call, environ, start_response)
+
+    def emulated(self, account, call, environ, start_response):
+        """What moto answers, with the time of copies counted."""
+        if call not in COPIES:
+            return self.emulator(environ, start_response)
+        with self.lock:
+            account.copies_more(1)
+        try:
+            return self.emulator(environ, start_response)
+        finally:
+            with self.lock:
+                account.copies_more(-1)
 
     def put_events(self, account, environ, start_response):
         """What moto does not tell: which events came, and what EventBridge says of each."""
@@ -318,6 +342,9 @@ def obey(strict, sts, numbers, asked):
         if "read" in asked:
             read, account.read = sorted(account.read), set()
             return read
+        if "copying" in asked:
+            copying, account.copying = account.copying, 0.0
+            return copying
         if "moved" in asked:
             moved, account.sent, account.received = [account.sent, account.received], 0, 0
             return moved
