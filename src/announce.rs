@@ -22,14 +22,15 @@ const TOGETHER: usize = 10;
 /// # Errors
 /// As [`reconcile`] and [`changes`]: what the ledgers say stands, and the next run goes on with the rest.
 pub async fn partitions(app: &App, config: &TableConfig, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
-    let ours = |note: &Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
-    let notes = app.outbox.notes(&config.name).await?.into_iter().filter(ours).collect();
+    let ours = |note: &&Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
+    let notes = app.outbox.notes(&config.name).await?;
+    let of_these = notes.iter().filter(ours).cloned().collect();
     // Before the ledgers are read for the catalog: so it shows all that is told of.
-    let due = app.outbox.due(&app.ledgers, table, notes, app.clock.now()).await;
+    let due = app.outbox.due(&app.ledgers, table, of_these, app.clock.now()).await;
     let quarantine = app.quarantine_url(config);
     let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new()).await?;
     changes(app, &config.name, &due, None).await?;
-    Ok(reconciled.warnings())
+    Ok(reconciled.warnings(&notes))
 }
 
 /// Sends the events of these notes and forgets them, some at a time, until `until`. What is left then, or fails, is sent by the next run.

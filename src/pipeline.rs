@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::announce;
 use crate::app::App;
-use crate::catalog::reconcile::{self, Reconciled, Wanted};
+use crate::catalog::reconcile::{self, Wanted};
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
@@ -185,21 +185,21 @@ async fn register(
         false => looked_at.to_vec(),
     };
     // Before the ledgers are read for the catalog: so it shows all that is told of.
-    let mut due = app.outbox.due(ledgers, table, notes, app.clock.now()).await;
+    let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
     let none = BTreeMap::new();
     let url = quarantine.as_str();
     let show = async |some: &[PartitionId], known| reconcile::reconcile(catalog, ledgers, table, url, some, known).await;
     let left = left_behind(&due, &partitions);
     let reconciled = show(&partitions, known).await?;
     done.registered = reconciled.changed;
-    done.warnings.extend(reconciled.warnings());
+    done.warnings.extend(reconciled.warnings(&notes));
     // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.
     let together = show(&left.iter().cloned().collect::<Vec<_>>(), &none).await;
     let apart = if together.is_err() { left } else { BTreeSet::new() };
-    done.warnings.extend(together.iter().flat_map(Reconciled::warnings));
+    done.warnings.extend(together.iter().flat_map(|reconciled| reconciled.warnings(&notes)));
     for partition in apart {
         match show(std::slice::from_ref(&partition), &none).await {
-            Ok(reconciled) => done.warnings.extend(reconciled.warnings()),
+            Ok(reconciled) => done.warnings.extend(reconciled.warnings(&notes)),
             Err(e) => {
                 failures.push(Failure::new(&config.name, Some(&partition), &e));
                 due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::drift::{ColumnDrift, ForeignChange, LEDGER_VERSION, changed_by_others, column_drift};
 use super::{Catalog, EntryError, FileFormat, Parameters, Partition, Table, TableName};
 use crate::error::{Error, Kind, Result};
-use crate::layout::{self, PartitionId};
+use crate::layout::{self, Note, PartitionId};
 use crate::ledger::store::LedgerStore;
 use crate::ledger::{Generation, LedgerVersion};
 use crate::schema::Column;
@@ -48,6 +48,8 @@ pub struct Reconciled {
     pub changed: bool,
     /// What something else than lakebed had changed, and was set back.
     pub foreign: Vec<ForeignChange>,
+    /// Partitions of the table that the catalog did not have, and the versions that their ledgers have.
+    pub missing: Vec<(PartitionId, u64)>,
 }
 
 impl CatalogChange {
@@ -109,9 +111,14 @@ fn says(there: &Partition, wanted: &Partition) -> bool {
 }
 
 impl Reconciled {
-    /// What people should know of it.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut told: Vec<String> = self.foreign.iter().map(|change| format!("{change}; it is set back to what its ledger says")).collect();
+    /// What people should know of it. `notes` are those that the table had before: what a note is of may never have been registered.
+    pub fn warnings(&self, notes: &[Note]) -> Vec<String> {
+        let foreign = self.foreign.iter().map(|change| format!("{change}; it is set back to what its ledger says"));
+        let deleted = self.missing.iter().filter(|(partition, version)| was_registered(notes, partition, *version));
+        let deleted = deleted.map(|(partition, _)| {
+            format!("partition {partition} was taken out of the catalog by something else than lakebed; it is registered again, as its ledger says")
+        });
+        let mut told: Vec<String> = foreign.chain(deleted).collect();
         if !told.is_empty() {
             told.push(
                 "leave no crawler, and nothing else that alters partitions, on a table of lakebed; `lakebed partitions` shows what the \
@@ -130,6 +137,17 @@ impl Reconciled {
                 self.foreign.push(ForeignChange { table: name.clone(), partition, changes: changes.clone() });
             }
         }
+    }
+}
+
+/// True if a partition whose ledger has this version was in the catalog once. A note of a version goes away only after that is registered,
+/// and one of a table's columns is there while the table is made anew.
+fn was_registered(notes: &[Note], partition: &PartitionId, version: u64) -> bool {
+    let is_of = |note: &&Note| !matches!(note, Note::Version { partition: of, .. } if of != partition);
+    match notes.iter().filter(is_of).collect::<Vec<_>>()[..] {
+        [] => true,
+        [Note::Version { version: noted, .. }] => *noted == version && version > 1,
+        _ => false,
     }
 }
 
@@ -170,6 +188,9 @@ pub async fn reconcile(
         if changes.iter().all(|(_, change)| change.is_empty()) {
             return Ok(done);
         }
+        if !done.changed {
+            done.missing = missing(table, &changes);
+        }
         done.changed = true;
         for (table, change) in &changes {
             done.enter(&table.name, &table.partition_keys, change);
@@ -178,9 +199,19 @@ pub async fn reconcile(
             }
         }
     }
+    // The next run finds no trace any more of those that went through.
+    done.foreign.iter().for_each(|change| tracing::warn!("{change}"));
     let undone = done.foreign.first().map(ToString::to_string);
     let why = if refused.is_empty() { undone.unwrap_or_else(|| "it takes every change and shows another".to_string()) } else { refused };
     Err(Error::unavailable(format!("{}: the catalog does not take what the ledgers say: {why}; the data is safe, run again", table.name)))
+}
+
+/// The partitions of the table itself that are to be created, and their versions.
+fn missing(table: &Table, changes: &[(Table, CatalogChange)]) -> Vec<(PartitionId, u64)> {
+    let created = changes.iter().filter(|(of, _)| of.name == table.name).flat_map(|(_, change)| &change.create);
+    let version = |partition: &Partition| partition.parameters.get(LEDGER_VERSION).and_then(|text| text.parse().ok()).unwrap_or(1);
+    let keys = || table.partition_keys.iter().map(|key| key.name.clone());
+    created.map(|partition| (PartitionId::new(keys().zip(partition.values.iter().cloned())), version(partition))).collect()
 }
 
 /// A table and its quarantine in the catalog.
@@ -339,15 +370,34 @@ mod tests {
         let name = TableName { database: "shop".into(), name: "clicks".into() };
         let keys = ["year", "month", "day", "hour"].map(|name| Column { name: name.into(), hive: HiveType::String, comment: None });
         let mut done = Reconciled::default();
-        assert_eq!(done.warnings(), Vec::<String>::new());
+        assert_eq!(done.warnings(&[]), Vec::<String>::new());
         done.enter(&name, &keys, &change);
         done.enter(&name, &keys, &change);
-        let [warning, advice] = &done.warnings()[..] else { panic!("{done:?}") };
+        let [warning, advice] = &done.warnings(&[])[..] else { panic!("{done:?}") };
         let told = "partition year=2026/month=11/day=19/hour=14 of shop.clicks was changed by something else than lakebed: its location is \
                     file:///elsewhere/ instead of file:///lake/year=2026/month=11/day=19/hour=14/g00000002-01J00000000000000000000000/; it is \
                     set back to what its ledger says";
         assert_eq!(warning, told);
         assert!(advice.contains("leave no crawler"), "{advice}");
+    }
+
+    #[test]
+    fn a_partition_that_was_registered_and_is_gone_is_told() {
+        let done = |version| Reconciled { missing: vec![(partition("14"), version)], ..Reconciled::default() };
+        let note = |hour: &str, version| Note::Version { partition: partition(hour), version, attempt: "01J".into() };
+        let check = |version, notes: &[Note], expected: bool| {
+            let told = done(version).warnings(notes).join(" ");
+            assert_eq!(told.contains("hour=14 was taken out of the catalog by something else"), expected, "{version} {notes:?}: {told}");
+        };
+        check(1, &[], true);
+        check(1, &[note("13", 1)], true);
+        // Its first registration may never have been made, or not to the end.
+        check(1, &[note("14", 1)], false);
+        check(2, &[note("14", 1), note("14", 2)], false);
+        check(2, &[note("14", 1)], false);
+        check(2, &[note("14", 2)], true);
+        check(2, &[Note::Columns("f".into())], false);
+        check(2, &[Note::Columns("f".into()), note("14", 2)], false);
     }
 
     #[test]

@@ -106,6 +106,33 @@ async fn a_partition_that_a_crawler_changed_is_set_back_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_somebody_deleted_is_registered_again_and_told() {
+    let (lake, glue) = merged(2).await;
+    let before = partitions(&glue).await;
+    let delete = async |partition: &Partition| {
+        let call = glue.delete_partition().database_name("shop").table_name("clicks");
+        call.set_partition_values(partition.values.clone()).send().await.unwrap();
+    };
+    delete(&before[0]).await;
+    let run = lake.run(0);
+    let [told, _] = warnings(&run)[..] else { panic!("{run}") };
+    assert!(told.contains("hour=10 was taken out of the catalog by something else"), "{told}");
+    // Of an hour that changes in the same run too.
+    delete(&before[0]).await;
+    lake.landing.store().put(&late_key(&lake).await, PutPayload::from_static(b"{\"event_id\":\"x\"}")).await.unwrap();
+    let run = lake.run(0);
+    let [told, _] = warnings(&run)[..] else { panic!("{run}") };
+    assert!(told.contains("hour=10 was taken out of the catalog by something else"), "{told}");
+    assert_eq!(partitions(&glue).await.len(), 2);
+    assert_eq!(warnings(&lake.run(0)), Vec::<&str>::new());
+    // A table that is made anew is told as that alone.
+    glue.delete_table().database_name("shop").name("clicks").send().await.unwrap();
+    let run = lake.run(0);
+    assert!(!run.to_string().contains("taken out of the catalog"), "{run}");
+    assert_eq!(partitions(&glue).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_the_catalog_lacks_is_no_foreign_change() {
     let (lake, glue) = merged(1).await;
     let older = partitions(&glue).await.remove(0);
