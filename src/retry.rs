@@ -70,7 +70,9 @@ impl Retries {
         };
         match noted {
             Ok(noted) => {
-                self.hours.clone_from(&noted.hours);
+                for (partition, record) in &noted.hours {
+                    self.hours.entry(partition.clone()).or_insert_with(|| record.clone());
+                }
                 self.noted = Some(noted);
             }
             Err(e) => tracing::warn!("{}: it is not known which hours fail: {e}", self.table),
