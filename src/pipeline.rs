@@ -143,7 +143,8 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
     let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
-    let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, request, from);
+    let queue = Queue::list(&app.state, &config.name).await?;
+    let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, from);
     for (failure, objects) in retries.hold_back(app, &mut plans).await {
         done.objects.pending += objects;
         summary.failures.push(failure);
@@ -153,7 +154,6 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         return Ok(done);
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
-    let queue = Queue::list(&app.state, &config.name).await?;
     let run = summary.run.clone();
     let context = app.merging(&queue, &run, request.at);
     merge_all(&context, &managed, request.until, &plans, &mut retries, &mut done, &mut summary.failures).await?;

@@ -18,7 +18,7 @@ use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
 use crate::merge::plan::{Action, PartitionPlan};
 use crate::pipeline::Request;
-use crate::queue::{self, Recipe};
+use crate::queue::{self, Queue, Recipe};
 use crate::schema::TableSchema;
 use crate::summary::Failure;
 
@@ -34,6 +34,8 @@ pub struct Retries {
     /// A person named the hours: all are tried.
     wanted: bool,
     recipe: Recipe,
+    /// What is staged: one of these that turned out to be broken is not read again.
+    queue: Queue,
     /// All that a merge depends on beside its objects and the recipe.
     settings: String,
     /// What earlier runs noted, once it is read.
@@ -43,9 +45,10 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Nothing is known yet. `from` is the first hour that the run looks at.
-    pub fn new(config: &TableConfig, schema: &TableSchema, memory: u64, request: &Request, from: Hour) -> Self {
+    /// Nothing is known yet. `queue` is what is staged, `from` the first hour that the run looks at.
+    pub fn new(config: &TableConfig, schema: &TableSchema, memory: u64, queue: &Queue, request: &Request, from: Hour) -> Self {
         Self {
+            queue: queue.clone(),
             table: config.name.clone(),
             at: request.at,
             from,
@@ -107,7 +110,10 @@ impl Retries {
     fn fingerprint<'o>(&self, version: u64, objects: impl Iterator<Item = &'o LandedObject>) -> String {
         let mut digest = Sha256::new();
         digest.update(format!("{} {version}", self.settings));
-        objects.for_each(|object| digest.update(self.recipe.staged_key(object)));
+        for object in objects {
+            digest.update(self.recipe.staged_key(object));
+            digest.update([u8::from(self.queue.staged(&self.recipe, object).is_some())]);
+        }
         queue::hex(&digest.finalize(), 8)
     }
 
