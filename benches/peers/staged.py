@@ -3,11 +3,12 @@
 
     python3 benches/peers/staged.py [--lakebed PATH] [--records N] [--objects N] [--turns N] [--threads N] [--output markdown|json]
 
-The hour lands in a bucket, which is a folder behind a small server here, because only objects in buckets are staged. `lakebed lambda` is
-called with S3's notification of each and stages them; state and table are local folders. Each turn then begins from the same state: DuckDB
-copies the staged files into one Parquet file, zstd at level 1, and `lakebed run` merges them into the hour, commits and registers it. The run reads
-nothing of the landing but its listing, which is checked, and both must have the same rows. Of lakebed the whole process is measured, of DuckDB the
-statement alone. Processor time is user and system time of all threads. Ends with 1 if anything fails, never because of a time.
+The hour lands in a bucket, which is a folder behind a small server here, because only objects in buckets are staged. `lakebed lambda`
+is called with S3's notification of each and stages them; state and table are local folders. Each turn then begins from the same state:
+DuckDB copies the staged files into one Parquet file, zstd at level 1, and `lakebed run` merges them into the hour, commits and registers
+it. The run reads nothing of the landing but its listing, which is checked, and both must have the same rows. Of lakebed the whole
+process is measured, of DuckDB the statement alone. Processor time is user and system time of all threads. Ends with 1 if anything
+fails, never because of a time.
 """
 
 import argparse
@@ -32,7 +33,7 @@ BUCKET = "raw"
 DUCKDB = """
 import json, resource, sys, time, duckdb
 out, threads, files = sys.argv[1], int(sys.argv[2]), json.loads(sys.stdin.read())
-duckdb.sql(f"SET threads = {threads}")
+duckdb.sql(f"SET threads = {threads}; SET enable_progress_bar = false")
 def processor():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -154,7 +155,8 @@ class Bench:
         (self.lake / "lakebed.toml").write_text(CONFIGURATION.format(**settings))
         objects = run.landed(lakebed, folder / "bucket/clicks", wanted, "concatenated")
         address, self.read = bucket(folder / "bucket")
-        self.environment = {"AWS_ENDPOINT_URL": address, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        account = {"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        self.environment = {"AWS_ENDPOINT_URL": address, **account}
         self.command = [lakebed, "run", "--config", self.lake / "lakebed.toml", "--output", "json", "--at"]
         # The hour is open at that time: the run makes the table, and nothing else.
         run.printed([*self.command, f"{run.HOUR}:30:00Z"], env={**os.environ, **self.environment})
@@ -250,7 +252,8 @@ def markdown(document):
     lines = [
         f"- {document['date']}, lakebed {versions['lakebed']} ({document['checkout'] or 'no commit'}), DuckDB {versions['duckdb']}",
         f"- {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb'] or '?'} GB, {machine['kernel']}; {work['threads']} threads",
-        f"- {work['records']} records in {work['files']} staged files ({work['staged_bytes'] / run.MEGABYTE:.1f} MB), best of {work['turns']} turns",
+        f"- {work['records']} records in {work['files']} staged files ({work['staged_bytes'] / run.MEGABYTE:.1f} MB), "
+        f"best of {work['turns']} turns",
         "",
         "| tool | s | ratio | processor s | ratio | Parquet MB |",
         "|---|---:|---:|---:|---:|---:|",
