@@ -1,18 +1,18 @@
 //! Tells the bus what happened to a table, once the catalog shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
-use crate::catalog::reconcile::reconcile;
+use crate::catalog::reconcile::{Wanted, reconcile};
 use crate::catalog::{Table, TableName};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
-use crate::layout::{Note, PartitionId};
-use crate::summary::RunSummary;
+use crate::layout::{self, Note, PartitionId};
+use crate::summary::{Failure, RunSummary, TableDone};
 
 /// Notes whose events are sent together.
 const TOGETHER: usize = 10;
@@ -23,7 +23,7 @@ const TOGETHER: usize = 10;
 /// As [`reconcile`] and [`changes`]: what the ledgers say stands, and the next run goes on with the rest.
 pub async fn partitions(app: &App, config: &TableConfig, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
     let ours = |note: &&Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
-    let notes = app.outbox.notes(&config.name).await?;
+    let notes = app.outbox.notes(&config.name, &app.state.top().await?).await?;
     let of_these = notes.iter().filter(ours).cloned().collect();
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let due = app.outbox.due(&app.ledgers, table, of_these, app.clock.now()).await;
@@ -31,6 +31,61 @@ pub async fn partitions(app: &App, config: &TableConfig, table: &Table, partitio
     let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new()).await?;
     changes(app, &config.name, &due, None).await?;
     Ok(reconciled.warnings(&notes))
+}
+
+/// Makes the catalog say what the ledgers say, and returns what others have to be told now. `top` is what lies in the state
+/// location itself, `looked_at` the partitions of a run, `known` what their ledgers said when it planned.
+///
+/// # Errors
+/// As [`Outbox::notes`](crate::events::outbox::Outbox::notes) and [`reconcile()`].
+pub async fn register(
+    app: &App,
+    top: &[(String, u64)],
+    table: &Table,
+    looked_at: &[PartitionId],
+    known: &BTreeMap<PartitionId, Wanted>,
+    done: &mut TableDone,
+    failures: &mut Vec<Failure>,
+) -> Result<Vec<Due>> {
+    let (catalog, ledgers, name) = (&*app.catalog, &app.ledgers, &table.name);
+    let notes = app.outbox.notes(name, top).await?;
+    // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
+    let partitions: Vec<PartitionId> = match notes.iter().any(|note| matches!(note, Note::Columns(_))) {
+        true => ledgers.partitions(name).await?,
+        false => looked_at.to_vec(),
+    };
+    // Before the ledgers are read for the catalog: so it shows all that is told of.
+    let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
+    let none = BTreeMap::new();
+    let url = app.state.url_of(&layout::quarantine_root(name));
+    let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known).await;
+    let left = left_behind(&due, &partitions);
+    let reconciled = show(&partitions, known).await?;
+    done.registered = reconciled.changed;
+    done.warnings.extend(reconciled.warnings(&notes));
+    // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.
+    let together = show(&left.iter().cloned().collect::<Vec<_>>(), &none).await;
+    let apart = if together.is_err() { left } else { BTreeSet::new() };
+    done.warnings.extend(together.iter().flat_map(|reconciled| reconciled.warnings(&notes)));
+    for partition in apart {
+        match show(std::slice::from_ref(&partition), &none).await {
+            Ok(reconciled) => done.warnings.extend(reconciled.warnings(&notes)),
+            Err(e) => {
+                failures.push(Failure::new(name, Some(&partition), &e));
+                due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));
+            }
+        }
+    }
+    Ok(due)
+}
+
+/// The partitions that others have to be told of and that are not looked at otherwise.
+fn left_behind(due: &[Due], partitions: &[PartitionId]) -> BTreeSet<PartitionId> {
+    let told = due.iter().filter(|due| !due.events.is_empty()).filter_map(|due| match &due.note {
+        Note::Version { partition, .. } => Some(partition),
+        Note::Columns(_) => None,
+    });
+    told.filter(|partition| !partitions.contains(partition)).cloned().collect()
 }
 
 /// Sends the events of these notes and forgets them, some at a time, until `until`. What is left then, or fails, is sent by the next run.
@@ -55,12 +110,18 @@ pub async fn changes(app: &App, table: &TableName, due: &[Due], until: Option<Da
     Ok(())
 }
 
-/// Sends the event of a run that did not do all that it should. If that fails, the log and the exit code still tell.
-pub async fn failures(app: &App, summary: &RunSummary) {
-    let failed = summary.failures.iter();
-    let failed = failed.map(|f| Failed { table: f.table.clone(), partition: f.partition.clone(), error: f.error.clone() });
-    let event = Event::of_failures(&summary.run, &summary.at, summary.exit_code(), failed);
-    if let Err(e) = app.events.send(&[event]).await {
+/// Sends the event of a run that did not do all that it should, unless all of it was told before. If that fails, the log and the exit code
+/// still tell. Returns true if there is nothing left to tell.
+pub async fn failures(app: &App, summary: &RunSummary) -> bool {
+    let (before, new): (Vec<_>, Vec<_>) = summary.failures.iter().partition(|failure| failure.was_told());
+    if new.is_empty() {
+        return true;
+    }
+    let failed = new.iter().map(|f| Failed { table: f.table.clone(), partition: f.partition.clone(), error: f.error.clone() });
+    let event = Event::of_failures(&summary.run, &summary.at, summary.exit_code(), failed, before.len());
+    let sent = app.events.send(&[event]).await;
+    if let Err(e) = &sent {
         tracing::error!("the event RunFailed is not sent: {e}");
     }
+    sent.is_ok()
 }

@@ -4,8 +4,11 @@ pub mod aws;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What the caller can do about an [`Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The command line or the configuration is wrong; running again without a change fails again.
     Config,

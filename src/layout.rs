@@ -239,6 +239,16 @@ pub fn is_note(table: &TableName, key: &str) -> bool {
     key.strip_prefix("note-").and_then(|rest| rest.strip_prefix(&table.to_string())).is_some_and(|rest| rest.starts_with('-'))
 }
 
+/// The key of a table's records of failing hours, in the state location itself as the notes are. `id` is the ULID of this writing.
+pub fn failing_key(table: &TableName, id: &str) -> String {
+    format!("failing-{table}-{id}")
+}
+
+/// True if an object of that key holds the table's records of failing hours.
+pub fn is_failing(table: &TableName, key: &str) -> bool {
+    key.strip_prefix(&format!("failing-{table}-")).is_some_and(is_id)
+}
+
 /// The key of the object that shows, under one attempt's name, whether a state location refuses to create a key twice.
 pub fn probe_key(attempt: &str) -> String {
     format!("probe-{attempt}")
@@ -341,6 +351,15 @@ mod tests {
             prop_assert_eq!(parse_note(&table(), &note_key(&table(), &note), &text), Some(note));
             let note = Note::Columns(format!("{version:016x}"));
             prop_assert_eq!(parse_note(&table(), &note_key(&table(), &note), ""), Some(note));
+        }
+
+        #[test]
+        fn the_records_of_failing_hours_are_those_of_one_table(id in any::<u128>()) {
+            let key = failing_key(&table(), &ulid::Ulid::from(id).to_string());
+            let other = TableName { database: "shop".into(), name: "click".into() };
+            prop_assert!(is_failing(&table(), &key) && !is_failing(&other, &key) && !is_note(&table(), &key));
+            let left = format!("{key}.01J00000000000000000000000");
+            prop_assert!(!is_failing(&table(), &left));
         }
 
         #[test]

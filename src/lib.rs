@@ -33,11 +33,13 @@ pub mod standardize;
 // From rows to committed, registered partitions.
 pub mod catalog;
 pub mod ledger;
+pub mod failing;
 pub mod merge;
 pub mod queue;
 pub mod migrate;
 pub mod pipeline;
 pub mod repair;
+pub mod retry;
 pub mod rollback;
 pub mod status;
 pub mod summary;

@@ -1,6 +1,6 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +10,11 @@ use indicatif::ProgressBar;
 
 use crate::announce;
 use crate::app::App;
-use crate::catalog::reconcile::{self, Wanted};
+use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::events::outbox::Due;
 use crate::hour::Hour;
 use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
@@ -24,6 +23,7 @@ use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
 use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
+use crate::retry::Retries;
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
@@ -114,8 +114,11 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
         }
     }
     app.limits.progress.finish_and_clear();
-    if !request.dry_run && !summary.failures.is_empty() {
-        announce::failures(app, &summary).await;
+    if !request.dry_run {
+        let told = announce::failures(app, &summary).await;
+        for retries in std::mem::take(&mut summary.retries) {
+            retries.note(app, &summary.failures, told).await;
+        }
     }
     Ok(summary)
 }
@@ -137,85 +140,49 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
-    let (plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
+    let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
+    let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+    let queue = Queue::list(&app.state, &config.name).await?;
+    let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, from);
+    for (failure, objects) in retries.hold_back(app, &mut plans).await {
+        done.objects.pending += objects;
+        summary.failures.push(failure);
+    }
     if request.dry_run {
         done.tell_plans(&migration, &plans);
         return Ok(done);
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
-    let queue = Queue::list(&app.state, &config.name).await?;
-    merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
-    let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
-    let due = match register(app, config, &table, &looked_at, &known, &mut done, &mut summary.failures).await {
-        Ok(due) => due,
+    let run = summary.run.clone();
+    let context = app.merging(&queue, &run, request.at);
+    merge_all(&context, &managed, request.until, &plans, &mut retries, &mut done, &mut summary.failures).await?;
+    let registered = async {
+        let top = app.state.top().await?;
+        let due = announce::register(app, &top, &table, &looked_at, &known, &mut done, &mut summary.failures).await?;
+        Ok((top, due))
+    };
+    let (top, due) = match registered.await {
+        Ok(registered) => registered,
         Err(e) => {
             done.unregistered();
             summary.failures.push(Failure::new(&config.name, None, &e));
+            summary.retries.push(retries);
             return Ok(done);
         }
     };
     // Only now a receiver that queries at once sees what it was told of.
-    if let Err(e) = announce::changes(app, &config.name, &due, request.until).await {
-        summary.failures.push(Failure::new(&config.name, None, &e));
-    }
+    let told = announce::changes(app, &config.name, &due, request.until).await;
+    let healed = retries.heal(app, &summary.run, top, &summary.failures).await;
+    summary.failures.extend(told.and(healed).err().map(|e| Failure::new(&config.name, None, &e)));
+    done.warnings.extend(retries.given_up());
+    summary.retries.push(retries);
     if !queue.is_empty() {
         // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
         let heads = app.ledgers.heads_of(&config.name, &looked_at).await?;
         queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
     }
     Ok(done)
-}
-
-/// Makes the catalog say what the ledgers say, and returns what others have to be told now.
-async fn register(
-    app: &App,
-    config: &TableConfig,
-    table: &Table,
-    looked_at: &[PartitionId],
-    known: &BTreeMap<PartitionId, Wanted>,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
-) -> Result<Vec<Due>> {
-    let (catalog, ledgers, quarantine) = (&*app.catalog, &app.ledgers, app.quarantine_url(config));
-    let notes = app.outbox.notes(&config.name).await?;
-    // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
-    let partitions: Vec<PartitionId> = match notes.iter().any(|note| matches!(note, Note::Columns(_))) {
-        true => ledgers.partitions(&config.name).await?,
-        false => looked_at.to_vec(),
-    };
-    // Before the ledgers are read for the catalog: so it shows all that is told of.
-    let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
-    let none = BTreeMap::new();
-    let url = quarantine.as_str();
-    let show = async |some: &[PartitionId], known| reconcile::reconcile(catalog, ledgers, table, url, some, known).await;
-    let left = left_behind(&due, &partitions);
-    let reconciled = show(&partitions, known).await?;
-    done.registered = reconciled.changed;
-    done.warnings.extend(reconciled.warnings(&notes));
-    // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.
-    let together = show(&left.iter().cloned().collect::<Vec<_>>(), &none).await;
-    let apart = if together.is_err() { left } else { BTreeSet::new() };
-    done.warnings.extend(together.iter().flat_map(|reconciled| reconciled.warnings(&notes)));
-    for partition in apart {
-        match show(std::slice::from_ref(&partition), &none).await {
-            Ok(reconciled) => done.warnings.extend(reconciled.warnings(&notes)),
-            Err(e) => {
-                failures.push(Failure::new(&config.name, Some(&partition), &e));
-                due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));
-            }
-        }
-    }
-    Ok(due)
-}
-
-/// The partitions that others have to be told of and that are not looked at otherwise.
-fn left_behind(due: &[Due], partitions: &[PartitionId]) -> BTreeSet<PartitionId> {
-    let told = due.iter().filter(|due| !due.events.is_empty()).filter_map(|due| match &due.note {
-        Note::Version { partition, .. } => Some(partition),
-        Note::Columns(_) => None,
-    });
-    told.filter(|partition| !partitions.contains(partition)).cloned().collect()
 }
 
 /// What the configuration keeps apart may still be one folder, by a link.
@@ -324,39 +291,39 @@ async fn plan_partitions(
     (plans, known)
 }
 
+/// Merges what the plans say. No partition is begun from `until` on.
 async fn merge_all(
-    app: &App,
+    context: &merge::Context<'_>,
     table: &ManagedTable,
-    queue: &Queue,
-    request: &Request,
+    until: Option<DateTime<Utc>>,
     plans: &[PartitionPlan],
+    retries: &mut Retries,
     done: &mut TableDone,
-    summary: &mut RunSummary,
+    failures: &mut Vec<Failure>,
 ) -> Result<()> {
     let work: Vec<_> = plans.iter().filter(|plan| plan.action != Action::UpToDate).collect();
     if work.is_empty() {
         return Ok(());
     }
-    app.ledgers.probe(&app.clock.new_id()).await?;
+    context.ledgers.probe(&context.clock.new_id()).await?;
     let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
-    app.limits.progress.set_length(work.iter().map(objects).sum());
-    let run = summary.run.clone();
-    let context = app.merging(queue, &run, request.at);
+    context.limits.progress.set_length(work.iter().map(objects).sum());
     for plan in work {
-        if request.until.is_some_and(|until| app.clock.now() >= until) {
+        if until.is_some_and(|until| context.clock.now() >= until) {
             let late = Error::unavailable("the time for this run was over before this hour began; run again");
             done.objects.pending += objects(&plan);
-            summary.failures.push(Failure::new(&table.config.name, Some(&plan.partition), &late));
+            failures.push(Failure::new(&table.config.name, Some(&plan.partition), &late));
             continue;
         }
-        match merge::merge(&context, table, plan).await {
+        match merge::merge(context, table, plan).await {
             Ok(Merged::Committed { version, objects, warned }) => {
-                done.enter(plan, &objects, &version, warned, &mut summary.failures);
+                done.enter(plan, &objects, &version, warned, failures);
+                retries.committed(&version, &objects);
             }
             Ok(Merged::ByAnother(version)) => done.enter_other(plan, &version),
             Err(e) => {
                 done.objects.pending += objects(&plan);
-                summary.failures.push(Failure::new(&table.config.name, Some(&plan.partition), &e));
+                failures.push(retries.failed(plan, &e));
             }
         }
     }

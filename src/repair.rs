@@ -22,6 +22,7 @@ use crate::merge;
 use crate::merge::execute::Attempt;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
+use crate::retry;
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
 
@@ -61,6 +62,13 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
             match publish(app, config, &partition).await {
                 Ok(warnings) => summary.warnings.extend(warnings),
                 Err(e) => summary.failures.push(e.to_string()),
+            }
+            // All that landed is in it now. What was not found so is for the next run to see.
+            if summary.failures.is_empty()
+                && !request.from_merged
+                && let Err(e) = retry::repaired(app, &config.name, &run, &partition).await
+            {
+                summary.failures.push(e.to_string());
             }
             return Ok(summary);
         }

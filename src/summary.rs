@@ -1,6 +1,9 @@
 //! What a run did, as a value: the JSON document of `run --output json`, and the lines that people read.
 
+mod failure;
+
 use chrono::{DateTime, SecondsFormat, Utc};
+pub use failure::Failure;
 use serde::Serialize;
 
 use crate::catalog::TableName;
@@ -12,6 +15,7 @@ use crate::ledger::{Counts, LedgerVersion, Operation};
 use crate::merge::plan::{Action, PartitionPlan};
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{Request, strangers};
+use crate::retry::Retries;
 
 /// A whole run.
 #[derive(Debug, Serialize)]
@@ -26,6 +30,9 @@ pub struct RunSummary {
     pub tables: Vec<TableDone>,
     /// What failed.
     pub failures: Vec<Failure>,
+    /// What is known of the tables' failing hours, to be noted for later runs.
+    #[serde(skip)]
+    pub retries: Vec<Retries>,
 }
 
 /// What happened to one table.
@@ -95,45 +102,10 @@ pub struct PartitionDone {
     pub objects: usize,
 }
 
-/// Something that failed.
-#[derive(Debug, Serialize)]
-pub struct Failure {
-    /// The table.
-    pub table: TableName,
-    /// The partition, if it is about one.
-    pub partition: Option<String>,
-    /// What happened and what to do.
-    pub error: String,
-    #[serde(skip)]
-    kind: Kind,
-}
-
-impl Failure {
-    /// A failure of a table or of one of its partitions.
-    pub fn new(table: &TableName, partition: Option<&PartitionId>, error: &Error) -> Self {
-        Self { table: table.clone(), partition: partition.map(ToString::to_string), error: error.to_string(), kind: error.kind() }
-    }
-
-    /// What the caller can do about it.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// It for people, in one line.
-    pub fn line(&self) -> String {
-        let place = self.partition.as_ref().map_or_else(String::new, |partition| format!(" {partition}"));
-        match self.partition {
-            // What concerns a whole table begins with its name already where that matters.
-            None if self.error.starts_with(&self.table.to_string()) => self.error.clone(),
-            _ => format!("{}{place}: {}", self.table, self.error),
-        }
-    }
-}
-
 impl RunSummary {
     /// A run that has done nothing yet.
     pub fn new(run: String, request: &Request) -> Self {
-        Self { run, at: rfc3339(request.at), dry_run: request.dry_run, tables: Vec::new(), failures: Vec::new() }
+        Self { run, at: rfc3339(request.at), dry_run: request.dry_run, tables: Vec::new(), failures: Vec::new(), retries: Vec::new() }
     }
 
     /// The exit code: 0 done, 1 failed, 2 wrong configuration, 3 some hours done and some not.
@@ -142,7 +114,7 @@ impl RunSummary {
             0
         } else if self.tables.iter().any(|table| table.hours_done > 0) {
             3
-        } else if self.failures.iter().all(|failure| failure.kind == Kind::Config) {
+        } else if self.failures.iter().all(|failure| failure.kind() == Kind::Config) {
             2
         } else {
             1

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::cli::{Output, TableArgs};
 use crate::config::TableConfig;
 use crate::error::Result;
+use crate::failing::store::Noted;
 use crate::hour::Hour;
 use crate::landing::discover::discover;
 use crate::status::{TableStatus, status};
@@ -35,5 +36,6 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     let landed = discover(&landing, config, from, to).await?.objects;
     let heads = app.ledgers.heads(&config.name).await?;
     let in_catalog = app.catalog.table(&config.name).await?.is_some();
-    status(config, in_catalog, &heads, &landed, now)
+    let noted = Noted::read(&app.state, &config.name, &app.state.top().await?).await?;
+    status(config, in_catalog, &heads, &landed, &noted.hours, now)
 }

@@ -120,7 +120,7 @@ mod tests {
             |error: &str| Failed { table: crate::catalog::TableName::parse("shop.clicks").unwrap(), partition: None, error: error.into() };
         let event = |count: usize| {
             let failures = vec![failed(&"x".repeat(2000)); count];
-            Event::of_failures("01J", "2026-11-19T15:20:00Z", 1, failures.into_iter())
+            Event::of_failures("01J", "2026-11-19T15:20:00Z", 1, failures.into_iter(), 0)
         };
         let check = |events: &[Event], expected: &[usize]| {
             let sizes: Vec<usize> = batches(events).iter().map(Vec::len).collect();

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::catalog::{Table, TableName};
 use crate::error::Result;
+use crate::failing::Record;
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Missing, Operation, Source};
 
@@ -64,6 +65,8 @@ pub enum Event {
     SchemaEvolved(Schema),
     /// A run did not do all that it should.
     RunFailed(RunFailed),
+    /// An hour that had been failing does not any more.
+    HourHealed(Healed),
 }
 
 /// One version of a partition.
@@ -141,6 +144,22 @@ pub struct RunFailed {
     failure_count: usize,
     /// The first of them.
     failures: Vec<Failed>,
+    /// Hours that fail too and were told of before.
+    still_failing: usize,
+}
+
+/// A partition whose merge failed in runs before and that has nothing left to merge now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Healed {
+    format: u32,
+    table: TableName,
+    partition: BTreeMap<String, String>,
+    run: String,
+    at: DateTime<Utc>,
+    /// The time of the first run in which it failed.
+    since: DateTime<Utc>,
+    /// Attempts that failed.
+    attempts: u32,
 }
 
 /// One failure of a run.
@@ -163,6 +182,7 @@ impl Event {
             Self::RecordsQuarantined(_) => "RecordsQuarantined",
             Self::SchemaEvolved(_) => "SchemaEvolved",
             Self::RunFailed(_) => "RunFailed",
+            Self::HourHealed(_) => "HourHealed",
         }
     }
 
@@ -219,11 +239,25 @@ impl Event {
         })
     }
 
-    /// What there is to say of a run with failures, made for the time `at`.
-    pub fn of_failures(run: &str, at: &str, exit_code: u8, failures: impl ExactSizeIterator<Item = Failed>) -> Self {
+    /// What there is to say of a run with failures, made for the time `at`. Beside these `still_failing` hours fail that were told of before.
+    pub fn of_failures(run: &str, at: &str, exit_code: u8, failures: impl ExactSizeIterator<Item = Failed>, still_failing: usize) -> Self {
         let failure_count = failures.len();
         let named = failures.take(NAMED).map(|failed| Failed { error: cut(failed.error), ..failed }).collect();
-        Self::RunFailed(RunFailed { format: FORMAT, run: run.to_string(), at: at.to_string(), exit_code, failure_count, failures: named })
+        let (run, at) = (run.to_string(), at.to_string());
+        Self::RunFailed(RunFailed { format: FORMAT, run, at, exit_code, failure_count, failures: named, still_failing })
+    }
+
+    /// What there is to say of an hour that does not fail any more, in a run made for the time `at`, from what was known of its failures.
+    pub fn of_healed(table: &TableName, run: &str, at: DateTime<Utc>, known: &Record) -> Self {
+        Self::HourHealed(Healed {
+            format: FORMAT,
+            table: table.clone(),
+            partition: values(&known.partition),
+            run: run.to_string(),
+            at,
+            since: known.since,
+            attempts: known.attempts,
+        })
     }
 }
 

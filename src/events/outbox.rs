@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::Event;
 use crate::catalog::{Table, TableName};
 use crate::clock::began;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::{self, Note};
 use crate::ledger::LedgerVersion;
 use crate::ledger::store::{Committed, LedgerStore};
@@ -81,18 +81,16 @@ impl Outbox {
         Ok(committed)
     }
 
-    /// The notes of a table, in order.
+    /// The notes of a table, in order; `top` is what lies in the state location itself.
     ///
     /// # Errors
     /// `Unavailable` if the state location cannot be read.
-    pub async fn notes(&self, table: &TableName) -> Result<Vec<Note>> {
-        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of("")));
-        let top = self.root.store().list_with_delimiter(None).await.map_err(failed)?;
-        let keys = top.objects.into_iter().map(|object| object.location.to_string()).filter(|key| layout::is_note(table, key));
+    pub async fn notes(&self, table: &TableName, top: &[(String, u64)]) -> Result<Vec<Note>> {
+        let keys = top.iter().map(|(key, _)| key).filter(|key| layout::is_note(table, key));
         let read = futures::stream::iter(keys).map(|key| async move {
             // One that is gone by now was told by another run.
-            let text = self.root.read(&key).await?.unwrap_or_default();
-            Ok(layout::parse_note(table, &key, &String::from_utf8_lossy(&text)))
+            let text = self.root.read(key).await?.unwrap_or_default();
+            Ok(layout::parse_note(table, key, &String::from_utf8_lossy(&text)))
         });
         let read: Vec<Option<Note>> = read.buffered(CONCURRENCY).try_collect().await?;
         let mut notes: Vec<Note> = read.into_iter().flatten().collect();

@@ -105,7 +105,8 @@ pub(crate) fn source(key: &str) -> String {
     hex(&Sha256::digest(key), 16)
 }
 
-fn hex(digest: &[u8], bytes: usize) -> String {
+/// The first `bytes` of a digest, in hexadecimal digits.
+pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
     digest.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::catalog::TableName;
 use crate::config::TableConfig;
 use crate::error::Result;
+use crate::failing::{Record, Standing};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::landing::arrival::object_instant;
@@ -67,6 +68,19 @@ pub struct HourStatus {
     pub complete: bool,
     /// What is not, and why.
     pub missing: Vec<Missing>,
+    /// Merging what is pending failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+/// How long an hour has been failing, and why.
+#[derive(Debug, Serialize, PartialEq)]
+pub struct Failing {
+    /// Since when, and when it is tried again.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Why the last attempt failed.
+    pub reason: String,
 }
 
 /// Works the state out.
@@ -78,6 +92,7 @@ pub fn status(
     in_catalog: bool,
     heads: &[LedgerVersion],
     landed: &[LandedObject],
+    failing: &BTreeMap<PartitionId, Record>,
     at: DateTime<Utc>,
 ) -> Result<TableStatus> {
     let mut hours: BTreeMap<(Hour, PartitionId), HourStatus> = BTreeMap::new();
@@ -96,6 +111,19 @@ pub fn status(
         let entry = hours.entry((object.hour, partition.clone())).or_insert_with(|| unmerged(object.hour, &partition, closed));
         entry.pending += 1;
         entry.late_by = entry.late_by.max(delay(config, &object.key, object.hour));
+        entry.complete = false;
+    }
+    for record in failing.values() {
+        // A record is advice. What was committed after it counts.
+        if known.get(&record.partition).is_some_and(|head| head.version > record.version) {
+            continue;
+        }
+        let place = match hours.keys().find(|(_, partition)| *partition == record.partition) {
+            Some(known) => known.clone(),
+            None => (record.hour, record.partition.clone()),
+        };
+        let entry = hours.entry(place).or_insert_with(|| unmerged(record.hour, &record.partition, true));
+        entry.failing = Some(Failing { standing: record.standing(), reason: record.reason.clone() });
         entry.complete = false;
     }
     for ((_, partition), hour) in &mut hours {
@@ -160,6 +188,7 @@ fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
         records: head.counts,
         complete: head.complete(),
         missing: head.missing.clone(),
+        failing: None,
     }
 }
 
@@ -178,6 +207,7 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
         records: Counts::default(),
         complete: false,
         missing: Vec::new(),
+        failing: None,
     }
 }
 
@@ -245,6 +275,9 @@ impl TableStatus {
             if hour.held > 0 {
                 text.push_str(&format!("  objects that a rollback took out: {}\n", hour.held));
             }
+            if let Some(Failing { standing, reason }) = &hour.failing {
+                text.push_str(&format!("  {}: {reason}\n", standing.to_text()));
+            }
             for missing in &hour.missing {
                 text.push_str(&format!("  {}: {}\n", missing.key, missing.reason));
             }
@@ -269,7 +302,7 @@ mod tests {
     const AT: &str = "2026-11-19T16:10:00Z";
 
     fn of(heads: &[LedgerVersion], landed: &[LandedObject]) -> TableStatus {
-        status(&table(""), true, heads, landed, AT.parse().unwrap()).unwrap()
+        status(&table(""), true, heads, landed, &BTreeMap::new(), AT.parse().unwrap()).unwrap()
     }
 
     /// One line an hour: hour, state, merged, late, pending, complete.
@@ -307,6 +340,22 @@ mod tests {
         check(std::slice::from_ref(&head), &[], &["2026-11-19T14 closed merged 1 late 0 pending 0 false"]);
         let text = of(&[head], &[]).to_text();
         assert!(text.contains("\n  14/b: gzip: cut off\n"), "{text}");
+    }
+
+    #[test]
+    fn a_failing_hour_says_since_when_and_why_unless_something_was_committed_after_it() {
+        let record = |hour: &str, version: u64| {
+            let id = crate::ledger::testing::partition(hour);
+            let record = crate::failing::testing::record(id.clone(), &format!("2026-11-19T{hour}"), version);
+            (id, record)
+        };
+        let heads = [version("12", 2, vec![source("12", "a")]), version("13", 2, vec![source("13", "a")])];
+        let failing = [record("12", 2), record("13", 1), record("14", 0)].into();
+        let status = status(&table(""), true, &heads, &[landed("14", "a")], &failing, AT.parse().unwrap()).unwrap();
+        let told: Vec<_> = status.hours.iter().map(|hour| (hour.state.as_str(), hour.failing.is_some(), hour.complete)).collect();
+        assert_eq!(told, [("amended(1)", true, false), ("amended(1)", false, true), ("waiting", true, false)]);
+        let line = "\n  failing since 2026-11-19T15:20Z, 1 attempt, the next one from 2026-11-19T15:20Z on: no\n";
+        assert_eq!(status.to_text().matches(line).count(), 2, "{}", status.to_text());
     }
 
     #[test]
@@ -358,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_table_without_anything_says_so() {
-        let status = status(&table(""), false, &[], &[], AT.parse().unwrap()).unwrap();
+        let status = status(&table(""), false, &[], &[], &BTreeMap::new(), AT.parse().unwrap()).unwrap();
         let text = "shop.clicks: nothing merged yet, 0 rows, 0 quarantined; not in the catalog yet, the first run creates it\n";
         assert_eq!((status.to_text().as_str(), status.gaps.len()), (text, 0));
     }

@@ -1,7 +1,9 @@
 //! Stored formats that must stay readable for ever, and that must not change by accident.
 
 use lakebed::catalog::{FileFormat, Table, TableName};
+use lakebed::error::Kind;
 use lakebed::events::{Event, Failed};
+use lakebed::failing::Record;
 use lakebed::layout::{GenerationId, PartitionId};
 use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, Retired, Source};
 use lakebed::schema::{Column, HiveType};
@@ -174,6 +176,21 @@ fn events_of_tables_and_runs() {
         error: error.to_string(),
     };
     let failures = [failed(Some("day=2026-11-19/page=a%2Fb"), "object x is not wholly in the table: gzip: cut off"), failed(None, "no")];
-    let event = Event::of_failures("01JBN4ZH00RRRRRRRRRRRRRRRR", "2026-11-19T15:20:00Z", 3, failures.into_iter());
+    let event = Event::of_failures("01JBN4ZH00RRRRRRRRRRRRRRRR", "2026-11-19T15:20:00Z", 3, failures.into_iter(), 2);
     check_event(include_str!("golden/event-run-failed.json"), &event, "RunFailed");
+    let known = Record {
+        partition: created().partition,
+        hour: "2026-11-19T14".parse().unwrap(),
+        since: "2026-11-19T15:20:00Z".parse().unwrap(),
+        attempts: 3,
+        at: "2026-11-19T17:20:00Z".parse().unwrap(),
+        next: "2026-11-19T17:30:00Z".parse().unwrap(),
+        kind: Kind::Unavailable,
+        reason: "no".into(),
+        tried: "0123456789abcdef".into(),
+        version: 0,
+        told: true,
+    };
+    let event = Event::of_healed(&table.name, "01JBNBT700TTTTTTTTTTTTTTTT", "2026-11-19T18:20:00Z".parse().unwrap(), &known);
+    check_event(include_str!("golden/event-hour-healed.json"), &event, "HourHealed");
 }

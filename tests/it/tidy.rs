@@ -9,7 +9,7 @@ const FUNCTION_LINES: usize = 70;
 /// Modules by layer, lowest first. A module may use its own layer and those below.
 const LAYERS: &[(&str, &[&str])] = &[
     ("values", &["error", "hour", "clock"]),
-    ("pure", &["layout", "schema", "config", "landing", "ledger", "standardize", "generate", "catalog", "status", "events"]),
+    ("pure", &["layout", "schema", "config", "landing", "ledger", "standardize", "generate", "catalog", "status", "events", "failing"]),
     (
         "adapters",
         &[
@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "catalog::local",
             "catalog::reconcile",
             "ledger::store",
+            "failing::store",
             "landing::discover",
             "engine",
             "query",
@@ -25,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "events::outbox",
         ],
     ),
-    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "rollback", "summary", "sweep", "announce"]),
+    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "retry", "rollback", "summary", "sweep", "announce"]),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -35,6 +36,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("merge::plan", "", "the plan of a merge is a pure value; status reads it"),
     ("config", "catalog", "names of tables are values that live beside the port"),
     ("pipeline", "app", "a run works on the wired program"),
+    ("retry", "app", "a run works on the wired program"),
     ("repair", "app", "a repair works on the wired program"),
     ("rollback", "app", "it works on the wired program"),
     ("sweep", "app", "it works on the wired program"),
@@ -93,6 +95,7 @@ const PURE: &[&str] = &[
     "standardize::snowplow",
     "standardize::snowplow::columns",
     "standardize::snowplow::entities",
+    "failing",
     "catalog::drift",
     "catalog::filter",
     "catalog::glue::refusal",

@@ -193,7 +193,7 @@ fn a_full_disk_commits_nothing_and_the_next_run_has_all() {
     assert_eq!(answer.code, 1, "{}\n{}", answer.stdout, answer.stderr);
     one_message(&answer.stderr, &["hour=10", "cannot write to file://", "File too large", "nothing was committed: free space"]);
     assert!(files(&lake.path("lake")).is_empty(), "a partial generation is left");
-    assert!(files(&lake.path(".lakebed")).into_keys().all(|file| file.ends_with("catalog.db")), "more than the catalog is left");
+    assert_eq!((files(&lake.path(".lakebed")).len(), noted(&lake)), (2, 1), "more is left than the catalog and what is known of the hour");
     assert_eq!(lake.rows().len(), 0);
     lake.run(0);
     assert_eq!(lake.rows().len(), 4_000);
@@ -212,4 +212,130 @@ fn a_disk_that_fills_up_leaves_the_hour_as_it_was() {
     assert_eq!((lake.rows(), lake.partitions()), (rows, live));
     assert_eq!(lake.lakebed(&["run", "--at", AT]).code, 0);
     assert_eq!(lake.rows().len(), 4_000);
+}
+
+/// A file where the folder of hour 10 has to be: nothing can be written there, whoever writes.
+fn block(lake: &Lake) -> std::path::PathBuf {
+    let folder = lake.path("lake/year=2026/month=11/day=19");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("hour=10"), "").unwrap();
+    folder.join("hour=10")
+}
+
+fn run_at(lake: &Lake, minutes: u32, more: &[&str], code: i32) -> serde_json::Value {
+    let at = format!("2026-11-19T20:{minutes:02}:00Z");
+    lake.lakebed(&[&["run", "--at", &at, "--output", "json"], more].concat()).json(code)
+}
+
+/// Files in the state folder that say which hours fail.
+fn noted(lake: &Lake) -> usize {
+    files(&lake.path(".lakebed")).into_keys().filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("failing-")).count()
+}
+
+#[test]
+fn an_hour_that_fails_again_waits_is_tried_when_it_is_due_and_is_as_if_it_had_never_failed() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.land("11", "b", b"{\"id\":\"b\"}");
+    let blocked = block(&lake);
+    for attempts in [1, 2] {
+        let run = run_at(&lake, 0, &[], 3);
+        let failure = &run["failures"][0];
+        assert!(failure["error"].as_str().unwrap().contains("cannot write"), "the next run tries what failed once: {failure}");
+        assert_eq!((&failure["since"], &failure["attempts"]), (&"2026-11-19T20:00:00Z".into(), &attempts.into()));
+        assert_eq!(noted(&lake), 1);
+    }
+    std::fs::remove_file(&blocked).unwrap();
+    let early = lake.lakebed(&["run", "--at", "2026-11-19T20:04:59Z"]);
+    assert_eq!((early.code, ids(&lake)), (3, vec!["b".to_string()]), "{}", early.stderr);
+    let said =
+        ["hour=10: cannot write", "not tried by this run", "failing since 2026-11-19T20:00Z, 2 attempts", "from 2026-11-19T20:05Z on"];
+    one_message(&early.stderr, &[&said[..], &["`lakebed run --since 2026-11-19T10` tries at once"]].concat());
+    let status = lake.lakebed(&["status"]).stdout;
+    assert!(
+        status.contains("\n  failing since 2026-11-19T20:00Z, 2 attempts, the next one from 2026-11-19T20:05Z on: cannot write"),
+        "{status}"
+    );
+    let dry = run_at(&lake, 4, &["--dry-run"], 3);
+    assert_eq!((&dry["tables"][0]["partitions"], &dry["failures"][0]["attempts"]), (&serde_json::json!([]), &2.into()));
+
+    let run = run_at(&lake, 5, &[], 0);
+    assert_eq!((&run["tables"][0]["partitions"][0]["action"], ids(&lake)), (&"created".into(), vec!["a".to_string(), "b".to_string()]));
+    assert!(!lake.lakebed(&["status"]).stdout.contains("failing"));
+    assert_eq!(noted(&lake), 0);
+}
+
+#[test]
+fn a_failing_hour_is_tried_at_once_if_somebody_asks_or_something_changed() {
+    let check = |change: &dyn Fn(&Lake), more: &[&str]| {
+        let lake = Lake::small("");
+        lake.land("10", "a", b"{\"id\":\"a\"}");
+        let blocked = block(&lake);
+        run_at(&lake, 0, &[], 1);
+        run_at(&lake, 0, &[], 1);
+        std::fs::remove_file(&blocked).unwrap();
+        assert_eq!(run_at(&lake, 1, &[], 1)["failures"][0]["attempts"], 2);
+        change(&lake);
+        run_at(&lake, 1, more, 0);
+        assert_eq!(ids(&lake).last().unwrap(), "a");
+        assert_eq!(noted(&lake), 0);
+    };
+    check(&|_| (), &["--since", "2026-11-19T10"]);
+    check(&|lake| drop(lake.land("10", "A", b"{\"id\":\"A\"}")), &[]);
+    check(&|lake| lake.configure("[table.merge]\nsort_by = [\"id\"]"), &[]);
+    check(&|lake| lake.limit_memory("300MiB"), &[]);
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_not_tried_by_every_run() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    let path = lake.land("10", "b", b"{\"id\":\"b\"}");
+    let mode = |mode: u32| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o000);
+    // The run that leaves it out of the hour is the first attempt.
+    assert_eq!(unprivileged(&lake, &RUN).code, 3);
+    assert_eq!(unprivileged(&lake, &RUN).code, 1);
+    // That it can be read now does not show in a listing.
+    mode(0o644);
+    let answer = lake.lakebed(&RUN);
+    one_message(&answer.stderr, &["cannot read object 2026/11/19/10/b", "not tried by this run", "2 attempts"]);
+    assert_eq!((ids(&lake), noted(&lake)), (vec!["a".to_string()], 1));
+    assert_eq!(lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10"]).code, 0);
+    assert_eq!((ids(&lake), noted(&lake)), (vec!["a".to_string(), "b".to_string()], 0));
+    lake.run(0);
+}
+
+#[test]
+fn an_hour_whose_failing_object_is_moved_away_does_not_fail_any_more() {
+    let lake = Lake::small("");
+    land_unreadable(&lake, "a");
+    assert_eq!(unprivileged(&lake, &RUN).code, 1);
+    assert_eq!(noted(&lake), 1);
+    std::fs::remove_file(lake.path("landing/2026/11/19/10/a")).unwrap();
+    // For this run the hour is not over, so it says nothing of it.
+    assert_eq!(lake.lakebed(&["run", "--at", "2026-11-19T11:00:00Z"]).code, 0);
+    assert_eq!(noted(&lake), 1);
+    lake.run(0);
+    assert_eq!(noted(&lake), 0);
+}
+
+#[test]
+fn an_hour_that_still_fails_when_no_run_looks_at_it_any_more_is_not_forgotten() {
+    let lake = Lake::small("lookback = \"2h\"");
+    lake.land("19", "a", b"{\"id\":\"a\"}");
+    std::fs::create_dir_all(lake.path("lake")).unwrap();
+    std::fs::write(lake.path("lake/year=2026"), "").unwrap();
+    assert_eq!(lake.lakebed(&["run", "--at", "2026-11-19T21:00:00Z"]).code, 1);
+    std::fs::remove_file(lake.path("lake/year=2026")).unwrap();
+    let later = lake.lakebed(&["run", "--at", "2026-11-20T09:00:00Z"]);
+    assert_eq!(later.code, 0, "{}", later.stderr);
+    assert!(
+        later.stdout.contains("hour=19: it has been failing since 2026-11-19T21:00Z, and no run looks at it any more"),
+        "{}",
+        later.stdout
+    );
+    assert!(later.stdout.contains("`lakebed run --since 2026-11-19T19` does"), "{}", later.stdout);
+    assert_eq!(lake.lakebed(&["run", "--at", "2026-11-20T09:00:00Z", "--since", "2026-11-19T19"]).code, 0);
+    assert_eq!((ids(&lake), noted(&lake)), (vec!["a".to_string()], 0));
 }
