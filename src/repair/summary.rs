@@ -241,6 +241,6 @@ fn source_change(taken: &Taken, head: &LedgerVersion, after: Option<&LedgerVersi
 }
 
 fn told(counts: Counts) -> String {
-    let Counts { read, merged, quarantined, duplicates, dropped } = counts;
+    let Counts { read, merged, quarantined, duplicates, dropped, .. } = counts;
     format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped")
 }

@@ -7,6 +7,7 @@ pub mod columns;
 pub mod decode;
 pub mod firehose_error;
 pub mod frame;
+pub mod kept;
 pub mod lines;
 pub mod members;
 pub mod plan;
@@ -122,8 +123,8 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
         held.take(piece);
         Ok(())
     })?;
-    let (bad, good) = (reading.tally.bad(reading.bytes), reading.tally.rows);
-    let are_too_many = bad > 0 && bad as f64 / (bad + good) as f64 > plan.max_ratio;
+    let bad = reading.tally.bad(reading.bytes);
+    let are_too_many = reading.tally.are_too_many(reading.bytes, plan.max_ratio);
     let is_corrupt = reading.flaw.as_ref().is_some_and(|flaw| flaw.corrupt);
     let set_aside = if is_corrupt { Some(CORRUPT) } else { are_too_many.then_some(TOO_MANY) };
     let too_many = too_many(bad, &reading.tally);
@@ -242,7 +243,7 @@ fn damaged(plan: &Plan, stored: &Arc<dyn Stored>, offset: u64, limits: Limits, w
             let bytes = stored.read_at(0, length).map_err(|e| Error::unavailable(format!("{e}: make it readable")))?;
             Ok(plan.reject(offset, &bytes, reason))
         }
-        None => Ok(Reject { offset, length: stored.size(), raw: None, reason }),
+        None => Ok(Reject { offset, length: stored.size(), raw: None, redacted: false, reason }),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Records into rows and rejects, handed on piece by piece, with every record counted.
 
+mod again;
+
+pub use again::Again;
 use arrow::array::RecordBatch;
 
 use super::columnar::{self, links::Links};
@@ -75,6 +78,12 @@ impl Tally {
             _ => self.rejected,
         }
     }
+
+    /// True if more than that share of the records of an object of `bytes` bytes is bad: then the good ones do not count either.
+    pub fn are_too_many(&self, bytes: u64, max_ratio: f64) -> bool {
+        let (bad, good) = (self.bad(bytes), self.rows);
+        bad > 0 && bad as f64 / (bad + good) as f64 > max_ratio
+    }
 }
 
 /// What the value that was read last is, if it is accepted.
@@ -104,6 +113,8 @@ pub struct Rows<'p, 'e> {
     rejects: Vec<Reject>,
     reject_bytes: usize,
     tally: Tally,
+    /// Where reasons go instead of rejects, if the records are of the quarantine and are kept already.
+    reasons: Option<Vec<Reason>>,
     emit: &'e mut Emit<'e>,
 }
 
@@ -122,6 +133,7 @@ impl<'p, 'e> Rows<'p, 'e> {
             rejects: Vec::new(),
             reject_bytes: 0,
             tally: Tally::default(),
+            reasons: None,
             emit,
         }
     }
@@ -350,12 +362,16 @@ impl Records for Rows<'_, '_> {
     }
 
     fn reject(&mut self, offset: u64, record: &[u8], reason: Reason) -> Result<()> {
+        if let Some(reasons) = &mut self.reasons {
+            reasons.push(reason);
+            return Ok(());
+        }
         self.enter(self.plan.reject(offset, record, reason))
     }
 
     fn oversized(&mut self, offset: u64, length: u64) -> Result<()> {
         self.tally.oversized += 1;
         let detail = "the record has more bytes than a record may have; they stay in the landing only".to_string();
-        self.enter(Reject { offset, length, raw: None, reason: Reason::new(Code::TooLarge, "", detail) })
+        self.enter(Reject { offset, length, raw: None, redacted: false, reason: Reason::new(Code::TooLarge, "", detail) })
     }
 }
