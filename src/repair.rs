@@ -115,6 +115,7 @@ async fn rebuild(
         afresh: !planned.from_merged,
         objects: &objects,
         queue: &queue,
+        redrive: None,
     };
     let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;
     let (rows, same) = match judge(app, table, head, &after, planned.from_merged).await {
