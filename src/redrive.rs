@@ -1,5 +1,6 @@
 //! `redrive`: quarantined records once more, under today's columns and rules, into their own partition.
 
+pub mod errors;
 pub mod plan;
 pub mod summary;
 
@@ -46,13 +47,26 @@ pub struct Request {
 pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
     let mut summary = RedriveSummary::new(app.clock.new_id(), &config.name, request);
-    let partitions = partitions_of(app, request).await?;
-    let Some(table) = pipeline::existing(app, config).await? else { return Ok(summary) };
-    if !request.dry_run && !partitions.is_empty() {
+    let Some(table) = pipeline::existing(app, config).await? else {
+        return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));
+    };
+    if !request.dry_run {
         app.ledgers.probe(&app.clock.new_id()).await?;
     }
     let work = Work { app, table: &table, request, run: summary.run.clone(), tried: plan::fingerprint_of(config, &table.schema) };
-    let mut looked_at = Vec::new();
+    // First, so that what does not fit of them is tried with the others, and a repetition finds all as it left it.
+    let mut looked_at = work.take_in_errors(&mut summary).await?;
+    let partitions = partitions_of(app, request).await?;
+    if let Some(Place { hour, .. }) = &request.place
+        && partitions.is_empty()
+        && looked_at.is_empty()
+        && summary.failures.is_empty()
+    {
+        return Err(Error::config(format!(
+            "{}: nothing was merged for {hour}, so there is nothing to redrive; `lakebed run --since {hour}` merges what landed in it",
+            config.name
+        )));
+    }
     for (partition, head) in partitions.iter().zip(app.ledgers.each_head(&config.name, &partitions).await) {
         let done = match head {
             Ok(Some(head)) if head.quarantine.is_some() => work.partition(head).await,
@@ -61,7 +75,9 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
         };
         match done {
             Ok(done) => {
-                looked_at.push(partition.clone());
+                if !looked_at.contains(partition) {
+                    looked_at.push(partition.clone());
+                }
                 summary.enter(done);
             }
             Err(e) => summary.fail(Some(partition), &e),
@@ -84,13 +100,6 @@ async fn partitions_of(app: &App, request: &Request) -> Result<Vec<PartitionId>>
     let fits = partitions.iter().map(|partition| plan::is_at(config, partition, place)).collect::<Result<Vec<_>>>()?;
     let mut fits = fits.into_iter();
     partitions.retain(|_| fits.next().unwrap_or(false));
-    if partitions.is_empty() {
-        let hour = place.hour;
-        return Err(Error::config(format!(
-            "{}: nothing was merged for {hour}, so there is nothing to redrive; `lakebed run --since {hour}` merges what landed in it",
-            config.name
-        )));
-    }
     Ok(partitions)
 }
 

@@ -218,3 +218,139 @@ pub fn is_at(config: &TableConfig, partition: &PartitionId, place: &Place) -> Re
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landing::testing::table;
+    use crate::ledger::testing::{source, version};
+    use crate::standardize::reject::{Reason, Reject, to_batch};
+
+    /// What a redrive of one object's records comes to: of each its reason and what it is today (`+` a row, `-` not, `?` not kept).
+    fn decided(records: &[(Code, char)], asked: Option<Code>, rejected: bool, max_ratio: f64) -> String {
+        let rejects: Vec<Reject> = records.iter().map(|(code, _)| reject(*code)).collect();
+        let mut of = source("14", "a");
+        of.rejected = rejected.then(|| "many of its records are bad".to_string());
+        let head = version("14", 1, vec![of]);
+        let trial = trial(&head, asked, "r1", 7);
+        let batch = to_batch("14/a", &rejects).unwrap();
+        let records_of = Records::of(&batch).unwrap();
+        let verdicts: Vec<Option<Verdict>> = records
+            .iter()
+            .enumerate()
+            .map(|(row, (code, today))| {
+                let tried = rejected || trial.is_asked(&records_of.get(row));
+                let verdict = match today {
+                    '+' => Verdict::Row,
+                    '-' => Verdict::Fails(Reason::new(*code, "n", "still".into())),
+                    '?' => Verdict::NotKept,
+                    _ => Verdict::Left,
+                };
+                tried.then_some(verdict)
+            })
+            .collect();
+        let mut findings = Findings::default();
+        findings.enter(&batch, &verdicts, &trial).unwrap();
+        let decision = findings.decide(trial, max_ratio);
+        let line =
+            |(reason, tries): (&String, &Tries)| format!("{reason} {}+ {}- {}? {}!", tries.passes, tries.fails, tries.not_kept, tries.left);
+        let reasons: Vec<String> = decision.reasons.iter().map(line).collect();
+        let object = if !decision.redrive.damaged.is_empty() {
+            "damaged"
+        } else if !decision.redrive.set_aside.is_empty() {
+            "set aside"
+        } else {
+            "in"
+        };
+        format!("{}; {object}, {} news, {}", reasons.join(", "), decision.news, if decision.changes() { "changes" } else { "nothing" })
+    }
+
+    fn reject(code: Code) -> Reject {
+        Reject { offset: 0, length: 10, raw: Some(b"{}".to_vec()), redacted: false, reason: Reason::new(code, "n", "before".into()) }
+    }
+
+    #[test]
+    fn records_are_judged_one_by_one_unless_their_object_was_set_aside() {
+        use Code::{DamagedObject, Malformed, Rule, SetAside, Type};
+        let check = |records: &[(Code, char)], asked, rejected, max_ratio, expected: &str| {
+            assert_eq!(decided(records, asked, rejected, max_ratio), expected, "{records:?}");
+        };
+        let two = [(Rule, '+'), (Type, '-')];
+        check(&two, None, false, 0.5, "rule_broken 1+ 0- 0? 0!, type_mismatch 0+ 1- 0? 0!; in, 1 news, changes");
+        check(&two, Some(Rule), false, 0.0, "rule_broken 1+ 0- 0? 0!; in, 0 news, changes");
+        check(
+            &[(Malformed, '!'), (Rule, '?')],
+            None,
+            false,
+            0.5,
+            "malformed_json 0+ 0- 0? 1!, rule_broken 0+ 0- 1? 0!; in, 0 news, nothing",
+        );
+        let aside = [(Rule, '+'), (Rule, '-'), (Type, '-'), (SetAside, '+')];
+        check(
+            &aside,
+            None,
+            true,
+            0.5,
+            "object_set_aside 1+ 0- 0? 0!, rule_broken 1+ 1- 0? 0!, type_mismatch 0+ 1- 0? 0!; in, 2 news, changes",
+        );
+        check(
+            &aside,
+            None,
+            true,
+            0.4,
+            "object_set_aside 0+ 1- 0? 0!, rule_broken 0+ 2- 0? 0!, type_mismatch 0+ 1- 0? 0!; set aside, 4 news, changes",
+        );
+        // All of an object's records decide, also those that are not asked for.
+        check(&aside, Some(SetAside), true, 0.4, "object_set_aside 0+ 1- 0? 0!; set aside, 1 news, changes");
+        check(&aside, Some(SetAside), true, 0.5, "object_set_aside 1+ 0- 0? 0!; in, 0 news, changes");
+        // One that cannot be tried is what it was.
+        check(&[(SetAside, '?'), (Rule, '+'), (Rule, '?')], Some(Rule), true, 0.4, "rule_broken 1+ 0- 1? 0!; in, 0 news, changes");
+        check(
+            &[(Rule, '+'), (DamagedObject, '!')],
+            None,
+            true,
+            1.0,
+            "damaged_object 0+ 0- 0? 1!, rule_broken 0+ 0- 0? 1!; damaged, 0 news, nothing",
+        );
+    }
+
+    #[test]
+    fn a_place_is_all_partitions_of_its_hour_or_one() {
+        let config = table(
+            "prefix = \"c=!{partitionKeyFromQuery:c}/!{timestamp:yyyy/MM/dd/HH}/\"\npartition_by = \"c=!{partitionKeyFromQuery:c}/at=!{timestamp:yyyyMMddHH}\"\n",
+        );
+        let check = |partition: &str, place: &str| is_at(&config, &partition.parse().unwrap(), &place.parse().unwrap());
+        for (partition, place, expected) in [
+            ("c=eu/at=2026111914", "2026-11-19T14", true),
+            ("c=us/at=2026111914", "2026-11-19T14", true),
+            ("c=eu/at=2026111915", "2026-11-19T14", false),
+            ("c=eu/at=2026111914", "2026-11-19T14/c=eu", true),
+            ("c=us/at=2026111914", "2026-11-19T14/c=eu", false),
+        ] {
+            assert_eq!(check(partition, place).unwrap(), expected, "{partition} {place}");
+        }
+        assert!(check("c=eu/at=2026111914", "2026-11-19T14/at=2026111914").is_err());
+    }
+
+    #[test]
+    fn other_columns_and_rules_have_another_fingerprint() {
+        let schema = |name: &str| TableSchema {
+            columns: vec![crate::schema::Column { name: name.into(), hive: crate::schema::HiveType::Int, comment: None }],
+            partition_keys: vec![],
+        };
+        let of = |settings: &str, name: &str| fingerprint_of(&table(settings), &schema(name));
+        let same = [of("", "n"), of("lookback = \"3h\"", "n"), of("[table.merge]\nsort_by = [\"n\"]", "n")];
+        assert!(same.iter().all(|one| *one == same[0]), "{same:?}");
+        let mut others = vec![
+            of("", "n"),
+            of("", "m"),
+            of("unwrap = \"r\"", "n"),
+            of("[table.columns.n]\nmax = 5", "n"),
+            of("[table.columns.n]\nmax = 6", "n"),
+            of("[table.quarantine]\nmax_ratio = 0.1", "n"),
+        ];
+        others.sort();
+        others.dedup();
+        assert_eq!(others.len(), 6);
+    }
+}

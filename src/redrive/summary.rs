@@ -9,9 +9,10 @@ use super::Request;
 use super::plan::{Decision, Tries};
 use crate::catalog::TableName;
 use crate::error::{Error, Kind};
+use crate::landing::LandedObject;
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Missing};
-use crate::summary::counted;
+use crate::summary::{counted, told};
 
 /// What was done to a partition, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,6 +43,8 @@ pub struct RedriveSummary {
     pub partitions: Vec<PartitionDone>,
     /// All of them.
     pub total: Tries,
+    /// Firehose's error objects that no ledger had.
+    pub errors: Vec<ErrorObject>,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
     /// What failed.
@@ -89,6 +92,47 @@ pub struct Change {
     pub before: Counts,
     /// After; none in a dry run.
     pub after: Option<Counts>,
+}
+
+/// One of Firehose's error objects, and what became of those of its records that belong to one partition.
+#[derive(Debug, Serialize)]
+pub struct ErrorObject {
+    /// Keys and values of the partition, in path order.
+    pub values: Map<String, Value>,
+    /// Keys and values as a path.
+    #[serde(skip)]
+    partition: String,
+    /// Its key, relative to the landing.
+    pub object: String,
+    /// What was done.
+    pub action: Taken,
+    /// What became of the records.
+    pub records: Counts,
+}
+
+/// What was done to an error object, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Taken {
+    /// It is one of the partition's objects now.
+    #[serde(rename = "taken in")]
+    In,
+    /// Nothing was done, only tried.
+    #[serde(rename = "would take in")]
+    WouldTakeIn,
+}
+
+impl ErrorObject {
+    /// What became of the records of `object` that belong to `partition`.
+    pub fn new(partition: &PartitionId, object: &LandedObject, action: Taken, records: Counts) -> Self {
+        let values = partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect();
+        Self { values, partition: partition.to_string(), object: object.key.clone(), action, records }
+    }
+
+    fn line(&self) -> String {
+        let Self { partition, object, action, records, .. } = self;
+        let took = if *action == Taken::In { "took" } else { "would take" };
+        format!("{took} error object {object} into {partition}: {}", told(*records))
+    }
 }
 
 /// Something that failed.
@@ -182,6 +226,7 @@ impl RedriveSummary {
             reason: request.reason.map(|code| code.as_str()),
             partitions: Vec::new(),
             total: Tries::default(),
+            errors: Vec::new(),
             warnings: Vec::new(),
             failures: Vec::new(),
         }
@@ -206,7 +251,7 @@ impl RedriveSummary {
     pub fn exit_code(&self) -> u8 {
         match self.failures.iter().map(|failure| failure.kind).collect::<Vec<_>>().as_slice() {
             [] => 0,
-            _ if !self.partitions.is_empty() => 3,
+            _ if !self.partitions.is_empty() || !self.errors.is_empty() => 3,
             kinds if kinds.iter().all(|kind| *kind == Kind::Config) => 2,
             _ => 1,
         }
@@ -222,7 +267,8 @@ impl RedriveSummary {
 
     /// The summary for people.
     pub fn to_text(&self) -> String {
-        let mut lines: Vec<String> = self.partitions.iter().flat_map(PartitionDone::lines).collect();
+        let mut lines: Vec<String> = self.errors.iter().map(ErrorObject::line).collect();
+        lines.extend(self.partitions.iter().flat_map(PartitionDone::lines));
         if lines.is_empty() && self.failures.is_empty() {
             let reason = self.reason.map_or_else(String::new, |reason| format!(" as {reason}"));
             lines.push(format!("nothing to redrive: no record is in quarantine{reason}"));

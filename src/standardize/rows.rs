@@ -113,6 +113,8 @@ pub struct Rows<'p, 'e> {
     rejects: Vec<Reject>,
     reject_bytes: usize,
     tally: Tally,
+    /// Where rejects stand, and how long they are there, if what is read is not where they landed.
+    pub(super) place: Option<(u64, u64)>,
     /// Where reasons go instead of rejects, if the records are of the quarantine and are kept already.
     reasons: Option<Vec<Reason>>,
     emit: &'e mut Emit<'e>,
@@ -133,6 +135,7 @@ impl<'p, 'e> Rows<'p, 'e> {
             rejects: Vec::new(),
             reject_bytes: 0,
             tally: Tally::default(),
+            place: None,
             reasons: None,
             emit,
         }
@@ -150,7 +153,8 @@ impl<'p, 'e> Rows<'p, 'e> {
     }
 
     /// Enters a reject, and hands it on with others.
-    fn enter(&mut self, reject: Reject) -> Result<()> {
+    fn enter(&mut self, mut reject: Reject) -> Result<()> {
+        (reject.offset, reject.length) = self.place.unwrap_or((reject.offset, reject.length));
         self.tally.read += 1;
         self.tally.rejected += 1;
         self.tally.rejected_bytes += reject.length;
@@ -183,6 +187,17 @@ impl<'p, 'e> Rows<'p, 'e> {
         let columns = self.decoder.finish().and_then(|columns| RecordBatch::try_new(self.plan.schema.clone(), columns));
         let batch = columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?;
         (self.emit)(Piece::Rows(batch))
+    }
+
+    /// Records that were found so far.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.tally.read
+    }
+
+    /// Counts a record that is none for the table.
+    pub(super) fn drop_one(&mut self) {
+        self.tally.read += 1;
+        self.tally.dropped += 1;
     }
 
     /// Takes a line: an enriched event of Snowplow, or the JSON of one.
@@ -247,8 +262,7 @@ impl<'p, 'e> Rows<'p, 'e> {
     fn envelope(&mut self, offset: u64, envelope: &[u8], kind: cloudwatch::Kind) -> Result<()> {
         let data = match kind {
             cloudwatch::Kind::Control => {
-                self.tally.read += 1;
-                self.tally.dropped += 1;
+                self.drop_one();
                 return Ok(());
             }
             cloudwatch::Kind::Other(reason) => return self.reject(offset, envelope, reason),

@@ -76,6 +76,7 @@ const PURE: &[&str] = &[
     "standardize::columns",
     "standardize::decode",
     "standardize::decode::columnar",
+    "standardize::errors",
     "standardize::firehose_error",
     "standardize::frame",
     "standardize::frame::skim",

@@ -217,3 +217,112 @@ fn late_objects_and_a_redrive_go_on_from_one_another() {
     assert_eq!(ids(&lake), ["a", "b", "d", "e", "f", "g", "h", "i"]);
     assert_eq!(head(&lake, "10")["counts"]["resolved"], 3);
 }
+
+/// A report of Firehose's of a record that arrived so many milliseconds after 1970, if it says so.
+fn report(arrival: Option<i64>, record: &[u8]) -> String {
+    use base64::Engine;
+    let raw = base64::engine::general_purpose::STANDARD.encode(record);
+    let arrival = arrival.map_or_else(String::new, |millis| format!("\"arrivalTimestamp\":{millis},"));
+    format!("{{\"attemptsMade\":4,{arrival}\"errorCode\":\"Lambda.FunctionError\",\"errorMessage\":\"timed out\",\"rawData\":\"{raw}\"}}\n")
+}
+
+/// Lands an error object that is named after 2026-11-19T`hour`:05:09, and returns its key.
+fn land_errors(lake: &Lake, hour: &str, reports: &str) -> String {
+    let key = format!("errors/processing-failed/clicks-1-2026-11-19-{hour}-05-09-a9fa96af-e4e4-409f-bac3-1f804714faaa");
+    let file = lake.path("landing").join(&key);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, reports).unwrap();
+    key
+}
+
+const ERRORS: &str = "error_prefix = \"errors/!{firehose:error-output-type}/\"\nlookback = \"100000h\"\n";
+
+/// 2026-11-19T`hour`:30, in milliseconds since 1970.
+fn millis(hour: i64) -> i64 {
+    1_795_046_400_000 + hour * 3_600_000 + 1_800_000
+}
+
+#[test]
+fn firehoses_error_objects_go_into_the_hours_of_their_records_once() {
+    let lake = Lake::small(&format!("{ERRORS}[table.columns.n]\nmax = 5"));
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    let reports = [
+        report(Some(millis(10)), b"{\"id\":\"b\",\"n\":1}{\"id\":\"c\",\"n\":7}"),
+        report(Some(millis(11)), &gzip(b"{\"id\":\"d\"}")),
+        report(None, b"{\"id\":\"e\"}"),
+        report(Some(millis(10)), b""),
+        "{\"manifest\":1}\n".to_string(),
+    ];
+    let key = land_errors(&lake, "12", &reports.concat());
+    assert_eq!(lake.run(0)["tables"][0]["partitions"], json!([]), "a run takes them for no data");
+    let before = snapshot(lake.folder.path());
+    let told = |done: &Value| {
+        let line = |error: &Value| {
+            format!("{} {} {}", error["action"].as_str().unwrap(), error["values"]["hour"].as_str().unwrap(), error["records"])
+        };
+        done["errors"].as_array().unwrap().iter().map(line).collect::<Vec<_>>()
+    };
+    let counts = |read, merged, quarantined, dropped| json!({"read": read, "merged": merged, "quarantined": quarantined, "duplicates": 0, "dropped": dropped});
+    let expected = [("10", counts(3, 1, 1, 1)), ("11", counts(1, 1, 0, 0)), ("12", counts(2, 1, 1, 0))];
+    let lines = |action: &str| expected.iter().map(|(hour, counts)| format!("{action} {hour} {counts}")).collect::<Vec<_>>();
+    assert_eq!(told(&document(&lake, &["--dry-run"])), lines("would take in"));
+    assert_eq!(snapshot(lake.folder.path()), before);
+    assert_eq!(told(&document(&lake, &[])), lines("taken in"));
+    assert_eq!(ids(&lake), ["a", "b", "d", "e"]);
+    let hours = lake.query("SELECT id, hour FROM shop.clicks WHERE id IN ('b', 'd', 'e') ORDER BY id");
+    assert_eq!(hours.iter().map(|row| row["hour"].clone()).collect::<Vec<_>>(), ["10", "11", "12"]);
+    assert_eq!(versions(&lake, "11")[0]["operation"], "create");
+    assert_eq!(head(&lake, "10")["sources"][1]["key"], json!(key));
+    let rejects = lake.query("SELECT object, reason, arrow_cast(raw, 'Utf8') AS raw FROM shop.clicks_quarantine ORDER BY reason");
+    assert_eq!(rejects[0]["reason"], "firehose_error");
+    assert_eq!((&rejects[1]["object"], &rejects[1]["raw"]), (&json!(key), &json!("{\"id\":\"c\",\"n\":7}")));
+
+    let versions_of = |hour: &str| versions(&lake, hour).len();
+    let known = ["10", "11", "12"].map(versions_of);
+    let again = document(&lake, &[]);
+    assert_eq!((told(&again), ["10", "11", "12"].map(versions_of)), (vec![], known), "repeating it changes nothing");
+    lake.configure(ERRORS);
+    assert_eq!(tries(&document(&lake, &["--hour", HOUR])["total"]), "1 1 0 0 0 0");
+    assert_eq!(ids(&lake), ["a", "b", "c", "d", "e"]);
+    let repair = |hour: &str| lake.lakebed(&["repair", "shop.clicks", hour, "--output", "json"]).json(0);
+    assert_eq!(repair(HOUR)["rows"], json!({"only_before": 0, "only_after": 0}), "a repair takes them in again");
+    assert_eq!((repair(HOUR)["action"].clone(), ids(&lake).len()), (json!("nothing to repair"), 5));
+    lake.land("11", "late", b"{\"id\":\"f\"}");
+    lake.run(0);
+    assert_eq!(ids(&lake), ["a", "b", "c", "d", "e", "f"]);
+    std::fs::remove_file(lake.path("landing").join(&key)).unwrap();
+    refused(&lake.lakebed(&["repair", "shop.clicks", HOUR]), 1, &["errors/processing-failed/", "nothing was changed"]);
+}
+
+#[test]
+fn error_objects_that_cannot_be_placed_are_told() {
+    let keyed = "prefix = \"c=!{partitionKeyFromQuery:c}/!{timestamp:yyyy/MM/dd/HH}/\"\npartition_by = \"c=!{partitionKeyFromQuery:c}/at=!{timestamp:yyyyMMddHH}\"\n";
+    let lake = Lake::new(&format!("{ERRORS}{keyed}"));
+    lake.migration(
+        "CREATE EXTERNAL TABLE ${table} (id string, rescued map<string,string>) PARTITIONED BY (c string, at string) \
+         STORED AS PARQUET LOCATION '${location}'",
+    );
+    let folder = lake.path("landing/c=eu/2026/11/19/10");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a"), "{\"id\":\"a\"}").unwrap();
+    lake.run(0);
+    land_errors(&lake, "10", &report(Some(millis(10)), b"{\"id\":\"b\"}"));
+    let done = document(&lake, &[]);
+    assert_eq!((&done["errors"], ids(&lake).len()), (&json!([]), 1));
+    assert!(done["warnings"][0].as_str().unwrap().contains("left alone 1 error object of Firehose"), "{done}");
+}
+
+#[test]
+fn a_damaged_error_object_is_left_alone_and_told() {
+    let lake = Lake::small(ERRORS);
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    let key = land_errors(&lake, "10", "");
+    let whole = gzip(report(Some(millis(10)), b"{\"id\":\"b\"}").as_bytes());
+    std::fs::write(lake.path("landing").join(&key), &whole[..whole.len() / 2]).unwrap();
+    let answer = redrive(&lake, &["--output", "json"]);
+    assert_eq!(answer.code, 1, "{}{}", answer.stdout, answer.stderr);
+    assert!(answer.stderr.contains(&key) && answer.stderr.contains("it is left alone"), "{}", answer.stderr);
+    assert_eq!(ids(&lake), ["a"]);
+}
