@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use super::plan::Plan;
 use super::reject::{Code, Reason};
 use super::rows::{Again, Piece, Rows};
-use super::{CORRUPT, TOO_MANY};
+use super::{CORRUPT, TOO_MANY, firehose_error};
 use crate::error::{Error, Result};
 
 /// One row of a quarantine.
@@ -179,6 +179,10 @@ fn verdict(plan: &Plan, kept: &Kept<'_>, redrive: &Redrive, rows: &mut Rows<'_, 
     }
     let as_it_landed = !kept.redacted.unwrap_or(plan.root.private);
     let Some(raw) = kept.raw.filter(|_| as_it_landed) else { return Ok(Verdict::NotKept) };
+    // What stood among Firehose's reports and is none of them is Firehose's all the same, and never data.
+    if reason.code == Code::FirehoseError && firehose_error::parse(raw).is_none() {
+        return Ok(Verdict::Left);
+    }
     let set_aside = redrive.set_aside.contains(kept.object).then_some(TOO_MANY);
     Ok(match rows.again(raw, reason, set_aside)? {
         Again::Row => Verdict::Row,

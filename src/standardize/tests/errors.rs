@@ -65,6 +65,22 @@ fn each_report_gives_its_record_to_its_hour() {
 }
 
 #[test]
+fn what_stood_among_reports_never_becomes_data() {
+    let (object, mut rejects) = (format!("{}{{\"other\":1}}", report(Some(10), b"{}")), Vec::new());
+    let mut emit = |piece| {
+        if let Piece::Rejects(some) = piece {
+            rejects.extend(some);
+        }
+        Ok(())
+    };
+    let plan = plan("id int", "");
+    standardize_errors(&plan, &stored(&object), Limits::within(1 << 30, 1 << 30), &|of| of.is_none(), &mut emit).unwrap();
+    let batch = crate::standardize::reject::to_batch("o", &rejects).unwrap();
+    let judged = crate::standardize::kept::judge(&plan, &batch, &Default::default()).unwrap();
+    assert_eq!((judged.verdicts, judged.rows.len()), (vec![Some(crate::standardize::kept::Verdict::Left)], 0));
+}
+
+#[test]
 fn what_has_no_report_is_none_and_what_is_cut_is_refused() {
     let limits = Limits::within(1 << 30, 1 << 30);
     assert!(hours(&stored(r#"{"entries":[{"url":"s3://x"}]}"#), limits).unwrap().is_empty(), "a manifest");
