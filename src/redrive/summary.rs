@@ -1,7 +1,5 @@
 //! What a redrive did, as a value: the JSON document of `redrive --output json`, and the lines that people read.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -176,42 +174,39 @@ impl PartitionDone {
 
     /// The headline, and a line for each reason.
     fn lines(&self) -> Vec<String> {
-        let Self { partition, action, warned, .. } = self;
-        let tries = self.total();
-        let mut lines = vec![match (action, self.records.after) {
-            (Done::Redriven, Some(after)) => {
-                let duplicates = after.duplicates - self.records.before.duplicates;
-                let merged = counted(after.merged - self.records.before.merged, "record");
-                format!(
-                    "redrove {partition}: {merged} moved into the table, {duplicates} repeat an event that is there, {} still in quarantine",
-                    after.quarantined
-                )
-            }
-            (Done::WouldRedrive, _) => {
-                format!("would redrive {partition}: {} of {} fit today", tries.passes, counted(tries.records, "quarantined record"))
-            }
-            _ => format!(
-                "nothing to redrive in {partition}: none of {} fits that did not before",
-                counted(tries.records, "quarantined record")
-            ),
-        }];
+        let mut lines = vec![self.headline()];
         lines.extend(self.reasons.iter().map(ReasonDone::line));
-        if *warned > 0 {
-            lines.push(format!(
-                "{partition}: {} a rule whose on_fail is warn or null",
-                if *warned == 1 { "1 value breaks".to_string() } else { format!("{warned} values break") }
-            ));
+        if self.warned > 0 {
+            lines.push(format!("{} in the new rows, by rules whose on_fail is warn or null", counted(self.warned, "warning")));
         }
         lines
+    }
+
+    fn headline(&self) -> String {
+        let Self { partition, action, records: Change { before, after }, .. } = self;
+        let tries = self.total();
+        let tried = counted(tries.records, "quarantined record");
+        match (action, after) {
+            (Done::Redriven, _) if tries.passes == 0 => {
+                format!("none of {tried} of {partition} fits; the quarantine says now that it was tried")
+            }
+            (Done::Redriven, Some(after)) => format!(
+                "redrove {partition}: {} moved into the table, {} left out as duplicates, {} still in quarantine",
+                counted(after.merged - before.merged, "record"),
+                after.duplicates - before.duplicates,
+                after.quarantined
+            ),
+            (Done::WouldRedrive, _) => format!("would redrive {partition}: {} of {tried} fit today", tries.passes),
+            _ => format!("nothing to redrive in {partition}: of {tried} none fits, as before"),
+        }
     }
 }
 
 impl ReasonDone {
     fn line(&self) -> String {
         let Tries { records, passes, fails, not_kept, left, resolved } = self.tries;
-        let others = [(not_kept, "not kept as they landed"), (left, "no columns and rules make a row of"), (resolved, "resolved before")];
-        let told: BTreeMap<_, _> = others.into_iter().enumerate().filter(|(_, (count, _))| *count > 0).collect();
-        let told: String = told.values().map(|(count, what)| format!(", {count} {what}")).collect();
+        let others = [(not_kept, "not kept as they landed"), (left, "left as they are"), (resolved, "resolved before")];
+        let told: String = others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}")).collect();
         format!("  {}: {}, {passes} fit, {fails} do not{told}", self.reason, counted(records, "record"))
     }
 }
@@ -282,12 +277,60 @@ impl RedriveSummary {
         }
         if self.total.left > 0 {
             lines.push(format!(
-                "{} not JSON objects of their own, or of damaged objects: land such objects once more, then `lakebed run`, or `lakebed repair` \
-                 where they are in the table already",
-                if self.total.left == 1 { "1 record is".to_string() } else { format!("{} records are", self.total.left) }
+                "left as they are, {}: broken JSON, documents of several records, or all of a damaged object; land such an object once more, \
+                 or `lakebed repair` its hour",
+                counted(self.total.left, "record")
             ));
         }
         lines.extend(self.warnings.iter().cloned());
         lines.iter().map(|line| format!("{}: {line}\n", self.table)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::testing::version;
+
+    fn summary(partitions: usize, failures: &[Kind]) -> RedriveSummary {
+        let request = Request { table: "shop.clicks".into(), place: None, reason: None, dry_run: false };
+        let head = version("14", 1, vec![]);
+        let mut summary = RedriveSummary::new("01J".into(), &head.table, &request);
+        for _ in 0..partitions {
+            let reasons = [("rule_broken".to_string(), Tries { records: 2, fails: 1, left: 1, ..Tries::default() })].into();
+            summary.enter(PartitionDone::planned(&head, Decision { redrive: Default::default(), reasons, news: 0 }, false));
+        }
+        failures.iter().for_each(|kind| summary.fail(Some(&head.partition), &Error::new(*kind, "no")));
+        summary
+    }
+
+    #[test]
+    fn partial_failure_is_never_success() {
+        use Kind::{Config, Unavailable};
+        for (partitions, failures, code) in [
+            (0, &[][..], 0),
+            (2, &[], 0),
+            (1, &[Unavailable], 3),
+            (0, &[Unavailable], 1),
+            (0, &[Config], 2),
+            (0, &[Config, Unavailable], 1),
+        ] {
+            assert_eq!(summary(partitions, failures).exit_code(), code, "{partitions} {failures:?}");
+        }
+        let line = "shop.clicks year=2026/month=11/day=19/hour=14: no";
+        assert_eq!(summary(0, &[Unavailable]).failure_lines().collect::<Vec<_>>(), [line]);
+    }
+
+    #[test]
+    fn people_are_told_what_became_of_each_reason_and_what_to_do() {
+        assert_eq!(summary(0, &[]).to_text(), "shop.clicks: nothing to redrive: no record is in quarantine\n");
+        let text = summary(1, &[]).to_text();
+        let expected = [
+            "shop.clicks: nothing to redrive in year=2026/month=11/day=19/hour=14: of 2 quarantined records none fits, as before",
+            "shop.clicks:   rule_broken: 2 records, 0 fit, 1 do not, 1 left as they are",
+            "shop.clicks: left as they are, 1 record: broken JSON, documents of several records, or all of a damaged object; land such an object \
+             once more, or `lakebed repair` its hour",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 }

@@ -1,8 +1,10 @@
 //! `redrive`: quarantined records once more, into their own hour, with what became of them in the quarantine and in the ledger.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
-use super::super::support::{Answer, Lake};
+use super::super::support::{AT, Answer, Lake};
 use super::{gzip, ids, refused, snapshot};
 
 const HOUR: &str = "2026-11-19T10";
@@ -216,6 +218,30 @@ fn late_objects_and_a_redrive_go_on_from_one_another() {
     document(&lake, &[]);
     assert_eq!(ids(&lake), ["a", "b", "d", "e", "f", "g", "h", "i"]);
     assert_eq!(head(&lake, "10")["counts"]["resolved"], 3);
+}
+
+#[test]
+fn redrives_and_runs_at_the_same_time_take_each_record_in_once() {
+    let lake = Lake::small("[table.columns.n]\nmax = 5");
+    lake.land("10", "a", b"{\"id\":\"a\"}{\"id\":\"b\",\"n\":7}");
+    lake.run(0);
+    let mut expected = vec!["a".to_string(), "b".to_string()];
+    for max in [10, 20, 30] {
+        lake.configure(&format!("[table.columns.n]\nmax = {max}"));
+        let name = format!("c{max}");
+        lake.land("10", &name, format!("{{\"id\":\"{name}\"}}{{\"id\":\"{name}x\",\"n\":{}}}", max + 1).as_bytes());
+        let commands: [&[&str]; 4] = [&["redrive", "shop.clicks"], &["run", "--at", AT], &["redrive", "shop.clicks"], &["run", "--at", AT]];
+        let start = |arguments: &&[&str]| lake.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let started: Vec<_> = commands.iter().map(start).collect();
+        for one in started {
+            let answer = Answer::of(one.wait_with_output().unwrap());
+            assert_eq!(answer.code, 0, "{}{}", answer.stdout, answer.stderr);
+        }
+        expected.push(name);
+        assert_eq!(ids(&lake), expected);
+        expected.push(format!("c{max}x"));
+        expected.sort();
+    }
 }
 
 /// A report of Firehose's of a record that arrived so many milliseconds after 1970, if it says so.
