@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::generate::{Compression, Framing, Part};
 use crate::hour::{Hour, Place};
+use crate::standardize::reject::Code;
 
 /// Keeps plain Parquet tables complete, right-sized and correct, from what Amazon Data Firehose lands.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ pub enum Command {
     Run(RunArgs),
     /// Rebuild one hour from what landed, under today's schema and rules.
     Repair(RepairArgs),
+    /// Try quarantined records once more, under today's columns and rules, and put what fits into its own hour.
+    Redrive(RedriveArgs),
     /// Show hours, their state and what became of their records.
     Status(TableArgs),
     /// Show what the ledger and the catalog say of each partition.
@@ -92,6 +95,27 @@ pub struct RepairArgs {
     /// Only say what would be done.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `lakebed redrive`.
+#[derive(Debug, Clone, Args)]
+pub struct RedriveArgs {
+    /// The table.
+    pub table: String,
+    /// Only this hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys [default: all hours].
+    #[arg(long, value_name = "HOUR")]
+    pub hour: Option<Place>,
+    /// Only records that were rejected for this reason, such as type_mismatch.
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    pub reason: Option<Code>,
+    /// Only say what would fit.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Reads `--reason`.
+fn reason(text: &str) -> Result<Code, String> {
+    Code::of(text).ok_or_else(|| format!("it is one of {}", Code::ALL.map(Code::as_str).join(", ")))
 }
 
 /// A table, or all.

@@ -38,6 +38,7 @@ pub mod merge;
 pub mod queue;
 pub mod migrate;
 pub mod pipeline;
+pub mod redrive;
 pub mod repair;
 pub mod retry;
 pub mod rollback;

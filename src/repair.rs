@@ -14,7 +14,7 @@ use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::{Hour, Place};
 use crate::landing::LandedObject;
-use crate::landing::discover::discover;
+use crate::landing::discover::{discover, error_object};
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
@@ -95,6 +95,11 @@ async fn landed_of(table: &ManagedTable, head: &LedgerVersion, hour: Hour) -> Re
             landed.push(object);
         }
     }
+    // Their records tell which partitions they are in, so they are taken again where they were taken in.
+    for source in head.sources.iter().chain(&head.held).filter(|source| merge::plan::is_error_output(&table.config, &source.key)) {
+        landed.extend(error_object(&table.landing, &source.key, source.hour).await?);
+    }
+    landed.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
     Ok(landed)
 }
 
@@ -123,6 +128,7 @@ async fn rebuild(
         afresh: !planned.from_merged,
         objects: &objects,
         queue: &queue,
+        redrive: None,
     };
     let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;
     let (rows, same) = match judge(app, table, head, &after, planned.from_merged).await {

@@ -146,6 +146,12 @@ pub fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// What became of records, as a list.
+pub fn told(counts: Counts) -> String {
+    let Counts { read, merged, quarantined, duplicates, dropped, .. } = counts;
+    format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped")
+}
+
 fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

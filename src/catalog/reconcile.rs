@@ -286,7 +286,7 @@ async fn apply(catalog: &dyn Catalog, table: &Table, change: &CatalogChange) -> 
 async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, url: &str) -> Result<Table> {
     let name = layout::quarantine_table(&table.name);
     if let Some(there) = catalog.table(&name).await? {
-        return Ok(there);
+        return with_all_columns(catalog, there).await;
     }
     let parameters: Parameters =
         [("EXTERNAL", "TRUE"), ("classification", "parquet")].map(|(key, value)| (key.to_string(), value.to_string())).into();
@@ -302,6 +302,21 @@ async fn ensure_quarantine(catalog: &dyn Catalog, table: &Table, url: &str) -> R
     match catalog.create_table(&quarantine).await {
         Err(e) if e.kind() != Kind::Conflict => Err(e),
         _ => Ok(quarantine),
+    }
+}
+
+/// A quarantine that an older lakebed made gets the columns that came since, behind those that it has: its files read as before.
+async fn with_all_columns(catalog: &dyn Catalog, there: Table) -> Result<Table> {
+    let ColumnDrift { appended, other } = column_drift(&there.columns, &reject::columns());
+    if appended.is_empty() || !other.is_empty() {
+        return Ok(there);
+    }
+    let columns = there.columns.iter().cloned().chain(appended).collect();
+    let wider = Table { columns, ..there };
+    match catalog.update_table(&wider).await {
+        // Another run did it.
+        Err(e) if e.kind() != Kind::Conflict => Err(e),
+        _ => Ok(wider),
     }
 }
 
@@ -410,6 +425,20 @@ mod tests {
         let partition = Wanted::of(&head).quarantine.unwrap();
         assert_eq!((partition.location.as_str(), &*partition.parameters["lakebed.rows"]), ("file:///state/quarantine/", "3"));
         assert_eq!((partition.columns, partition.values), (reject::columns(), wanted().values));
+    }
+
+    #[tokio::test]
+    async fn a_quarantine_of_before_gets_the_columns_that_came_since() {
+        let (catalog, _, table, _) = amended().await;
+        let all = reject::columns();
+        let quarantine = ensure_quarantine(&catalog, &table, "file:///quarantine/").await.unwrap();
+        let old = Table { columns: all[..7].to_vec(), ..catalog.table(&quarantine.name).await.unwrap().unwrap() };
+        catalog.update_table(&old).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(ensure_quarantine(&catalog, &table, "file:///quarantine/").await.unwrap().columns, all);
+            assert_eq!(catalog.table(&quarantine.name).await.unwrap().unwrap().columns, all);
+        }
+        assert_eq!(catalog.table_versions(&quarantine.name).unwrap().len(), 3, "made, as it was before, and widened once");
     }
 
     /// A lake whose ledger of one hour has two versions.

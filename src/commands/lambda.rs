@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::pipeline::{self, Request};
+use crate::redrive;
 use crate::repair;
 
 /// No other hour is begun in the last part of a call's time: one in this many.
@@ -36,13 +37,17 @@ pub async fn run(app: &App) -> Result<u8> {
     Ok(0)
 }
 
-/// One call: what was done, or why not all of it. Then Lambda counts an error, and what called tries again.
-async fn call(app: &App, event: &Value, deadline: Option<DateTime<Utc>>) -> std::result::Result<Value, Diagnostic> {
+/// What a call answers: what was done, or why not all of it. Then Lambda counts an error, and what called tries again.
+type Answer = std::result::Result<Value, Diagnostic>;
+
+/// One call.
+async fn call(app: &App, event: &Value, deadline: Option<DateTime<Utc>>) -> Answer {
     let now = app.clock.now();
     let until = deadline.map(|deadline| deadline - (deadline - now).max(TimeDelta::zero()) / LAST);
     match event::read(event, now).map_err(|e| failed("UnknownEvent", e.to_string()))? {
         Call::Run { at, table } => run_once(app, &Request { table, at, since: None, dry_run: false, until }).await,
         Call::Repair(request) => repair_once(app, &request).await,
+        Call::Redrive(request) => redrive_once(app, &request).await,
         Call::Objects(landed) => {
             let mut objects = Objects::new(app, until);
             objects.stage(&landed).await.map_err(|e| failed("ObjectFailed", e.to_string()))?;
@@ -56,23 +61,28 @@ fn failed(kind: &str, message: String) -> Diagnostic {
     Diagnostic { error_type: kind.to_string(), error_message: message }
 }
 
-async fn run_once(app: &App, request: &Request) -> std::result::Result<Value, Diagnostic> {
+async fn run_once(app: &App, request: &Request) -> Answer {
     let summary = pipeline::run(app, request).await.map_err(|e| failed("RunFailed", e.to_string()))?;
-    let text = serde_json::to_value(&summary).map_err(|e| failed("RunFailed", e.to_string()))?;
-    tracing::info!("{text}");
-    match summary.exit_code() {
-        0 => Ok(text),
-        _ => Err(failed("RunIncomplete", summary.failure_lines().collect::<Vec<_>>().join("; "))),
-    }
+    answer(&summary, summary.exit_code(), summary.failure_lines(), "RunIncomplete")
 }
 
-async fn repair_once(app: &App, request: &repair::Request) -> std::result::Result<Value, Diagnostic> {
+async fn repair_once(app: &App, request: &repair::Request) -> Answer {
     let summary = repair::repair(app, request).await.map_err(|e| failed("RepairFailed", e.to_string()))?;
-    let text = serde_json::to_value(&summary).map_err(|e| failed("RepairFailed", e.to_string()))?;
+    answer(&summary, summary.exit_code(), summary.failure_lines(), "RepairIncomplete")
+}
+
+async fn redrive_once(app: &App, request: &redrive::Request) -> Answer {
+    let summary = redrive::redrive(app, request).await.map_err(|e| failed("RedriveFailed", e.to_string()))?;
+    answer(&summary, summary.exit_code(), summary.failure_lines(), "RedriveIncomplete")
+}
+
+/// What a verb did, as the call's answer; an error of that kind if not all of it was done.
+fn answer(summary: &impl serde::Serialize, exit_code: u8, failures: impl Iterator<Item = String>, incomplete: &str) -> Answer {
+    let text = serde_json::to_value(summary).map_err(|e| failed(incomplete, e.to_string()))?;
     tracing::info!("{text}");
-    match summary.exit_code() {
+    match exit_code {
         0 => Ok(text),
-        _ => Err(failed("RepairIncomplete", summary.failure_lines().collect::<Vec<_>>().join("; "))),
+        _ => Err(failed(incomplete, failures.collect::<Vec<_>>().join("; "))),
     }
 }
 

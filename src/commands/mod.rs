@@ -5,6 +5,7 @@ pub mod infer;
 pub mod lambda;
 pub mod partitions;
 pub mod query;
+pub mod redrive;
 pub mod repair;
 pub mod rollback;
 pub mod run;
@@ -42,6 +43,7 @@ pub fn dispatch(cli: Cli) -> Result<u8> {
             let access = match command {
                 Command::Run(args) if !args.dry_run => Access::Write,
                 Command::Repair(args) if !args.dry_run => Access::Write,
+                Command::Redrive(args) if !args.dry_run => Access::Write,
                 Command::Rollback(args) if !args.dry_run => Access::Write,
                 Command::Sweep(args) if !args.dry_run => Access::Write,
                 Command::Lambda => Access::Write,
@@ -60,6 +62,7 @@ async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
         Command::Run(args) => run::run(app, args, output).await,
         Command::Lambda => lambda::run(app).await,
         Command::Repair(args) => repair::run(app, args, output).await,
+        Command::Redrive(args) => redrive::run(app, args, output).await,
         Command::Status(args) => status::run(app, args, output).await,
         Command::Partitions(args) => partitions::run(app, args, output).await,
         Command::Query(args) => query::run(app, args, output).await,
@@ -73,6 +76,7 @@ fn named_table(command: &Command) -> Option<&str> {
     match command {
         Command::Run(args) => args.table.as_deref(),
         Command::Repair(args) => Some(&args.table),
+        Command::Redrive(args) => Some(&args.table),
         Command::Status(args) => args.table.as_deref(),
         Command::Partitions(args) => Some(&args.table),
         Command::Rollback(args) => Some(&args.table),

@@ -65,6 +65,12 @@ pub fn arrival(key: &str, prefix: &Prefix, error_prefix: Option<&Prefix>, zone: 
     }
 }
 
+/// The hour of an error object: that of its path where the error prefix has one, else that of its name; `zone` is the stream's.
+pub fn error_hour(key: &str, error_prefix: &Prefix, zone: Tz) -> Option<Hour> {
+    let of_path = error_prefix.match_key(key).and_then(|found| found.time.arrival_hour(zone));
+    of_path.or_else(|| object_time(key).and_then(|local| hour_of(local, zone)))
+}
+
 /// True for a key, or for all keys below a `/`-ended folder, that the error prefix makes.
 ///
 /// A folder that is the error prefix's own holds errors only, whatever their type is called. In one that it shares with the
@@ -124,6 +130,19 @@ mod tests {
         check("!{partitionKeyFromQuery:c}/", None, Tz::Asia__Tokyo, &format!("7/{name}"), "2026-11-19T05 7");
         check("!{timestamp:YYYY/MM/dd/HH}/", None, Tz::UTC, "2027/12/29/10/clicks-1-2026-12-29-10-00-00-UUID", "2026-12-29T10");
         check("!{timestamp:yyyy/MM/dd/HH}/", None, Tz::UTC, "other/file", "unknown");
+    }
+
+    #[test]
+    fn an_error_object_has_the_hour_of_its_path_or_its_name() {
+        let check = |errors: &str, key: &str, expected: &str| {
+            let hour = error_hour(&key.replace("UUID", UUID), &Prefix::parse(errors).unwrap(), Tz::UTC);
+            assert_eq!(hour.map_or("none".to_string(), |hour| hour.to_string()), expected, "{key}");
+        };
+        let dated = "e/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/";
+        check(dated, "e/processing-failed/2026/11/19/13/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T13");
+        check("e/!{firehose:error-output-type}/", "e/processing-failed/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T14");
+        check("e/", "e/processing-failed/2026/11/19/14/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T14");
+        check("e/", "e/processing-failed/other", "none");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::LandedObject;
-use super::arrival::{Arrival, arrival, is_error_output};
+use super::arrival::{Arrival, arrival, error_hour, is_error_output};
 use super::matching::depth;
 use super::prefix::{Prefix, TimeField};
 use crate::config::TableConfig;
@@ -179,6 +179,58 @@ pub async fn landed(root: &Root, table: &TableConfig, key: &str) -> Result<Optio
     }
 }
 
+/// Firehose's error objects of the hours `from` to `to`, both included, in the order of hour and key. Which hours their records arrived
+/// in is in them alone. Everything below the error prefix is listed, so the number of requests grows with the errors that lie there.
+///
+/// # Errors
+/// `Unavailable` if the landing cannot be listed.
+pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<Vec<LandedObject>> {
+    let Some(errors) = &table.error_prefix else { return Ok(Vec::new()) };
+    let mut found = walk_errors(root.store().as_ref(), table, errors).await.map_err(|e| {
+        Error::unavailable(format!("cannot list the error objects below {}: {e}; make what is named there readable", table.landing))
+    })?;
+    found.retain(|object| from <= object.hour && object.hour <= to);
+    found.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    Ok(found)
+}
+
+async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Prefix) -> Result<Vec<LandedObject>, object_store::Error> {
+    let is_error = |path: &str| !is_hidden(path, errors) && is_error_output(path, &table.prefix, Some(errors));
+    let start = match errors.literal_folder() {
+        "" => None,
+        folder => Some(Path::parse(folder)?),
+    };
+    let top = store.list_with_delimiter(start.as_ref()).await?;
+    let mut all = top.objects;
+    for folder in top.common_prefixes {
+        let name = format!("{folder}/");
+        if is_error(&name) || errors.match_folder(&name).is_some() {
+            all.extend(store.list(Some(&folder)).try_collect::<Vec<_>>().await?);
+        }
+    }
+    let object = |meta: ObjectMeta| {
+        let key = meta.location.as_ref();
+        let is_one = is_error(key) && !is_unfinished(key) && meta.size > 0;
+        let hour = error_hour(key, errors, table.timezone).filter(|_| is_one)?;
+        Some(LandedObject { key: key.to_string(), etag: etag(&meta), size: meta.size, hour, path_values: Default::default() })
+    };
+    Ok(all.into_iter().filter_map(object).collect())
+}
+
+/// The error object of that key, as it is now, for the partition of `hour`; `None` if it is gone.
+///
+/// # Errors
+/// `Unavailable` if the landing cannot be read.
+pub async fn error_object(root: &Root, key: &str, hour: Hour) -> Result<Option<LandedObject>> {
+    match root.store().head(&parse(key)?).await {
+        Ok(meta) => {
+            Ok(Some(LandedObject { key: key.to_string(), etag: etag(&meta), size: meta.size, hour, path_values: Default::default() }))
+        }
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; it is tried again", root.url_of(key)))),
+    }
+}
+
 #[derive(Default)]
 struct Found {
     objects: Vec<LandedObject>,
@@ -300,6 +352,29 @@ mod tests {
                         ? clicks.readme\n\
                         ? exports/";
         check(settings, &keys, ("2026-11-19T14", "2026-11-19T15"), expected).await;
+    }
+
+    #[tokio::test]
+    async fn error_objects_are_found_wherever_the_error_prefix_leads() {
+        let name = |hour: &str| format!("clicks-1-2026-11-19-{hour}-05-09-a9fa96af-e4e4-409f-bac3-1f804714faaa");
+        let check = async |errors: &str, keys: &[String], expected: &[&String]| {
+            let root = Root::in_memory();
+            for key in keys {
+                root.store().put(&store::parse(key).unwrap(), PutPayload::from("{}")).await.unwrap();
+            }
+            let found = error_objects(&root, &table(errors), hour("2026-11-19T14"), hour("2026-11-19T15")).await.unwrap();
+            assert_eq!(found.iter().map(|object| &object.key).collect::<Vec<_>>(), expected, "{errors}");
+        };
+        let own = ["13", "14", "16"].map(|hour| format!("errors/processing-failed/{}", name(hour)));
+        let [data, strange] = [format!("2026/11/19/14/{}", name("14")), "errors/processing-failed/strange".to_string()];
+        let keys = [&own[..], &[data.clone(), strange]].concat();
+        check("error_prefix = \"errors/!{firehose:error-output-type}/\"", &keys, &[&own[1]]).await;
+        check("error_prefix = \"errors/\"", &keys, &[&own[1]]).await;
+        check("", &keys, &[]).await;
+        let dated = ["14", "15", "16"].map(|hour| format!("processing-failed/2026/11/19/{hour}/{}", name("20")));
+        let keys = [&dated[..], &[data]].concat();
+        let errors = "error_prefix = \"!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/\"";
+        check(errors, &keys, &[&dated[0], &dated[1]]).await;
     }
 
     #[tokio::test]

@@ -133,6 +133,13 @@ pub struct Counts {
     pub duplicates: u64,
     /// Records left out by an explicit rule.
     pub dropped: u64,
+    /// Of all these, records that were in the quarantine until a redrive; it goes on listing them, as resolved.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resolved: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A landed object that is not in the partition, or not wholly.
@@ -170,6 +177,7 @@ impl std::iter::Sum for Counts {
             quarantined: a.quarantined + b.quarantined,
             duplicates: a.duplicates + b.duplicates,
             dropped: a.dropped + b.dropped,
+            resolved: a.resolved + b.resolved,
         })
     }
 }
@@ -216,9 +224,9 @@ impl LedgerVersion {
     /// | sources, held | ordered by key, each once; none of the previous ones lost |
     /// | rollback | the generation is one that the previous version retired |
     /// | sweep | nothing changes but what is retired |
-    /// | redrive | the sources stay, with as many records as before |
+    /// | redrive | the sources stay, with as many records as before; what one has no longer in quarantine is resolved |
     /// | counts | each source balances; the sum is the total (P1) |
-    /// | rows | the files of the generation hold `merged` rows, those of the quarantine `quarantined` |
+    /// | rows | the files of the generation hold `merged` rows, those of the quarantine those that are in quarantine and those that are resolved |
     ///
     /// # Errors
     /// `Internal`, naming what does not hold; nothing may be written then.
@@ -255,7 +263,7 @@ impl LedgerVersion {
             return refuse("the sources do not add up to the total".into());
         }
         let quarantined = self.quarantine.as_ref().map_or(0, Generation::rows);
-        if (self.generation.rows(), quarantined) != (self.counts.merged, self.counts.quarantined) {
+        if (self.generation.rows(), quarantined) != (self.counts.merged, self.counts.quarantined + self.counts.resolved) {
             return refuse(format!("its files hold {} rows and {quarantined} quarantined, not {:?}", self.generation.rows(), self.counts));
         }
         Ok(())
@@ -263,13 +271,18 @@ impl LedgerVersion {
 
     /// What this version does to the one before it that its operation must not do.
     fn breaks(&self, previous: &Self) -> Option<&'static str> {
-        let read = |version: &Self| version.sources.iter().map(|source| (source.key.clone(), source.counts.read)).collect::<Vec<_>>();
+        let kept = |version: &Self| {
+            let of = |Source { key, counts, .. }: &Source| (key.clone(), counts.read, counts.quarantined + counts.resolved);
+            version.sources.iter().map(of).collect::<Vec<_>>()
+        };
+        let unresolved = |source: &Source| previous.source(&source.key).is_some_and(|old| old.counts.resolved > source.counts.resolved);
         match self.operation {
             Operation::Create => Some("the partition was created before"),
             Operation::Rollback if previous.retired.iter().all(|retired| retired.location != self.generation.location) => {
                 Some("it goes back to a generation that was not retired")
             }
-            Operation::Redrive if read(self) != read(previous) => Some("a redrive changes what was read"),
+            Operation::Redrive if kept(self) != kept(previous) => Some("a redrive changes what was read"),
+            Operation::Redrive if self.sources.iter().any(unresolved) => Some("a redrive takes back what was resolved"),
             Operation::Sweep => {
                 let Self { version, attempt, run, at, operation, retired, .. } = previous.clone();
                 let same = Self { version, attempt, run, at, operation, retired, format: previous.format, ..self.clone() };
@@ -313,4 +326,59 @@ impl LedgerVersion {
 
 fn of_key<'s>(sources: &'s [Source], key: &str) -> Option<&'s Source> {
     sources.binary_search_by(|source| source.key.as_str().cmp(key)).ok().map(|index| &sources[index])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{source, version};
+    use super::*;
+
+    fn counted(name: &str, counts: Counts) -> Source {
+        Source { counts, ..source("14", name) }
+    }
+
+    /// A version with so many rows in its quarantine.
+    fn quarantined(number: u64, rows: u64, operation: Operation, sources: Vec<Source>) -> LedgerVersion {
+        let version = version("14", number, sources);
+        let files = vec![DataFile { name: "part-00000.parquet".into(), rows, bytes: 9 }];
+        let quarantine = Generation { location: "file:///state/quarantine/".into(), files, ..version.generation.clone() };
+        LedgerVersion { quarantine: Some(quarantine), operation, ..version }
+    }
+
+    #[test]
+    fn a_redrive_moves_records_and_neither_finds_nor_loses_one() {
+        let first = Counts { read: 10, merged: 6, quarantined: 4, ..Counts::default() };
+        let moved = Counts { merged: 7, duplicates: 1, quarantined: 2, resolved: 2, ..first };
+        let one = quarantined(1, 4, Operation::Create, vec![counted("a", first)]);
+        one.check(None).unwrap();
+        let two = quarantined(2, 4, Operation::Redrive, vec![counted("a", moved)]);
+        two.check(Some(&one)).unwrap();
+        let refused = |rows, counts, more: Vec<Source>| {
+            let next = quarantined(3, rows, Operation::Redrive, [vec![counted("a", counts)], more].concat());
+            next.check(Some(&two)).unwrap_err().to_string()
+        };
+        let lost = Counts { quarantined: 1, resolved: 2, merged: 8, ..moved };
+        let found = Counts { read: 11, quarantined: 3, ..moved };
+        let back = Counts { merged: 6, quarantined: 3, resolved: 1, ..moved };
+        for (rows, counts, more, says) in [
+            (2, moved, vec![], "its files hold 7 rows and 2 quarantined"),
+            (3, lost, vec![], "a redrive changes what was read"),
+            (5, found, vec![], "a redrive changes what was read"),
+            (4, moved, vec![source("14", "b")], "a redrive changes what was read"),
+            (4, back, vec![], "a redrive takes back what was resolved"),
+        ] {
+            let told = refused(rows, counts, more);
+            assert!(told.contains(says), "{says}: {told}");
+        }
+    }
+
+    #[test]
+    fn versions_without_resolved_records_are_stored_as_before() {
+        let stored = |counts| String::from_utf8(version("14", 1, vec![counted("a", counts)]).to_json()).unwrap();
+        let plain = Counts { read: 1, merged: 1, ..Counts::default() };
+        assert!(!stored(plain).contains("resolved"));
+        let text = stored(Counts { resolved: 1, ..plain });
+        assert!(text.contains("\"resolved\": 1"), "{text}");
+        assert_eq!(LedgerVersion::from_json(text.as_bytes(), "k").unwrap().counts.resolved, 1);
+    }
 }

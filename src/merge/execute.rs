@@ -1,6 +1,7 @@
 //! Carries a merge out up to the commit: reads the sources in order, writes the new generation, accounts for every record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -21,6 +22,7 @@ use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
 use crate::schema::arrow_schema;
+use crate::standardize::kept::Redrive;
 use crate::standardize::{Damage, Outcome, reject};
 use crate::store::Root;
 
@@ -47,6 +49,8 @@ pub struct Attempt<'a> {
     pub objects: &'a [LandedObject],
     /// Where some of it may be staged.
     pub queue: &'a Queue,
+    /// Which quarantined records are tried once more, if any are.
+    pub redrive: Option<&'a Arc<Redrive>>,
 }
 
 /// What an attempt has written, ready to be committed.
@@ -66,11 +70,11 @@ pub struct Written {
 
 /// The account of the sources, kept while they are read.
 #[derive(Default)]
-struct Account {
-    sources: BTreeMap<String, Source>,
-    missing: Vec<Missing>,
-    quarantine: Option<GenerationWriter>,
-    warned: u64,
+pub(super) struct Account {
+    pub(super) sources: BTreeMap<String, Source>,
+    pub(super) missing: Vec<Missing>,
+    pub(super) quarantine: Option<GenerationWriter>,
+    pub(super) warned: u64,
 }
 
 impl Attempt<'_> {
@@ -139,7 +143,7 @@ impl Attempt<'_> {
         let goes_on = |previous: &&LedgerVersion| {
             let ordered = !self.table.config.merge.sort_by.is_empty();
             // Without anything new the live rows are what is to be encoded.
-            !ordered && !self.objects.is_empty() && previous.columns == self.table.schema.columns
+            !ordered && (!self.objects.is_empty() || self.redrive.is_some()) && previous.columns == self.table.schema.columns
         };
         match self.base().filter(goes_on) {
             Some(previous) => Carried::plan(&self.table.location, &previous.generation, schema, &self.shape()).await,
@@ -185,6 +189,9 @@ impl Attempt<'_> {
             let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
             account.missing = previous.missing.iter().filter(again).cloned().collect();
             self.feed_live(&previous.generation, carried, &mut dedupe, rows).await?;
+            if let Some(redrive) = self.redrive {
+                self.feed_quarantined(redrive, &mut account, &mut dedupe, rows).await?;
+            }
         }
         let mut intake = Intake::new(self.table, self.state, self.queue, self.objects, self.limits);
         let mut merged = 0;
@@ -322,12 +329,17 @@ impl Attempt<'_> {
         }
     }
 
+    /// The quarantine's next generation, without rows.
+    pub(super) fn quarantine_writer(&self, schema: &SchemaRef) -> GenerationWriter {
+        let folder = layout::quarantine_folder(&self.table.config.name, self.partition, &self.id);
+        GenerationWriter::new(self.state, &self.table.config.name, self.id.clone(), folder, schema.clone(), &self.shape())
+    }
+
     /// Begins the quarantine's next generation with the previous one's rows, but those of replaced objects.
     async fn open_quarantine(&self) -> Result<GenerationWriter> {
         let replaced = self.replaced();
         let schema = arrow_schema(&reject::columns());
-        let folder = layout::quarantine_folder(&self.table.config.name, self.partition, &self.id);
-        let mut writer = GenerationWriter::new(self.state, &self.table.config.name, self.id.clone(), folder, schema.clone(), &self.shape());
+        let mut writer = self.quarantine_writer(&schema);
         if let Some(previous) = self.base().and_then(|version| version.quarantine.as_ref()) {
             let mut rows = Box::pin(read_generation(self.state, previous, &schema));
             while let Some(batch) = rows.try_next().await? {
@@ -358,7 +370,7 @@ impl Account {
     }
 }
 
-async fn send(rows: &mut mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> Result<()> {
+pub(super) async fn send(rows: &mut mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> Result<()> {
     rows.send(Ok(batch)).await.map_err(|_| Error::internal("the writer stopped early"))
 }
 

@@ -12,13 +12,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use super::plan::{is_error_output, same_partition};
+use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::read::Staged;
 use crate::queue::{Queue, Recipe};
 use crate::standardize::codec::Stored;
-use crate::standardize::{self, Outcome, Piece, Plan, reject};
+use crate::standardize::{self, Outcome, Piece, Plan, errors, reject};
 use crate::store::{Root, parse};
 
 /// Parts of one object that may wait for their turn, beside those that it holds itself.
@@ -85,6 +87,7 @@ pub struct Intake<'a> {
     plan: Arc<Plan>,
     queue: &'a Queue,
     recipe: Recipe,
+    config: Arc<TableConfig>,
     waiting: std::slice::Iter<'a, LandedObject>,
     underway: VecDeque<Reading>,
     ahead: usize,
@@ -105,6 +108,7 @@ impl<'a> Intake<'a> {
             plan: Arc::clone(&table.plan),
             queue,
             recipe: Recipe::new(&table.config, &table.schema),
+            config: Arc::new(table.config.clone()),
             waiting: objects.iter(),
             underway: VecDeque::new(),
             // One more than threads, so that none waits while the first object's last rows are written.
@@ -132,6 +136,7 @@ impl<'a> Intake<'a> {
         let (landing, state, plan, found) = (self.landing.clone(), self.state.clone(), Arc::clone(&self.plan), object.clone());
         let staged = self.queue.staged(&self.recipe, &object);
         let limits = standardize::Limits::within(need, self.memory);
+        let config = Arc::clone(&self.config);
         let outcome = tokio::spawn(async move {
             let _permit = permit;
             if let Some(key) = staged
@@ -141,7 +146,11 @@ impl<'a> Intake<'a> {
             }
             let stored = fetch(&landing, &found).await?;
             let work = move || {
-                standardize::standardize(&plan, &stored, limits, &mut |piece| parts_of(&found.key, piece, &mut |part| send(&sender, part)))
+                let mut emit = |piece| parts_of(&found.key, piece, &mut |part| send(&sender, part));
+                if is_error_output(&config, &found.key) {
+                    return errors::standardize(&plan, &stored, limits, &|hour| same_partition(&config, &found, hour), &mut emit);
+                }
+                standardize::standardize(&plan, &stored, limits, &mut emit)
             };
             tokio::task::spawn_blocking(work).await.map_err(stopped)?
         });
@@ -218,7 +227,11 @@ fn same(etag: &str) -> GetOptions {
     GetOptions { if_match: Some(etag.to_string()), ..GetOptions::default() }
 }
 
-async fn fetch(landing: &Root, object: &LandedObject) -> Result<Arc<dyn Stored>> {
+/// The bytes of an object; a large one is fetched piece by piece, by a thread that may wait.
+///
+/// # Errors
+/// `Unavailable` if it cannot be read, or is another one by now.
+pub async fn fetch(landing: &Root, object: &LandedObject) -> Result<Arc<dyn Stored>> {
     let path = parse(&object.key)?;
     if object.size > AT_ONCE {
         let (store, runtime) = (Arc::clone(landing.store()), Handle::current());

@@ -8,6 +8,7 @@ pub mod intake;
 pub mod order;
 pub mod plan;
 pub mod reader;
+pub mod redrive;
 pub mod writer;
 
 use std::borrow::Cow;
@@ -103,7 +104,7 @@ async fn attempt(
 ) -> Result<Tried> {
     let id = next_id(context, previous);
     let Context { state, limits, queue, .. } = *context;
-    let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, afresh: false, objects, queue };
+    let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, afresh: false, objects, queue, redrive: None };
     let (version, warned) = write(context, &attempt, plan.action.operation().unwrap_or(Operation::Amend)).await?;
     match finish(context, &attempt, &version).await? {
         Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),

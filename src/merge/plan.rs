@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
-use crate::hour::Place;
+use crate::hour::{Hour, Place};
 use crate::landing::LandedObject;
+use crate::landing::arrival::{Arrival, arrival, error_hour};
 use crate::landing::prefix::Prefix;
 use crate::layout::PartitionId;
 use crate::ledger::{LedgerVersion, Operation, Source};
@@ -70,6 +71,19 @@ impl Action {
 pub fn partition_of(table: &TableConfig, object: &LandedObject) -> Result<PartitionId> {
     let value = |(key, expression): &(String, Prefix)| Ok((key.clone(), expression.format(object.hour, &object.path_values)?));
     Ok(PartitionId::new(table.partition_by.iter().map(value).collect::<Result<Vec<_>>>()?))
+}
+
+/// True for an object below the error prefix: its records are in Firehose's reports, and each belongs to an hour of its own.
+pub fn is_error_output(table: &TableConfig, key: &str) -> bool {
+    arrival(key, &table.prefix, table.error_prefix.as_ref(), table.timezone) == Arrival::ErrorOutput
+}
+
+/// True if a record of an error object that arrived in `hour`, or does not tell when, is of the partition that the object is taken into.
+pub fn same_partition(table: &TableConfig, object: &LandedObject, hour: Option<Hour>) -> bool {
+    let own = || error_hour(&object.key, table.error_prefix.as_ref()?, table.timezone);
+    let hour = hour.or_else(own).unwrap_or(object.hour);
+    let other = LandedObject { hour, ..object.clone() };
+    hour == object.hour || matches!((partition_of(table, &other), partition_of(table, object)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The partition that a person names.

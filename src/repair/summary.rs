@@ -7,7 +7,7 @@ use super::compare::Difference;
 use super::plan::{Taken, Why};
 use crate::catalog::TableName;
 use crate::ledger::{Counts, LedgerVersion, Missing};
-use crate::summary::counted;
+use crate::summary::{counted, told};
 
 /// Sources whose differences are lines of text; the document has all of them.
 const NAMED: usize = 20;
@@ -238,9 +238,4 @@ fn source_change(taken: &Taken, head: &LedgerVersion, after: Option<&LedgerVersi
     let before = head.source(&key).map(|source| source.counts);
     let after = after.and_then(|after| after.source(&key)).map(|source| source.counts);
     SourceChange { records: Change { before, after }, why: taken.why, key }
-}
-
-fn told(counts: Counts) -> String {
-    let Counts { read, merged, quarantined, duplicates, dropped } = counts;
-    format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped")
 }

@@ -5,8 +5,10 @@ pub mod codec;
 pub mod columnar;
 pub mod columns;
 pub mod decode;
+pub mod errors;
 pub mod firehose_error;
 pub mod frame;
+pub mod kept;
 pub mod lines;
 pub mod members;
 pub mod plan;
@@ -122,8 +124,8 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
         held.take(piece);
         Ok(())
     })?;
-    let (bad, good) = (reading.tally.bad(reading.bytes), reading.tally.rows);
-    let are_too_many = bad > 0 && bad as f64 / (bad + good) as f64 > plan.max_ratio;
+    let bad = reading.tally.bad(reading.bytes);
+    let are_too_many = reading.tally.are_too_many(reading.bytes, plan.max_ratio);
     let is_corrupt = reading.flaw.as_ref().is_some_and(|flaw| flaw.corrupt);
     let set_aside = if is_corrupt { Some(CORRUPT) } else { are_too_many.then_some(TOO_MANY) };
     let too_many = too_many(bad, &reading.tally);
@@ -192,13 +194,19 @@ impl Held {
 /// Reads an object once. With `set_aside` all its records are rejected, so that it can be redriven as a whole.
 fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: Option<&'static str>, emit: &mut Emit<'_>) -> Result<Reading> {
     let mut rows = Rows::new(plan, set_aside, emit);
+    let (bytes, flaw) = read_into(plan, stored, limits, &mut rows)?;
+    Ok(Reading { tally: rows.finish()?, bytes, flaw })
+}
+
+/// Hands the records of an object to `rows`. Returns how many bytes of text could be read, and why not all of them.
+fn read_into(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, rows: &mut Rows<'_, '_>) -> Result<(u64, Option<Flaw>)> {
     let mut text = match codec::open(stored, limits.codec()) {
         Ok(Content::Columnar) => {
-            let flaw = columnar::stored::read(stored, &mut rows, plan, limits)?.map(Flaw::of);
-            return Ok(Reading { tally: rows.finish()?, bytes: stored.size(), flaw });
+            let flaw = columnar::stored::read(stored, rows, plan, limits)?.map(Flaw::of);
+            return Ok((stored.size(), flaw));
         }
         Ok(content) => window(content),
-        Err(failure) => return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(flaw(failure)?) }),
+        Err(failure) => return Ok((0, Some(flaw(failure)?))),
     };
     match plan.format {
         Format::Parquet => {
@@ -207,14 +215,14 @@ fn read(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, set_aside: Option
             }
             if !text.bytes().is_empty() {
                 let why = "it is no Parquet object, and format = \"parquet\" takes no others".to_string();
-                return Ok(Reading { tally: rows.finish()?, bytes: 0, flaw: Some(Flaw::of(why)) });
+                return Ok((0, Some(Flaw::of(why))));
             }
         }
-        Format::SnowplowTsv => lines::read(&mut text, &mut rows, limits.record)?,
-        Format::Json | Format::CloudwatchLogs => frame::read(&mut text, &mut rows, plan.unwrap.as_deref(), limits.record)?,
+        Format::SnowplowTsv => lines::read(&mut text, rows, limits.record)?,
+        Format::Json | Format::CloudwatchLogs => frame::read(&mut text, rows, plan.unwrap.as_deref(), limits.record)?,
     }
     let flaw = text.failure().map(flaw).transpose()?;
-    Ok(Reading { tally: rows.finish()?, bytes: text.base() + text.bytes().len() as u64, flaw })
+    Ok((text.base() + text.bytes().len() as u64, flaw))
 }
 
 /// The text of what was opened.
@@ -242,7 +250,7 @@ fn damaged(plan: &Plan, stored: &Arc<dyn Stored>, offset: u64, limits: Limits, w
             let bytes = stored.read_at(0, length).map_err(|e| Error::unavailable(format!("{e}: make it readable")))?;
             Ok(plan.reject(offset, &bytes, reason))
         }
-        None => Ok(Reject { offset, length: stored.size(), raw: None, reason }),
+        None => Ok(Reject { offset, length: stored.size(), raw: None, redacted: false, reason }),
     }
 }
 

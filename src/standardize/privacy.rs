@@ -200,7 +200,8 @@ impl Plan {
             }
             KeepRaw::Whole | KeepRaw::Redacted => Some(raw.to_vec()),
         };
-        Reject { offset, length: raw.len() as u64, raw: kept, reason }
+        let redacted = kept.as_ref().is_some_and(|kept| kept != raw);
+        Reject { offset, length: raw.len() as u64, raw: kept, redacted, reason }
     }
 }
 

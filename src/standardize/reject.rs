@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::scan::Syntax;
@@ -44,6 +45,29 @@ pub enum Code {
 }
 
 impl Code {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Malformed,
+        Self::NotAnObject,
+        Self::NotText,
+        Self::Type,
+        Self::Rule,
+        Self::UnknownField,
+        Self::TooDeep,
+        Self::TooLarge,
+        Self::DamagedObject,
+        Self::SetAside,
+        Self::NotSnowplow,
+        Self::SnowplowBadRow,
+        Self::NotCloudwatch,
+        Self::FirehoseError,
+    ];
+
+    /// The code with that text form.
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == text)
+    }
+
     /// The text form.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -99,6 +123,8 @@ pub struct Reject {
     /// Its bytes as they stand in the object, decompressed, or of a damaged object as stored; with `null` in place of private values if
     /// only that is kept, `None` if nothing is.
     pub raw: Option<Vec<u8>>,
+    /// Private values were replaced in `raw`.
+    pub redacted: bool,
     /// Why.
     pub reason: Reason,
 }
@@ -124,6 +150,10 @@ pub fn columns() -> Vec<Column> {
         column("column_name", HiveType::String, "the column at fault, or the place below it"),
         column("detail", HiveType::String, "what is wrong, without any value of the record"),
         column("raw", HiveType::Binary, "the record as it landed, its private values replaced by null; null if it is not kept"),
+        column("attempts", HiveType::Int, "how many redrives found that it still does not fit, each under other columns or rules"),
+        column("resolved", HiveType::Timestamp, "when a redrive put it into the table; null while it is not there"),
+        column("redacted", HiveType::Boolean, "whether private values are replaced in raw"),
+        column("tried", HiveType::String, "fingerprint of the columns and rules that the last redrive tried it with"),
     ]
 }
 
@@ -180,6 +210,10 @@ pub fn to_batch(object: &str, rejects: &[Reject]) -> Result<RecordBatch, ArrowEr
             text(&|r| (!r.reason.column.is_empty()).then(|| r.reason.column.clone())),
             text(&|r| Some(r.reason.detail.clone())),
             Arc::new(raw.finish()),
+            new_null_array(&DataType::Int32, rejects.len()),
+            new_null_array(&HiveType::Timestamp.arrow_type(), rejects.len()),
+            Arc::new(rejects.iter().map(|r| r.raw.as_ref().map(|_| r.redacted)).collect::<BooleanArray>()),
+            new_null_array(&DataType::Utf8, rejects.len()),
         ],
     )
 }

@@ -1,5 +1,8 @@
 //! Records into rows and rejects, handed on piece by piece, with every record counted.
 
+mod again;
+
+pub use again::Again;
 use arrow::array::RecordBatch;
 
 use super::columnar::{self, links::Links};
@@ -75,6 +78,12 @@ impl Tally {
             _ => self.rejected,
         }
     }
+
+    /// True if more than that share of the records of an object of `bytes` bytes is bad: then the good ones do not count either.
+    pub fn are_too_many(&self, bytes: u64, max_ratio: f64) -> bool {
+        let (bad, good) = (self.bad(bytes), self.rows);
+        bad > 0 && bad as f64 / (bad + good) as f64 > max_ratio
+    }
 }
 
 /// What the value that was read last is, if it is accepted.
@@ -104,6 +113,10 @@ pub struct Rows<'p, 'e> {
     rejects: Vec<Reject>,
     reject_bytes: usize,
     tally: Tally,
+    /// Where rejects stand, and how long they are there, if what is read is not where they landed.
+    pub(super) place: Option<(u64, u64)>,
+    /// Where reasons go instead of rejects, if the records are of the quarantine and are kept already.
+    reasons: Option<Vec<Reason>>,
     emit: &'e mut Emit<'e>,
 }
 
@@ -122,6 +135,8 @@ impl<'p, 'e> Rows<'p, 'e> {
             rejects: Vec::new(),
             reject_bytes: 0,
             tally: Tally::default(),
+            place: None,
+            reasons: None,
             emit,
         }
     }
@@ -138,7 +153,8 @@ impl<'p, 'e> Rows<'p, 'e> {
     }
 
     /// Enters a reject, and hands it on with others.
-    fn enter(&mut self, reject: Reject) -> Result<()> {
+    fn enter(&mut self, mut reject: Reject) -> Result<()> {
+        (reject.offset, reject.length) = self.place.unwrap_or((reject.offset, reject.length));
         self.tally.read += 1;
         self.tally.rejected += 1;
         self.tally.rejected_bytes += reject.length;
@@ -171,6 +187,17 @@ impl<'p, 'e> Rows<'p, 'e> {
         let columns = self.decoder.finish().and_then(|columns| RecordBatch::try_new(self.plan.schema.clone(), columns));
         let batch = columns.map_err(|e| Error::internal(format!("rows do not form a batch: {e}; please report this")))?;
         (self.emit)(Piece::Rows(batch))
+    }
+
+    /// Records that were found so far.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.tally.read
+    }
+
+    /// Counts a record that is none for the table.
+    pub(super) fn drop_one(&mut self) {
+        self.tally.read += 1;
+        self.tally.dropped += 1;
     }
 
     /// Takes a line: an enriched event of Snowplow, or the JSON of one.
@@ -235,8 +262,7 @@ impl<'p, 'e> Rows<'p, 'e> {
     fn envelope(&mut self, offset: u64, envelope: &[u8], kind: cloudwatch::Kind) -> Result<()> {
         let data = match kind {
             cloudwatch::Kind::Control => {
-                self.tally.read += 1;
-                self.tally.dropped += 1;
+                self.drop_one();
                 return Ok(());
             }
             cloudwatch::Kind::Other(reason) => return self.reject(offset, envelope, reason),
@@ -350,12 +376,16 @@ impl Records for Rows<'_, '_> {
     }
 
     fn reject(&mut self, offset: u64, record: &[u8], reason: Reason) -> Result<()> {
+        if let Some(reasons) = &mut self.reasons {
+            reasons.push(reason);
+            return Ok(());
+        }
         self.enter(self.plan.reject(offset, record, reason))
     }
 
     fn oversized(&mut self, offset: u64, length: u64) -> Result<()> {
         self.tally.oversized += 1;
         let detail = "the record has more bytes than a record may have; they stay in the landing only".to_string();
-        self.enter(Reject { offset, length, raw: None, reason: Reason::new(Code::TooLarge, "", detail) })
+        self.enter(Reject { offset, length, raw: None, redacted: false, reason: Reason::new(Code::TooLarge, "", detail) })
     }
 }

@@ -1,6 +1,8 @@
 //! Whole objects through standardizing: columns, settings and bytes in; rows and rejected records out, as text.
 
 mod accounting;
+mod errors;
+mod kept;
 mod privacy;
 mod types;
 mod values;

@@ -6,6 +6,7 @@ mod catalog;
 mod end_to_end;
 mod events;
 mod queue;
+mod redrive;
 mod repair;
 mod undo;
 

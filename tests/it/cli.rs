@@ -6,6 +6,7 @@ mod limits;
 mod privacy;
 mod query;
 mod records;
+mod redrive;
 mod repair;
 mod rollback;
 mod runs;

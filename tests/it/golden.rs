@@ -19,7 +19,7 @@ fn generation(root: &str, number: u64, attempt: &str, rows: &[u64]) -> Generatio
 }
 
 fn counts(read: u64, merged: u64, quarantined: u64, duplicates: u64, dropped: u64) -> Counts {
-    Counts { read, merged, quarantined, duplicates, dropped }
+    Counts { read, merged, quarantined, duplicates, dropped, resolved: 0 }
 }
 
 fn source(key: &str, hour: &str, late: bool, counts: Counts, rejected: Option<&str>) -> Source {

@@ -5,7 +5,9 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::error::{Error, Result};
+use crate::redrive;
 use crate::repair;
+use crate::standardize::reject::Code;
 
 /// What an event asks for.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub enum Call {
     },
     /// One partition, made anew.
     Repair(repair::Request),
+    /// Quarantined records, once more.
+    Redrive(redrive::Request),
     /// Objects landed; if one of them fails, the call does.
     Objects(Vec<Landed>),
     /// The same in messages of SQS, each of which can fail on its own.
@@ -48,7 +52,7 @@ pub struct Message {
 /// A scheduled event of EventBridge has its time in `time`. The input of an EventBridge Scheduler is free: `{}` is a run for `now`,
 /// `{"time": "<aws.scheduler.scheduled-time>"}` one for the scheduled time, and `"table"` names one table. Notifications of S3 come as
 /// they are, in messages of SQS, in notifications of SNS, in both, or as events of EventBridge (`Object Created`). An event of EventBridge
-/// with the detail type `RepairRequested` is a repair.
+/// with the detail type `RepairRequested` is a repair, one with `RedriveRequested` a redrive.
 ///
 /// # Errors
 /// `Config` for every other event.
@@ -60,6 +64,9 @@ pub fn read(event: &Value, now: DateTime<Utc>) -> Result<Call> {
     }
     if event["detail-type"] == "RepairRequested" {
         return repair_of(&event["detail"]).map(Call::Repair);
+    }
+    if event["detail-type"] == "RedriveRequested" {
+        return redrive_of(&event["detail"]).map(Call::Redrive);
     }
     match objects(event)? {
         Some(objects) => Ok(Call::Objects(objects)),
@@ -83,6 +90,26 @@ fn repair_of(detail: &Value) -> Result<repair::Request> {
         }
         _ => Err(wrong()),
     }
+}
+
+/// The detail of an event that asks for a redrive: `{"table": "shop.clicks", "hour": "2026-11-19T14", "reason": "type_mismatch"}`.
+fn redrive_of(detail: &Value) -> Result<redrive::Request> {
+    let wrong = || {
+        Error::config(
+            "the detail of a RedriveRequested event is {\"table\": \"shop.clicks\"}, with \"hour\": \"2026-11-19T14\" for one hour alone, and with \
+             \"reason\": \"type_mismatch\" for records that were rejected for that reason",
+        )
+    };
+    let fields = detail.as_object().ok_or_else(wrong)?;
+    let known = |key: &String| ["table", "hour", "reason"].contains(&key.as_str());
+    let text = |key: &str| fields.get(key).map(|value| value.as_str().ok_or_else(wrong)).transpose();
+    let (Some(table), hour, reason) = (text("table")?, text("hour")?, text("reason")?) else { return Err(wrong()) };
+    if !fields.keys().all(known) {
+        return Err(wrong());
+    }
+    let place = hour.map(str::parse).transpose()?;
+    let reason = reason.map(|reason| Code::of(reason).ok_or_else(wrong)).transpose()?;
+    Ok(redrive::Request { table: table.to_string(), place, reason, dry_run: false })
 }
 
 fn message(record: &Value) -> Message {
@@ -192,6 +219,7 @@ mod tests {
         match read(event, "2026-11-19T15:21:00Z".parse().unwrap()) {
             Ok(Call::Run { at, table }) => format!("run {} {}", at.to_rfc3339(), table.unwrap_or_default()),
             Ok(Call::Repair(request)) => format!("{request:?}"),
+            Ok(Call::Redrive(request)) => format!("{request:?}"),
             Ok(Call::Objects(objects)) => format!("objects {}", all(&objects)),
             Ok(Call::Messages(messages)) => {
                 let told = |m: &Message| format!("{}: {}", m.id, m.objects.as_ref().map_or("refused".to_string(), |objects| all(objects)));
@@ -266,6 +294,28 @@ mod tests {
             json!({"table": "shop.clicks", "hour": "14"}),
             json!({"table": "shop.clicks", "hour": "2026-11-19T14", "from_merged": "no"}),
             json!({"table": "shop.clicks", "hour": "2026-11-19T14", "form_merged": true}),
+        ] {
+            assert!(event(wrong.clone()).starts_with("refused"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_event_asks_for_a_redrive() {
+        let event = |detail: Value| call(&json!({"detail-type": "RedriveRequested", "source": "shop.ops", "detail": detail}));
+        let request = |place: Option<&str>, reason| {
+            let place = place.map(|place| place.parse().unwrap());
+            format!("{:?}", redrive::Request { table: "shop.clicks".into(), place, reason, dry_run: false })
+        };
+        assert_eq!(event(json!({"table": "shop.clicks"})), request(None, None));
+        let asked = json!({"table": "shop.clicks", "hour": "2026-11-19T14/page=books", "reason": "type_mismatch"});
+        assert_eq!(event(asked), request(Some("2026-11-19T14/page=books"), Some(Code::Type)));
+        for wrong in [
+            json!({}),
+            json!({"hour": "2026-11-19T14"}),
+            json!({"table": "shop.clicks", "hour": "14"}),
+            json!({"table": "shop.clicks", "reason": "bad"}),
+            json!({"table": "shop.clicks", "reason": 1}),
+            json!({"table": "shop.clicks", "dry_run": true}),
         ] {
             assert!(event(wrong.clone()).starts_with("refused"), "{wrong}");
         }

@@ -15,12 +15,13 @@ const DAY: i64 = 86_400;
 /// A row as a JSON object, as it stands in the quarantine.
 ///
 /// Numbers are exact. What is no number (NaN, the infinities) is the text that JSON records have for it. Times that are adjusted to UTC
-/// end in `Z`, others have no zone. Binary is base64. Entries of a map whose key is no text have the key's JSON text as name.
+/// end in `Z`, others have no zone. Binary is base64. Entries of a map whose key is no text have the key's JSON text as name. Columns
+/// that are null are left out: they say nothing, and a member that is null would be kept where no column takes it.
 pub fn json_of(batch: &RecordBatch, row: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let schema = batch.schema_ref();
     let names = schema.fields().iter().map(|field| field.name().as_str());
-    write_object(names.zip(batch.columns()), row, &mut out);
+    write_object(names.zip(batch.columns()).filter(|(_, column)| !is_null(column, row)), row, &mut out);
     out
 }
 

@@ -326,6 +326,7 @@ async fn the_policies_of_the_document_allow_every_call() {
     check(&["status"], &job);
     check(&["partitions", "shop.clicks"], &job);
     check(&["query", "SELECT count(DISTINCT event_id) FROM shop.clicks WHERE hour = '10'"], &query);
+    check(&["redrive", "shop.clicks"], &job);
     check(&["rollback", "shop.clicks", "2026-11-19T10"], &job);
     check(&["sweep"], &job);
     lake.account.athena(&json!({"rows": [], "column_info": []}));

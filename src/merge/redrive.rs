@@ -1,0 +1,131 @@
+//! Feeds quarantined records that fit by now to the writer, and writes what became of all of them into the quarantine's next generation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use futures::TryStreamExt;
+use futures::channel::mpsc;
+
+use super::dedupe::Dedupe;
+use super::execute::{Account, Attempt, send};
+use super::reader::read_generation;
+use crate::error::{Error, Result};
+use crate::schema::arrow_schema;
+use crate::standardize::Plan;
+use crate::standardize::kept::{Judged, Records, Redrive, Verdict, entered, judge};
+use crate::standardize::reject::{self, Code};
+
+/// What a redrive does to the records of one object.
+#[derive(Default)]
+struct Moved {
+    merged: u64,
+    duplicates: u64,
+    dropped: u64,
+}
+
+impl Attempt<'_> {
+    /// Tries the records of the live quarantine that `redrive` is about: sends the rows of those that fit down the channel, behind all
+    /// that is live, and enters them as resolved.
+    ///
+    /// # Errors
+    /// `Unavailable` if the quarantine cannot be read or written; see also [`Dedupe`].
+    pub(super) async fn feed_quarantined(
+        &self,
+        redrive: &Arc<Redrive>,
+        account: &mut Account,
+        dedupe: &mut Option<Dedupe>,
+        rows: &mut mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<()> {
+        let Some(live) = self.previous.and_then(|version| version.quarantine.as_ref()) else { return Ok(()) };
+        let schema = arrow_schema(&reject::columns());
+        let mut writer = self.quarantine_writer(&schema);
+        let (mut moved, mut wanting): (BTreeMap<String, Moved>, BTreeSet<String>) = Default::default();
+        let mut batches = Box::pin(read_generation(self.state, live, &schema));
+        while let Some(batch) = batches.try_next().await? {
+            let Judged { verdicts, rows: found, warned } = judged(&self.table.plan, &batch, redrive).await?;
+            account.warned += warned;
+            writer.write(&entered(&batch, &verdicts, redrive)?).await?;
+            let fitting = enter(&batch, &verdicts, &mut moved, &mut wanting)?;
+            let mut fitting = fitting.into_iter();
+            for batch in found {
+                let keep = repeats_left_out(dedupe, &batch)?;
+                for (key, kept) in fitting.by_ref().zip(keep.values()) {
+                    let moved = moved.entry(key).or_default();
+                    if kept { moved.merged += 1 } else { moved.duplicates += 1 }
+                }
+                let kept = filter_record_batch(&batch, &keep).map_err(|e| Error::internal(format!("cannot leave out rows: {e}")))?;
+                send(rows, kept).await?;
+            }
+        }
+        account.quarantine = Some(writer);
+        account.resolve(moved, &wanting);
+        Ok(())
+    }
+}
+
+/// Standardizes a batch of a quarantine on a thread of its own.
+///
+/// # Errors
+/// As [`judge`].
+pub async fn judged(plan: &Arc<Plan>, batch: &RecordBatch, redrive: &Arc<Redrive>) -> Result<Judged> {
+    let (plan, batch, redrive) = (Arc::clone(plan), batch.clone(), Arc::clone(redrive));
+    let work = tokio::task::spawn_blocking(move || judge(&plan, &batch, &redrive));
+    work.await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))?
+}
+
+/// Enters which objects lack something still, and what is dropped. Returns the objects of the records that fit, in their order.
+fn enter(
+    batch: &RecordBatch,
+    verdicts: &[Option<Verdict>],
+    moved: &mut BTreeMap<String, Moved>,
+    wanting: &mut BTreeSet<String>,
+) -> Result<Vec<String>> {
+    let (records, mut fitting) = (Records::of(batch)?, Vec::new());
+    for (row, verdict) in verdicts.iter().enumerate() {
+        let kept = records.get(row);
+        let reason = if let Some(Verdict::Fails(reason)) = verdict { Some(reason) } else { kept.reason.as_ref() };
+        let code = reason.map(|reason| reason.code);
+        match verdict {
+            Some(Verdict::Row) => fitting.push(kept.object.to_string()),
+            Some(Verdict::Dropped) => moved.entry(kept.object.to_string()).or_default().dropped += 1,
+            _ if kept.resolved => {}
+            _ if matches!(code, Some(Code::SetAside | Code::TooLarge | Code::DamagedObject)) => {
+                wanting.insert(kept.object.to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(fitting)
+}
+
+/// Which rows are no repetition of an event.
+fn repeats_left_out(dedupe: &mut Option<Dedupe>, batch: &RecordBatch) -> Result<BooleanArray> {
+    match dedupe {
+        Some(dedupe) => {
+            let keys: Vec<_> = dedupe.columns().iter().map(|&index| Arc::clone(batch.column(index))).collect();
+            dedupe.remember(&keys)
+        }
+        None => Ok(BooleanArray::from(vec![true; batch.num_rows()])),
+    }
+}
+
+impl Account {
+    /// Counts what was moved. An object that was set aside as a whole is so no longer once any of it is in the table; it is missing
+    /// no more if nothing of it is `wanting`.
+    fn resolve(&mut self, moved: BTreeMap<String, Moved>, wanting: &BTreeSet<String>) {
+        for (key, Moved { merged, duplicates, dropped }) in moved {
+            let Some(source) = self.sources.get_mut(&key) else { continue };
+            let counts = &mut source.counts;
+            counts.merged += merged;
+            counts.duplicates += duplicates;
+            counts.dropped += dropped;
+            counts.quarantined = counts.quarantined.saturating_sub(merged + duplicates + dropped);
+            counts.resolved += merged + duplicates + dropped;
+            if merged + duplicates > 0 && source.rejected.take().is_some() && !wanting.contains(&key) {
+                self.missing.retain(|missing| missing.key != key);
+            }
+        }
+    }
+}

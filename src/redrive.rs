@@ -1,0 +1,179 @@
+//! `redrive`: quarantined records once more, under today's columns and rules, into their own partition.
+
+pub mod errors;
+pub mod plan;
+pub mod summary;
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use plan::{Decision, Findings};
+use summary::{PartitionDone, RedriveSummary};
+
+use crate::announce;
+use crate::app::App;
+use crate::error::{Error, Kind, Result};
+use crate::hour::Place;
+use crate::layout::PartitionId;
+use crate::ledger::store::Committed;
+use crate::ledger::{LedgerVersion, Operation};
+use crate::merge;
+use crate::merge::execute::Attempt;
+use crate::merge::reader::read_generation;
+use crate::merge::redrive::judged;
+use crate::pipeline::{self, ManagedTable};
+use crate::queue::Queue;
+use crate::schema::arrow_schema;
+use crate::standardize::kept::Redrive;
+use crate::standardize::reject::{self, Code};
+
+/// What a redrive is asked to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The table.
+    pub table: String,
+    /// Only the partitions of this place; without it all.
+    pub place: Option<Place>,
+    /// Only records that were rejected for this reason.
+    pub reason: Option<Code>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Redrives the quarantined records of a table. What fails is in the summary: one partition that fails does not stop the others.
+///
+/// # Errors
+/// `Config` if there is no such table or place; those of the stores if it cannot be begun.
+pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
+    let config = app.config.tables(Some(&request.table))?[0];
+    let mut summary = RedriveSummary::new(app.clock.new_id(), &config.name, request);
+    let Some(table) = pipeline::existing(app, config).await? else {
+        return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));
+    };
+    if !request.dry_run {
+        app.ledgers.probe(&app.clock.new_id()).await?;
+    }
+    let work = Work { app, table: &table, request, run: summary.run.clone(), tried: plan::fingerprint_of(config, &table.schema) };
+    // First, so that what does not fit of them is tried with the others, and a repetition finds all as it left it.
+    let mut looked_at = work.take_in_errors(&mut summary).await?;
+    let partitions = partitions_of(app, request).await?;
+    if let Some(Place { hour, .. }) = &request.place
+        && partitions.is_empty()
+        && looked_at.is_empty()
+        && summary.failures.is_empty()
+    {
+        return Err(Error::config(format!(
+            "{}: nothing was merged for {hour}, so there is nothing to redrive; `lakebed run --since {hour}` merges what landed in it",
+            config.name
+        )));
+    }
+    for (partition, head) in partitions.iter().zip(app.ledgers.each_head(&config.name, &partitions).await) {
+        let done = match head {
+            Ok(Some(head)) if head.quarantine.is_some() => work.partition(head).await,
+            Ok(_) => continue,
+            Err(e) => Err(e),
+        };
+        match done {
+            Ok(done) => {
+                if !looked_at.contains(partition) {
+                    looked_at.push(partition.clone());
+                }
+                summary.enter(done);
+            }
+            Err(e) => summary.fail(Some(partition), &e),
+        }
+    }
+    if !request.dry_run && !looked_at.is_empty() {
+        match publish(app, &table, &looked_at).await {
+            Ok(warnings) => summary.warnings.extend(warnings),
+            Err(e) => summary.fail(None, &e),
+        }
+    }
+    Ok(summary)
+}
+
+/// The partitions asked for that have a ledger.
+async fn partitions_of(app: &App, request: &Request) -> Result<Vec<PartitionId>> {
+    let config = app.config.tables(Some(&request.table))?[0];
+    let mut partitions = app.ledgers.partitions(&config.name).await?;
+    let Some(place) = &request.place else { return Ok(partitions) };
+    let fits = partitions.iter().map(|partition| plan::is_at(config, partition, place)).collect::<Result<Vec<_>>>()?;
+    let mut fits = fits.into_iter();
+    partitions.retain(|_| fits.next().unwrap_or(false));
+    Ok(partitions)
+}
+
+/// What is the same for all partitions.
+struct Work<'a> {
+    app: &'a App,
+    table: &'a ManagedTable,
+    request: &'a Request,
+    run: String,
+    tried: String,
+}
+
+impl Work<'_> {
+    /// Redrives one partition, whose newest version is `head`.
+    async fn partition(&self, mut head: LedgerVersion) -> Result<PartitionDone> {
+        for _ in 0..merge::RACES {
+            let decision = self.decide(&head).await?;
+            if self.request.dry_run || !decision.changes() {
+                return Ok(PartitionDone::planned(&head, decision, self.request.dry_run));
+            }
+            match self.commit(&head, &decision).await? {
+                Tried::Committed { version, warned } => return Ok(PartitionDone::done(&head, &version, decision, warned)),
+                Tried::Lost(winner) => head = *winner,
+            }
+        }
+        Err(Error::conflict("runs kept changing it; redrive it again later"))
+    }
+
+    /// Tries all records that it may be about, and writes nothing.
+    async fn decide(&self, head: &LedgerVersion) -> Result<Decision> {
+        let trial = Arc::new(plan::trial(head, self.request.reason, &self.tried, self.app.clock.now().timestamp_micros()));
+        let mut findings = Findings::default();
+        if let Some(live) = &head.quarantine {
+            let mut batches = Box::pin(read_generation(&self.app.state, live, &arrow_schema(&reject::columns())));
+            while let Some(batch) = batches.try_next().await? {
+                findings.enter(&batch, &judged(&self.table.plan, &batch, &trial).await?.verdicts, &trial)?;
+            }
+        }
+        Ok(findings.decide(Redrive::clone(&trial), self.table.config.max_ratio))
+    }
+
+    async fn commit(&self, head: &LedgerVersion, decision: &Decision) -> Result<Tried> {
+        let (app, queue, redrive) = (self.app, Queue::default(), Arc::new(decision.redrive.clone()));
+        let context = app.merging(&queue, &self.run, app.clock.now());
+        let attempt = Attempt {
+            table: self.table,
+            state: &app.state,
+            limits: &app.limits,
+            partition: &head.partition,
+            id: merge::next_id(&context, Some(head)),
+            previous: Some(head),
+            afresh: false,
+            objects: &[],
+            queue: &queue,
+            redrive: Some(&redrive),
+        };
+        let (version, warned) = merge::write(&context, &attempt, Operation::Redrive).await?;
+        match merge::finish(&context, &attempt, &version).await? {
+            Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
+            Committed::Lost(winner) => Ok(Tried::Lost(winner)),
+        }
+    }
+}
+
+enum Tried {
+    Committed { version: Box<LedgerVersion>, warned: u64 },
+    Lost(Box<LedgerVersion>),
+}
+
+/// Makes the catalog show the partitions as their ledgers have them, tells others of it, and returns what people should know.
+async fn publish(app: &App, table: &ManagedTable, partitions: &[PartitionId]) -> Result<Vec<String>> {
+    let config = &table.config;
+    let there = app.catalog.table(&config.name).await?;
+    let there = there
+        .ok_or_else(|| Error::new(Kind::Unavailable, format!("{}: the table was dropped meanwhile; the next run makes it", config.name)))?;
+    announce::partitions(app, config, &there, partitions).await
+}
