@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use play::{Told, play};
-use steps::story;
+use steps::{Content, Form, Record, Settings, Step, Story, Verb, story};
 
 /// Stories of a test without settings.
 const STORIES: u64 = 60;
@@ -66,4 +66,13 @@ fn a_lake_is_what_the_reference_says_whatever_happens_to_it() {
     });
     let told = told.into_inner().unwrap();
     eprintln!("{told:?}");
+}
+
+#[test]
+fn what_was_live_within_the_grace_stays_whatever_time_the_run_was_made_for_that_retired_it() {
+    let land = |name| Step::Land { hour: 0, name, content: Content { records: vec![Record::Id(1)], times: 1, form: Form::Plain } };
+    let run = |ago| Step::Do(Verb::Run { ago, since: None });
+    let (back, wait) = (Step::Do(Verb::Rollback { hour: 0, to: None }), Step::Wait { minutes: 70 });
+    let steps = vec![land(0), run(0), land(1), run(0), wait, back, land(2), run(1), Step::Do(Verb::Sweep)];
+    play(&Story { settings: Settings { deduplicate: false, sort: false, grace: 1, lookback: 48, row_group: None }, steps });
 }
