@@ -22,6 +22,14 @@ struct Play {
     told: Told,
 }
 
+/// How each story ends: all that broke is made good, and what it left is removed.
+const END: [Step; 4] = [
+    Step::Wait { minutes: 75 * 60 },
+    Step::Do(Verb::Run { ago: 0, since: Some(0) }),
+    Step::Do(Verb::Sweep),
+    Step::Do(Verb::Run { ago: 0, since: Some(0) }),
+];
+
 /// What broken verbs left, and since when.
 #[derive(Default)]
 struct Leavings {
@@ -51,9 +59,10 @@ pub fn play(story: &Story) -> Told {
     let model = Lake::new(&story.settings);
     let world = World::new(&story.settings, model.now);
     let mut play = Play { model, world, files: BTreeMap::new(), leavings: Leavings::default(), told: Told::default() };
-    for step in &story.steps {
+    for step in story.steps.iter().chain(&END) {
         play.step(step);
     }
+    assert_eq!(play.leavings.since, None, "whatever broke is cleaned up in the end");
     play.told
 }
 
