@@ -110,8 +110,8 @@ impl Writer<'_> {
 async fn read(app: &App, pause: Option<Duration>) -> lakebed::error::Result<State> {
     let context = session(&engine::Limits { memory: 256 << 20, threads: 2, spill: std::env::temp_dir() })?;
     query::register(&context, &app.catalog, &app.stores).await?;
-    let rows = "SELECT hour, count(*), sum(n), sum(n) FROM shop.clicks GROUP BY hour";
-    let rejects = "SELECT hour, count(*), count(*), count(*) FROM shop.clicks_quarantine GROUP BY hour";
+    let rows = "SELECT hour, count(*), sum(n) FROM shop.clicks GROUP BY hour";
+    let rejects = "SELECT hour, count(*) FROM shop.clicks_quarantine GROUP BY hour";
     let mut state = State::new();
     for (of_rows, sql) in [(true, rows), (false, rejects)] {
         let mut result = query::run(&context, sql).await?;
