@@ -260,8 +260,13 @@ pub fn spill_folder(attempt: &str) -> String {
     format!("spill-{attempt}/")
 }
 
-/// The attempt that made a probe or a spill folder of this name, or `None` for other names in the state location.
+/// The attempt that made a probe or a spill folder of this name, or was on the way to a note, or `None` for other names in the state
+/// location.
 pub fn parse_passing(name: &str) -> Option<&str> {
+    if name.starts_with("note-") {
+        // A note itself stays until a run has told of it.
+        return name.split('#').next()?.rsplit_once('.').map(|(_, attempt)| attempt).filter(|attempt| is_id(attempt));
+    }
     let rest = name.strip_prefix("probe-").or_else(|| name.strip_prefix("spill-")?.strip_suffix('/'))?;
     let attempt = rest.get(..26)?;
     let ends = rest.len() == 26 || rest[26..].starts_with(['.', '#']);
@@ -391,10 +396,15 @@ mod tests {
         assert_eq!(parse_left_version(&table(), &version), None);
         assert_eq!(parse_left_version(&table(), &format!("{version}.bak")), None);
         let probe = probe_key(attempt);
-        for name in [&probe, &format!("{probe}.{attempt}"), &spill_folder(attempt)] {
+        let note = |attempt: &str| {
+            note_key(&table(), &Note::Version { partition: PartitionId::new([]), version: 1, attempt: attempt.to_string() })
+        };
+        let way = format!("{}.{attempt}", note("01J00000000000000000000001"));
+        for name in [&probe, &format!("{probe}.{attempt}"), &spill_folder(attempt), &way, &format!("{way}#1")] {
             assert_eq!(parse_passing(name), Some(attempt), "{name}");
         }
-        for name in ["catalog.db", "probe-1", "spill-01J00000000000000000000000", "probe-01J00000000000000000000000x"] {
+        let note = note(attempt);
+        for name in ["catalog.db", "probe-1", "spill-01J00000000000000000000000", "probe-01J00000000000000000000000x", &note, "note-a.b"] {
             assert_eq!(parse_passing(name), None, "{name}");
         }
     }

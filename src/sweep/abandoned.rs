@@ -166,7 +166,7 @@ pub(super) async fn uploads(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -
     Ok(())
 }
 
-/// Removes probes and spill folders of dead attempts, which are of no table.
+/// Removes probes, spill folders and files on the way to a note of dead attempts, which are of no table.
 pub(super) async fn passing(state: &Root, times: Times, summary: &mut SweepSummary) -> Result<()> {
     for (name, size) in state.top().await? {
         if !layout::parse_passing(&name).is_some_and(|attempt| times.is_dead(attempt)) {

@@ -36,10 +36,10 @@ impl Times {
     }
 }
 
-/// The retired generations of a partition that are past their grace. `settled` is the newest version that is so old itself: what was
-/// retired after it is younger, whatever time its run was made for.
-pub fn due(head: &LedgerVersion, settled: &LedgerVersion, times: Times) -> Vec<Retired> {
-    let was = |retired: &Retired| settled.retired.iter().any(|old| old.location == retired.location);
+/// The retired generations of a partition that are past their grace. `since` are the versions from the newest one on that is so old
+/// itself: what was not retired in all of them was live within the grace, whatever time the run was made for that retired it.
+pub fn due(head: &LedgerVersion, since: &[LedgerVersion], times: Times) -> Vec<Retired> {
+    let was = |retired: &Retired| since.iter().all(|version| version.retired.iter().any(|old| old.location == retired.location));
     head.retired.iter().filter(|retired| retired.at <= times.retired && was(retired)).cloned().collect()
 }
 
@@ -142,10 +142,13 @@ mod tests {
     #[test]
     fn only_what_is_past_its_grace_and_not_registered_goes() {
         let head = head();
-        let gone = due(&head, &head, times());
+        let gone = due(&head, std::slice::from_ref(&head), times());
         assert_eq!(gone, head.retired[..1]);
         // A run for a past time retired it just now.
-        assert_eq!(due(&head, &LedgerVersion { retired: vec![], ..head.clone() }, times()), []);
+        let without = LedgerVersion { retired: vec![], ..head.clone() };
+        assert_eq!(due(&head, &[head.clone(), without.clone()], times()), []);
+        // It was retired long ago, was live once more after a rollback, and such a run retired it again.
+        assert_eq!(due(&head, &[head.clone(), without, head.clone()], times()), []);
         let registered = BTreeSet::from([gone[0].location.clone()]);
         assert_eq!(apart(gone.clone(), &registered), (vec![], gone.clone()));
         assert_eq!(apart(gone.clone(), &BTreeSet::new()), (gone, vec![]));

@@ -76,15 +76,14 @@ impl Sweeper<'_> {
         if head.retired.iter().all(|retired| retired.at > self.times.retired) {
             return Ok(Vec::new());
         }
-        let mut settled = head.clone();
-        while !self.times.is_settled(&settled) {
-            let before = settled.version - 1;
-            match self.app.ledgers.version(&head.table, &head.partition, before).await? {
-                Some(version) => settled = version,
+        let mut since = vec![head.clone()];
+        while let Some(oldest) = since.last().filter(|oldest| !self.times.is_settled(oldest)) {
+            match self.app.ledgers.version(&head.table, &head.partition, oldest.version - 1).await? {
+                Some(version) => since.push(version),
                 None => return Ok(Vec::new()),
             }
         }
-        Ok(plan::due(head, &settled, self.times))
+        Ok(plan::due(head, &since, self.times))
     }
 
     /// Commits a version that does not list these any more, and returns those that it took out itself. A dry run takes all.

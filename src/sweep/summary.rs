@@ -17,7 +17,7 @@ pub enum Kind {
     Retired,
     /// A generation that an attempt wrote and did not commit.
     Orphan,
-    /// A file on the way to a ledger version, a probe or a spill folder of a dead attempt.
+    /// A file on the way to a ledger version or a note, a probe or a spill folder of a dead attempt.
     Unfinished,
     /// A staged file whose object is merged.
     Staged,

@@ -147,6 +147,7 @@ fn what_dead_attempts_left_is_removed_and_nothing_else() {
         state.join(format!("quarantine/shop.clicks/{PARTITION}/g00000002-{DEAD}/part-00000.parquet")),
         state.join(format!("ledger/shop.clicks/{PARTITION}/00000000000000000002.json.{DEAD}")),
         state.join(format!("probe-{DEAD}")),
+        state.join(format!("note-shop.clicks-00000000000000000002-{DEAD}.{DEAD}")),
         state.join(format!("spill-{DEAD}/sorted")),
     ];
     let kept = [
@@ -156,13 +157,14 @@ fn what_dead_attempts_left_is_removed_and_nothing_else() {
         lake.path("lake/notes.txt"),
         state.join(format!("ledger/shop.clicks/{PARTITION}/00000000000000000002.json.bak")),
         state.join(format!("probe-{young}")),
+        state.join(format!("note-shop.clicks-00000000000000000003-{young}.{young}")),
     ];
     dead.iter().chain(&kept).for_each(|path| write(path));
     let dry = lake.lakebed(&["sweep", "--dry-run", "--output", "json"]).json(0);
     assert!(dead.iter().all(|path| path.exists()));
     let done = sweep(&lake);
-    assert_eq!((&done["removed"], &done["freed_bytes"]), (&dry["removed"], &json!(35)));
-    assert_eq!(kinds(&done), ["orphan", "orphan", "orphan", "unfinished", "unfinished", "unfinished"]);
+    assert_eq!((&done["removed"], &done["freed_bytes"]), (&dry["removed"], &json!(40)));
+    assert_eq!(kinds(&done), ["orphan", "orphan", "orphan", "unfinished", "unfinished", "unfinished", "unfinished"]);
     assert!(dead.iter().all(|path| !path.exists()) && !dead[0].parent().unwrap().exists() && kept.iter().all(|path| path.exists()));
     // The two first generations, and the two folders of others that look like one.
     assert_eq!((kinds(&sweep(&lake)).len(), first(&lake).len(), ids(&lake).len()), (0, 4, 4));

@@ -143,7 +143,7 @@ pub fn assert_leftovers_are_of_dead_attempts(lake: &Lake, context: &str) {
     let ledgers = Ledgers::of(lake);
     let committed: BTreeSet<&str> = ledgers.0.values().map(|version| version.attempt.as_str()).collect();
     for path in leftovers(lake) {
-        let attempts = attempts(&path);
+        let attempts = attempts_in(&path);
         assert!(!attempts.is_empty(), "{context}: {path} does not say which attempt left it");
         for attempt in attempts {
             if !committed.contains(attempt) {
@@ -158,7 +158,7 @@ pub fn assert_leftovers_are_of_dead_attempts(lake: &Lake, context: &str) {
 }
 
 /// The ULIDs in a path: 26 digits of Crockford's base 32.
-fn attempts(path: &str) -> Vec<&str> {
+pub fn attempts_in(path: &str) -> Vec<&str> {
     let digit = |byte: u8| byte.is_ascii_digit() || (byte.is_ascii_uppercase() && !b"ILOU".contains(&byte));
     path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() == 26 && word.bytes().all(digit)).collect()
 }

@@ -1,0 +1,78 @@
+//! Random stories of a lake: after each step it is compared with a small reference model, readers' view and ledgers alike.
+//!
+//! A failure names its seed: `LAKEBED_MODEL_SEED=<seed> PROPTEST_CASES=1` plays that story alone.
+
+mod breaking;
+mod check;
+mod objects;
+mod play;
+mod reference;
+mod steps;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+use play::{Told, play};
+use steps::{Content, Form, Record, Settings, Step, Story, Verb, story};
+
+/// Stories of a test without settings.
+const STORIES: u64 = 60;
+
+/// Steps of the longest story.
+const STEPS: usize = 45;
+
+/// Stories at the same time: most of their time is waiting for the disk.
+const THREADS: u64 = 4;
+
+fn set(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Plays the story of a seed; if it fails, says the shortest one that fails alike.
+fn check(seed: u64, told: &Mutex<Told>) {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let done = runner.run(&story(STEPS), |story| {
+        let happened = play(&story);
+        told.lock().unwrap().add(happened);
+        Ok(())
+    });
+    match done {
+        Ok(()) => {}
+        Err(TestError::Fail(why, story)) => panic!("LAKEBED_MODEL_SEED={seed}: {why}\nthe shortest story found: {story:#?}"),
+        Err(e) => panic!("LAKEBED_MODEL_SEED={seed}: {e}"),
+    }
+}
+
+#[test]
+fn a_lake_is_what_the_reference_says_whatever_happens_to_it() {
+    let (first, stories) = (set("LAKEBED_MODEL_SEED").unwrap_or(1), set("PROPTEST_CASES").unwrap_or(STORIES));
+    let (next, told) = (AtomicU64::new(first), Mutex::new(Told::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let seed = next.fetch_add(1, Ordering::Relaxed)
+                    && seed < first + stories
+                {
+                    check(seed, &told);
+                }
+            });
+        }
+    });
+    let told = told.into_inner().unwrap();
+    eprintln!("{told:?}");
+}
+
+#[test]
+fn what_was_live_within_the_grace_stays_whatever_time_the_run_was_made_for_that_retired_it() {
+    let land = |name| Step::Land { hour: 0, name, content: Content { records: vec![Record::Id(1)], times: 1, form: Form::Plain } };
+    let run = |ago| Step::Do(Verb::Run { ago, since: None });
+    let (back, wait) = (Step::Do(Verb::Rollback { hour: 0, to: None }), Step::Wait { minutes: 70 });
+    let steps = vec![land(0), run(0), land(1), run(0), wait, back, land(2), run(1), Step::Do(Verb::Sweep)];
+    play(&Story { settings: Settings { deduplicate: false, sort: false, grace: 1, lookback: 48, row_group: None }, steps });
+}

@@ -1,0 +1,253 @@
+//! Plays a story: each step happens to the lake and to the reference, and what came of it is compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use lakebed::error::Kind;
+use serde_json::{Value, json};
+
+use super::check::{self, Hours, folder_of};
+use super::reference::{Answer, Folder, LONGEST, Lake, Minute, Operation, Plan, Run, Version};
+use super::steps::{Break, HOURS, Step, Story, Verb};
+use super::world::{Ended, Seen, World, hour_of};
+use crate::support::outcome::{attempts_in, leftovers};
+
+/// A lake and its reference.
+struct Play {
+    model: Lake,
+    world: World,
+    /// What was committed, as it lay there after the step before.
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    leavings: Leavings,
+    told: Told,
+}
+
+/// How each story ends: all that broke is made good, and what it left is removed.
+const END: [Step; 4] = [
+    Step::Wait { minutes: 75 * 60 },
+    Step::Do(Verb::Run { ago: 0, since: Some(0) }),
+    Step::Do(Verb::Sweep),
+    Step::Do(Verb::Run { ago: 0, since: Some(0) }),
+];
+
+/// What broken verbs left, and since when.
+#[derive(Default)]
+struct Leavings {
+    /// When something broke last, if it is not cleaned up yet.
+    since: Option<Minute>,
+    /// A run and a sweep that had to clean it up.
+    run: bool,
+    sweep: bool,
+}
+
+/// How often what happened, so that a test can see that it tests something.
+#[derive(Debug, Default)]
+pub struct Told(BTreeMap<String, u64>);
+
+impl Told {
+    pub fn add(&mut self, other: Self) {
+        other.0.into_iter().for_each(|(what, count)| *self.0.entry(what).or_default() += count);
+    }
+
+    fn note(&mut self, what: impl Into<String>) {
+        *self.0.entry(what.into()).or_default() += 1;
+    }
+}
+
+/// Plays a story, and panics where the lake is not what the reference says.
+pub fn play(story: &Story) -> Told {
+    let model = Lake::new(&story.settings);
+    let world = World::new(&story.settings, model.now);
+    let mut play = Play { model, world, files: BTreeMap::new(), leavings: Leavings::default(), told: Told::default() };
+    for step in story.steps.iter().chain(&END) {
+        play.step(step);
+    }
+    assert_eq!(play.leavings.since, None, "whatever broke is cleaned up in the end");
+    play.told
+}
+
+impl Play {
+    fn step(&mut self, step: &Step) {
+        if let Some((hour, key)) = self.model.happens(step) {
+            self.world.land(&key, self.model.hours[hour].landed.get(&key).map(|object| object.bytes.as_slice()));
+        }
+        self.world.set_time(self.model.now);
+        match step {
+            Step::Do(verb) => self.act(verb, None),
+            Step::Break(verb, at) => self.act(verb, Some(at.clone())),
+            _ => self.compare(&self.world.look(), &check::ledgers(&self.world)),
+        }
+        let files = self.world.files();
+        check::assert_unchanged(&self.files, &files);
+        self.files = files;
+        self.check_leftovers();
+    }
+
+    fn act(&mut self, verb: &Verb, at: Option<Break>) {
+        let plan = self.model.plan(verb);
+        let ended = self.world.act(verb, at);
+        let (seen, ledgers) = (self.world.look(), check::ledgers(&self.world));
+        if ended.broke {
+            self.told.note(if ended.answer.is_none() {
+                "died"
+            } else if ended.says_done() {
+                "broke and was done"
+            } else {
+                "broke"
+            });
+        } else {
+            self.told.note(format!("{:?}", ended.answer.as_ref().map(|answer| answer.as_ref().err().map(|(kind, _)| *kind))));
+        }
+        // Who says that all went well must have done all.
+        let is_done = !ended.broke || ended.says_done();
+        self.enter_versions(&plan, &ledgers, is_done, &ended);
+        self.enter_shown(&plan, &seen, is_done);
+        if is_done {
+            self.model.exists |= matches!(plan.answer, Answer::Run(_));
+        } else {
+            self.model.exists |= seen.exists;
+        }
+        if !self.model.hours.iter().all(|hour| hour.shows_head()) {
+            self.told.note("catalog behind");
+        }
+        self.compare(&seen, &ledgers);
+        if !ended.broke {
+            self.check_answer(&plan, &ended, verb);
+        }
+        self.leavings.enter(&self.model, verb, &plan, ended.broke);
+    }
+
+    /// The reference takes those next versions that the ledgers have; where nothing broke, that is all of them.
+    fn enter_versions(&mut self, plan: &Plan, ledgers: &Hours, is_done: bool, ended: &Ended) {
+        for (hour, next) in &plan.next {
+            let versions = &mut self.model.hours[*hour].versions;
+            if ledgers.get(hour).map_or(0, Vec::len) > versions.len() {
+                versions.push(next.clone());
+                self.told.note(format!("{:?}{}", next.operation, if ended.broke { ", broken" } else { "" }));
+            } else {
+                assert!(!is_done || plan.may_stay, "hour {hour} has no new version: {ended:?}");
+            }
+        }
+    }
+
+    /// What the catalog shows of each hour: the newest version if the verb had to see to it, else that or what it showed before.
+    fn enter_shown(&mut self, plan: &Plan, seen: &Seen, is_done: bool) {
+        for number in 0..HOURS {
+            let hour = &mut self.model.hours[number];
+            let (newest, old, shown) = (hour.newest(), hour.shown, check::shown(seen, number));
+            if is_done && plan.shown.contains(&number) {
+                hour.shown = newest;
+                continue;
+            }
+            // Without a change of the files an older number may stay.
+            let may_follow = !is_done || hour.shows_head();
+            let one = |shown: usize, old: usize, newest: usize| if may_follow && shown == newest { newest } else { old };
+            hour.shown = (one(shown.0, old.0, newest.0), one(shown.1, old.1, newest.1));
+        }
+    }
+
+    fn compare(&self, seen: &Seen, ledgers: &Hours) {
+        check::compare(&self.model, &self.world, seen, ledgers);
+    }
+
+    /// What a verb said of itself, where nothing broke.
+    fn check_answer(&self, plan: &Plan, ended: &Ended, verb: &Verb) {
+        let answer = ended.answer.as_ref().unwrap();
+        let document = match (&plan.answer, answer) {
+            (Answer::Wrong, Err((Kind::Config, _))) | (Answer::Refused, Err((Kind::Data, _))) => return,
+            (Answer::Done | Answer::Run(_), Ok(document)) => document,
+            _ => panic!("{:?} was to be the answer, and it is {answer:?}", plan.answer),
+        };
+        let changed: Vec<(usize, &Version)> = plan
+            .next
+            .keys()
+            .map(|hour| (*hour, self.model.hours[*hour].head().unwrap()))
+            .filter(|(hour, head)| **head == plan.next[hour])
+            .collect();
+        match (verb, &plan.answer) {
+            (Verb::Run { .. }, Answer::Run(run)) => self.check_run(document, run, &changed),
+            (Verb::Repair { .. }, _) => {
+                let action = if changed.is_empty() { "nothing to repair" } else { "repaired" };
+                assert_eq!((&document["action"], &document["failures"], &document["warnings"]), (&json!(action), &json!([]), &json!([])));
+            }
+            (Verb::Rollback { .. }, _) => {
+                let action = if changed.is_empty() { "nothing to do" } else { "rolled back" };
+                assert_eq!((&document["action"], &document["warnings"]), (&json!(action), &json!([])));
+            }
+            _ => self.check_sweep(document, plan),
+        }
+    }
+
+    fn check_run(&self, document: &Value, run: &Run, changed: &[(usize, &Version)]) {
+        let table = &document["tables"][0];
+        let Run { landed, merged, rejected, held, pending, .. } = run;
+        let mut objects = json!({"landed": landed, "merged": merged, "rejected": rejected, "held": held, "pending": pending});
+        if *held == 0 {
+            objects.as_object_mut().unwrap().remove("held");
+        }
+        assert_eq!(table["objects"], objects);
+        assert_eq!(document["failures"].as_array().unwrap().len(), run.failures, "{}", document["failures"]);
+        let told = table["partitions"].as_array().unwrap().iter();
+        let told: Vec<Value> = told.map(|hour| json!([hour["values"]["hour"], hour["action"], hour["rows"], hour["complete"]])).collect();
+        let hour = |(hour, head): &(usize, &Version)| {
+            let action = if head.operation == Operation::Create { "created" } else { "amended" };
+            json!([format!("{:02}", super::reference::FIRST_HOUR + *hour as i64), action, head.rows.len(), head.missing.is_empty()])
+        };
+        assert_eq!(told, changed.iter().map(hour).collect::<Vec<_>>());
+        let warnings = table["warnings"].as_array().unwrap();
+        let again: BTreeSet<String> = warnings
+            .iter()
+            .filter_map(|warning| Some(warning.as_str()?.strip_prefix("object ")?.split_once(" was written again")?.0.to_string()))
+            .collect();
+        assert_eq!(again, run.changed, "objects that were written again");
+        let of_rollbacks = warnings.iter().filter(|warning| warning.as_str().unwrap().contains("it was rolled back")).count();
+        assert_eq!((of_rollbacks > 0, warnings.len()), (*held > 0, again.len() + of_rollbacks), "{warnings:?}");
+    }
+
+    fn check_sweep(&self, document: &Value, plan: &Plan) {
+        assert_eq!(document["failures"], json!([]));
+        let removed = document["removed"].as_array().unwrap().iter().filter(|removed| removed["kind"] == "retired");
+        let place = |removed: &Value| {
+            let partition = removed["partition"].as_str().unwrap();
+            (hour_of(partition.rsplit('=').next().unwrap()), folder_of(removed["location"].as_str().unwrap()))
+        };
+        let removed: BTreeSet<(usize, Folder)> = removed.map(place).collect();
+        let mut wanted = BTreeSet::new();
+        for (hour, next) in &plan.next {
+            let before = self.model.hours[*hour].versions.iter().rev().nth(1).unwrap();
+            wanted.extend(before.retired.iter().filter(|retired| !next.retired.contains(retired)).map(|retired| (*hour, retired.folder)));
+        }
+        // And what sweeps that broke took out of a ledger and did not come to remove.
+        assert!(if self.leavings.since.is_some() { removed.is_superset(&wanted) } else { removed == wanted }, "{document}");
+    }
+
+    fn check_leftovers(&mut self) {
+        let mut left = leftovers(&self.world.lake);
+        // The folder of an hour may be empty, that of a generation not.
+        left.retain(|path| !path.ends_with('/') || !attempts_in(path).is_empty());
+        if self.leavings.run && self.leavings.sweep {
+            self.leavings = Leavings::default();
+        }
+        if self.leavings.since.is_none() {
+            assert_eq!(left, [] as [String; 0], "nothing is left behind");
+        }
+        for path in left {
+            assert!(
+                path.contains("note-shop.clicks-schema-") || !attempts_in(&path).is_empty(),
+                "{path} does not say which attempt left it"
+            );
+        }
+    }
+}
+
+impl Leavings {
+    fn enter(&mut self, model: &Lake, verb: &Verb, plan: &Plan, broke: bool) {
+        if broke {
+            *self = Self { since: Some(model.now), ..Self::default() };
+            return;
+        }
+        let Some(since) = self.since else { return };
+        self.run |= matches!(plan.answer, Answer::Run(_)) && model.now > since + LONGEST;
+        self.sweep |= *verb == Verb::Sweep && model.exists && model.now > since + LONGEST + model.settings.grace * 60;
+    }
+}

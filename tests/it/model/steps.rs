@@ -1,0 +1,201 @@
+//! What may happen to a lake, as values that proptest draws and makes smaller.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The hours of the lake: 2026-11-19T09 and those that follow.
+pub const HOURS: usize = 4;
+/// Names that objects have in each hour.
+const NAMES: usize = 9;
+
+/// A lake's settings, and what happens to it.
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub settings: Settings,
+    pub steps: Vec<Step>,
+}
+
+/// Settings that decide what the verbs do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub deduplicate: bool,
+    pub sort: bool,
+    /// `[lake] grace`, hours.
+    pub grace: i64,
+    /// `lookback`, hours.
+    pub lookback: i64,
+    /// `row_group_size` in bytes, if it is not the default; a file has two of them.
+    pub row_group: Option<u64>,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// An object lands: a new one, or another content under the name of one that is there.
+    Land { hour: usize, name: usize, content: Content },
+    /// The object of a name lands once more under another.
+    Copy { hour: usize, from: usize, to: usize },
+    /// An object is removed from the landing, by a rule of the bucket say.
+    Expire { hour: usize, name: usize },
+    /// Time passes.
+    Wait { minutes: i64 },
+    /// Somebody does something.
+    Do(Verb),
+    /// Somebody begins it, and it breaks.
+    Break(Verb, Break),
+}
+
+/// What people and schedules do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// `run`, for the time some hours ago, `--since` one of the lake's hours.
+    Run {
+        ago: i64,
+        since: Option<usize>,
+    },
+    Repair {
+        hour: usize,
+        from_merged: bool,
+    },
+    /// `rollback`, to the generation of a number or to the one before.
+    Rollback {
+        hour: usize,
+        to: Option<u64>,
+    },
+    Sweep,
+}
+
+/// Where something breaks, and how.
+#[derive(Debug, Clone)]
+pub struct Break {
+    /// Requests to the state location and the catalog that go well before.
+    pub after: u32,
+    pub how: How,
+}
+
+/// How something breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// The process dies before the next request.
+    Dies,
+    /// The process dies right after the next request had its effect.
+    DiesAfter,
+    /// The next request and all after it fail.
+    Down,
+    /// The next request fails.
+    Fails,
+    /// The next request has its effect, and its answer is lost.
+    AnswerLost,
+}
+
+/// What is in an object.
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub records: Vec<Record>,
+    /// How often these records are in it.
+    pub times: usize,
+    pub form: Form,
+}
+
+/// A record. All have a number that no other one has, but in copies of their object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// A row of that id.
+    Id(u8),
+    /// A row of that id, with a field that the table does not have.
+    Stranger(u8),
+    /// A row without an id.
+    NoId,
+    /// Its number is a text.
+    Bad,
+}
+
+/// How the records are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    Gzip,
+    /// Gzip without its last bytes, which say whether all is there.
+    Cut,
+    /// The first bytes of gzip alone.
+    Headless,
+    /// Gzip whose checksum is another one's.
+    Corrupt,
+}
+
+/// Stories of up to so many steps.
+pub fn story(steps: usize) -> impl Strategy<Value = Story> {
+    (settings(), begin(), vec(step(), steps / 3..=steps))
+        .prop_map(|(settings, first, rest)| Story { settings, steps: [first, rest].concat() })
+}
+
+/// An hour that was merged, as not much can happen without one.
+fn begin() -> impl Strategy<Value = Vec<Step>> {
+    vec((0..NAMES, content()).prop_map(|(name, content)| Step::Land { hour: 0, name, content }), 0..3).prop_map(|mut steps| {
+        steps.push(Step::Do(Verb::Run { ago: 0, since: None }));
+        steps
+    })
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let row_group = prop_oneof![Just(None), Just(Some(16 << 10)), Just(Some(1 << 10))];
+    let (grace, lookback) = (prop_oneof![Just(0i64), Just(1), Just(24)], prop_oneof![Just(48i64), Just(3)]);
+    (any::<bool>(), any::<bool>(), grace, lookback, row_group).prop_map(|(deduplicate, sort, grace, lookback, row_group)| Settings {
+        deduplicate,
+        sort,
+        grace,
+        lookback,
+        row_group,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let minutes = prop_oneof![12 => Just(5i64), 12 => Just(70), 1 => Just(25 * 60), 1 => Just(75 * 60)];
+    prop_oneof![
+        12 => (hour(), 0..NAMES, content()).prop_map(|(hour, name, content)| Step::Land { hour, name, content }),
+        1 => (hour(), 0..NAMES, 0..NAMES).prop_map(|(hour, from, to)| Step::Copy { hour, from, to }),
+        1 => (hour(), 0..NAMES).prop_map(|(hour, name)| Step::Expire { hour, name }),
+        4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
+        10 => verb().prop_map(Step::Do),
+        5 => (verb(), prop_oneof![3 => 0u32..20, 1 => 20u32..60], how()).prop_map(|(verb, after, how)| Step::Break(verb, Break { after, how })),
+    ]
+}
+
+/// The first hours most of all: so more happens to one.
+fn hour() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => Just(0usize), 2 => Just(1), 1 => 2..HOURS]
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    let ago = prop_oneof![4 => Just(0i64), 2 => Just(1), 1 => Just(30)];
+    let since = prop_oneof![3 => Just(None), 2 => Just(Some(0usize)), 1 => Just(Some(1))];
+    let to = prop_oneof![2 => Just(None), 1 => (1u64..4).prop_map(Some), 1 => (4u64..9).prop_map(Some)];
+    prop_oneof![
+        8 => (ago, since).prop_map(|(ago, since)| Verb::Run { ago, since }),
+        4 => (hour(), prop::bool::weighted(0.3)).prop_map(|(hour, from_merged)| Verb::Repair { hour, from_merged }),
+        4 => (hour(), to).prop_map(|(hour, to)| Verb::Rollback { hour, to }),
+        3 => Just(Verb::Sweep),
+    ]
+}
+
+fn how() -> impl Strategy<Value = How> {
+    prop_oneof![Just(How::Dies), Just(How::DiesAfter), Just(How::Down), Just(How::Fails), Just(How::AnswerLost)]
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    let record = prop_oneof![
+        6 => (0u8..12).prop_map(Record::Id),
+        2 => (0u8..12).prop_map(Record::Stranger),
+        1 => Just(Record::NoId),
+        2 => Just(Record::Bad),
+    ];
+    let times = prop_oneof![8 => Just(1usize), 1 => Just(40), 1 => Just(200)];
+    let form = prop_oneof![
+        6 => Just(Form::Plain),
+        3 => Just(Form::Gzip),
+        1 => Just(Form::Cut),
+        1 => Just(Form::Headless),
+        1 => Just(Form::Corrupt),
+    ];
+    (vec(record, 0..6), times, form).prop_map(|(records, times, form)| Content { records, times, form })
+}

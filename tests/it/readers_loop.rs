@@ -1,0 +1,196 @@
+//! P3 while everything happens: readers that go through the catalog see each hour as it was or as it is, and never miss a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use indicatif::ProgressBar;
+use lakebed::app::{Access, App};
+use lakebed::clock::SystemClock;
+use lakebed::engine::local::session;
+use lakebed::{config, engine, query};
+use tokio::runtime::Builder;
+
+use super::support::outcome::Ledgers;
+use super::support::seeded::Seeded;
+use super::support::{AT, Lake};
+
+const HOURS: [&str; 3] = ["09", "10", "11"];
+
+/// A query that takes no longer than this from its look into the catalog on finds its files. Sweeps come all the time.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the slow reader waits between the catalog and the files.
+const PAUSE: Duration = Duration::from_millis(900);
+
+/// Rounds of all verbs over all hours.
+const ROUNDS: u64 = 5;
+
+/// Rows of an hour, the sum of their numbers, and its quarantined records.
+type State = BTreeMap<String, (i64, i64, i64)>;
+
+/// What a reader saw, between two numbers of states that were known before and after.
+struct Reading {
+    from: usize,
+    to: usize,
+    state: State,
+}
+
+/// What the lake held after each verb.
+#[derive(Default)]
+struct History(Mutex<Vec<State>>);
+
+impl History {
+    fn known(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+/// The lake, and what is in each object that ever landed: rows, sum and bad records, by key and size.
+struct Writer<'a> {
+    lake: &'a Lake,
+    landed: BTreeMap<(String, u64), (i64, i64, i64)>,
+    history: &'a History,
+    random: Seeded,
+}
+
+impl Writer<'_> {
+    /// Lands an object of some hundred rows and a bad record. Another one of the same name has another size.
+    fn land(&mut self, hour: &str, name: &str) {
+        let rows = 200 + self.landed.len() as i64;
+        let numbers: Vec<i64> = (0..rows).map(|_| self.random.below(1 << 40) as i64).collect();
+        let mut body: String = numbers.iter().map(|n| format!("{{\"id\":\"{name}\",\"n\":{n}}}")).collect();
+        body.push_str("{\"id\":\"bad\",\"n\":\"x\"}");
+        self.lake.land(hour, name, body.as_bytes());
+        self.landed.insert((format!("2026/11/19/{hour}/{name}"), body.len() as u64), (rows, numbers.iter().sum(), 1));
+    }
+
+    /// Does something, and notes what the ledgers say after it.
+    fn go(&mut self, arguments: &[&str]) {
+        let answer = self.lake.lakebed(arguments);
+        assert_eq!(answer.code, 0, "{arguments:?}: {}", answer.stderr);
+        let mut state = State::new();
+        for head in Ledgers::of(self.lake).heads() {
+            let of = head.sources.iter().map(|source| self.landed[&(source.key.clone(), source.size)]);
+            let sum = of.fold((0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
+            state.insert(head.partition.entries()[3].value.clone(), sum);
+        }
+        self.history.0.lock().unwrap().push(state);
+    }
+
+    /// Every verb, on one hour.
+    fn round(&mut self, round: u64, hour: &str) {
+        let place = format!("2026-11-19T{hour}");
+        let name = |what: &str| format!("{round}-{what}");
+        let (run, repair) = (["run", "--at", AT], ["repair", "shop.clicks", &place]);
+        self.land(hour, &name("late"));
+        self.go(&run);
+        let newest = Ledgers::of(self.lake);
+        let newest = newest.heads().find(|head| head.partition.entries()[3].value == hour).unwrap().generation.id.to_string();
+        self.go(&["rollback", "shop.clicks", &place]);
+        self.land(hour, &name("after"));
+        self.go(&run);
+        self.go(&["rollback", "shop.clicks", &place, "--to", &newest]);
+        self.go(&["sweep"]);
+        self.go(&repair);
+        // Under a name that is there already.
+        self.land(hour, &name("late"));
+        self.go(&run);
+        self.go(&repair);
+        self.go(&["repair", "shop.clicks", &place, "--from-merged"]);
+        self.go(&["sweep"]);
+    }
+}
+
+/// What a query shows, by hour. With a pause the files are opened that much later than they are looked up.
+async fn read(app: &App, pause: Option<Duration>) -> lakebed::error::Result<State> {
+    let context = session(&engine::Limits { memory: 256 << 20, threads: 2, spill: std::env::temp_dir() })?;
+    query::register(&context, &app.catalog, &app.stores).await?;
+    let rows = "SELECT hour, count(*), sum(n) FROM shop.clicks GROUP BY hour";
+    let rejects = "SELECT hour, count(*) FROM shop.clicks_quarantine GROUP BY hour";
+    let mut state = State::new();
+    for (of_rows, sql) in [(true, rows), (false, rejects)] {
+        let mut result = query::run(&context, sql).await?;
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+        while let Some(batch) = result.next().await? {
+            let hours = cast(batch.column(0), &DataType::Utf8).unwrap();
+            let number = |column: usize, at: usize| batch.column(column).as_primitive::<Int64Type>().value(at);
+            for (at, hour) in hours.as_string::<i32>().iter().enumerate() {
+                let entry = state.entry(hour.unwrap().to_string()).or_default();
+                if of_rows {
+                    (entry.0, entry.1) = (number(1, at), number(2, at));
+                } else {
+                    entry.2 = number(1, at);
+                }
+            }
+        }
+    }
+    Ok(state)
+}
+
+/// Reads again and again until it is told to stop.
+fn readings(lake: &Lake, history: &History, stop: &AtomicBool, pause: Option<Duration>) -> Vec<Reading> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut readings = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let config = config::read(&lake.path("lakebed.toml")).unwrap();
+        let (from, begun) = (history.known() - 1, Instant::now());
+        let state = runtime.block_on(async {
+            let app = App::new(config, Access::Read, std::sync::Arc::new(SystemClock), ProgressBar::hidden()).await?;
+            read(&app, pause).await
+        });
+        match state {
+            // The machine was so busy that the reader took longer than it may.
+            Err(_) if begun.elapsed() >= GRACE => {}
+            state => readings.push(Reading { from, to: history.known(), state: state.unwrap() }),
+        }
+    }
+    readings
+}
+
+/// Each hour of a reading must be as it was at one time while it was read. A verb that was under way then has the number `to`.
+fn check(reading: &Reading, history: &[State]) {
+    let during = &history[reading.from..history.len().min(reading.to + 1)];
+    for hour in HOURS {
+        let (rows, sum, rejects) = reading.state.get(hour).copied().unwrap_or_default();
+        let has =
+            |wanted: &dyn Fn(&(i64, i64, i64)) -> bool| during.iter().any(|state| wanted(&state.get(hour).copied().unwrap_or_default()));
+        assert!(has(&|state| (state.0, state.1) == (rows, sum)), "hour {hour} never had {rows} rows whose sum is {sum} at that time");
+        assert!(has(&|state| state.2 == rejects), "hour {hour} never had {rejects} quarantined records at that time");
+    }
+}
+
+#[test]
+fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
+    let lake = Lake::small("[table.merge]\nrow_group_size = \"4KiB\"\ntarget_file_size = \"8KiB\"");
+    lake.set("grace", &format!("{}s", GRACE.as_secs()));
+    let (history, stop) = (History::default(), AtomicBool::new(false));
+    let mut writer = Writer { lake: &lake, landed: BTreeMap::new(), history: &history, random: Seeded(33) };
+    HOURS.iter().for_each(|hour| writer.land(hour, "first"));
+    writer.go(&["run", "--at", AT]);
+    let pauses = [None, None, Some(PAUSE)];
+    let readings: Vec<Vec<Reading>> = std::thread::scope(|scope| {
+        let (lake, history, stop) = (&lake, &history, &stop);
+        let readers = pauses.map(|pause| scope.spawn(move || readings(lake, history, stop, pause)));
+        let work = scope.spawn(move || {
+            for round in 0..ROUNDS {
+                HOURS.iter().for_each(|hour| writer.round(round, hour));
+            }
+        });
+        let worked = work.join();
+        stop.store(true, Ordering::Relaxed);
+        let readings = readers.map(|reader| reader.join().unwrap());
+        worked.unwrap();
+        readings.into()
+    });
+    let history = history.0.into_inner().unwrap();
+    readings.iter().flatten().for_each(|reading| check(reading, &history));
+    let seen = |readings: &[Reading]| readings.iter().map(|reading| reading.state.clone()).collect::<BTreeSet<_>>().len();
+    let told: Vec<_> = readings.iter().map(|readings| (readings.len(), seen(readings))).collect();
+    let swept = Ledgers::of(&lake).0.into_values().filter(|version| version.operation == lakebed::ledger::Operation::Sweep).count();
+    eprintln!("{told:?} {swept} {}", history.len());
+}
