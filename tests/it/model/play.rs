@@ -49,6 +49,18 @@ impl Told {
         other.0.into_iter().for_each(|(what, count)| *self.0.entry(what).or_default() += count);
     }
 
+    /// Fails if there was little of anything.
+    pub fn assert_enough(&self) {
+        let wanted = ["Create", "Amend", "Repair", "Rollback", "Sweep"]
+            .map(|operation| [(operation.to_string(), 20), (format!("{operation}, broken"), 1)]);
+        let others =
+            [("died", 50), ("broke", 50), ("broke and was done", 3), ("catalog behind", 10), ("refused", 50), ("refused for the data", 2)];
+        let others = others.map(|(what, least)| (what.to_string(), least));
+        for (what, least) in wanted.into_iter().flatten().chain(others) {
+            assert!(self.0.get(&what).is_some_and(|times| *times >= least), "{what} fewer than {least} times: {self:?}");
+        }
+    }
+
     fn note(&mut self, what: impl Into<String>) {
         *self.0.entry(what.into()).or_default() += 1;
     }
@@ -96,7 +108,11 @@ impl Play {
                 "broke"
             });
         } else {
-            self.told.note(format!("{:?}", ended.answer.as_ref().map(|answer| answer.as_ref().err().map(|(kind, _)| *kind))));
+            self.told.note(match ended.answer.as_ref() {
+                Some(Err((Kind::Data, _))) => "refused for the data",
+                Some(Err(_)) => "refused",
+                _ => "answered",
+            });
         }
         // Who says that all went well must have done all.
         let is_done = !ended.broke || ended.says_done();

@@ -73,6 +73,8 @@ pub struct Version {
     pub missing: BTreeSet<String>,
     pub amended: u64,
     pub retired: Vec<Retired>,
+    /// Its rows were written once more as they were, by `--from-merged`.
+    pub written_anew: bool,
 }
 
 /// The quarantine of an hour.
@@ -295,6 +297,7 @@ impl Lake {
             missing: base.map_or_else(BTreeSet::new, |base| base.missing.clone()),
             amended: head.map_or(0, |head| head.amended) + u64::from(operation == Operation::Amend),
             retired: Vec::new(),
+            written_anew: false,
         };
         let replaced = |key: &String| head.is_some_and(|head| head.sources.contains_key(key));
         let afresh = head.is_some() && base.is_none();
@@ -360,7 +363,10 @@ impl Lake {
 
     fn reencode(&self, hour: usize) -> Plan {
         let Some(head) = self.hours[hour].head().filter(|_| self.exists) else { return Plan::nothing(Answer::Wrong) };
-        let next = self.written(hour, Some(head), &[], Operation::Repair, self.now);
+        if head.written_anew {
+            return Plan::of(hour, None);
+        }
+        let next = Version { written_anew: true, ..self.written(hour, Some(head), &[], Operation::Repair, self.now) };
         // Whether its files would come out the same is not known here.
         Plan { may_stay: true, ..Plan::of(hour, Some(next)) }
     }

@@ -123,23 +123,16 @@ pub enum Form {
     Corrupt,
 }
 
-/// Stories of up to so many steps.
-pub fn story(steps: usize) -> impl Strategy<Value = Story> {
-    (settings(), begin(), vec(step(), steps / 3..=steps))
-        .prop_map(|(settings, first, rest)| Story { settings, steps: [first, rest].concat() })
-}
-
-/// An hour that was merged, as not much can happen without one.
-fn begin() -> impl Strategy<Value = Vec<Step>> {
-    vec((0..NAMES, content()).prop_map(|(name, content)| Step::Land { hour: 0, name, content }), 0..3).prop_map(|mut steps| {
-        steps.push(Step::Do(Verb::Run { ago: 0, since: None }));
-        steps
-    })
+/// Stories of up to so many scenes. The first one merges an hour, as not much can happen without one.
+pub fn story(scenes: usize) -> impl Strategy<Value = Story> {
+    let begin = vec(land(Just(0)), 0..3).prop_map(|steps| [steps, vec![Step::Do(Verb::Run { ago: 0, since: None })]].concat());
+    (settings(), begin, vec(scene(), scenes / 3..=scenes))
+        .prop_map(|(settings, first, rest)| Story { settings, steps: [first, rest.concat()].concat() })
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
     let row_group = prop_oneof![Just(None), Just(Some(16 << 10)), Just(Some(1 << 10))];
-    let (grace, lookback) = (prop_oneof![Just(0i64), Just(1), Just(24)], prop_oneof![Just(48i64), Just(3)]);
+    let (grace, lookback) = (prop_oneof![1 => Just(0i64), 2 => Just(1), 2 => Just(24)], prop_oneof![Just(48i64), Just(3)]);
     (any::<bool>(), any::<bool>(), grace, lookback, row_group).prop_map(|(deduplicate, sort, grace, lookback, row_group)| Settings {
         deduplicate,
         sort,
@@ -149,16 +142,37 @@ fn settings() -> impl Strategy<Value = Settings> {
     })
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// A few steps that belong together, so that a verb has something to do often enough.
+fn scene() -> impl Strategy<Value = Vec<Step>> {
     let minutes = prop_oneof![12 => Just(5i64), 12 => Just(70), 1 => Just(25 * 60), 1 => Just(75 * 60)];
+    let copy = (hour(), 0..NAMES, 0..NAMES).prop_map(|(hour, from, to)| Step::Copy { hour, from, to });
+    let expire = (hour(), 0..NAMES).prop_map(|(hour, name)| Step::Expire { hour, name });
     prop_oneof![
-        12 => (hour(), 0..NAMES, content()).prop_map(|(hour, name, content)| Step::Land { hour, name, content }),
-        1 => (hour(), 0..NAMES, 0..NAMES).prop_map(|(hour, from, to)| Step::Copy { hour, from, to }),
-        1 => (hour(), 0..NAMES).prop_map(|(hour, name)| Step::Expire { hour, name }),
-        4 => minutes.prop_map(|minutes| Step::Wait { minutes }),
-        10 => verb().prop_map(Step::Do),
-        5 => (verb(), prop_oneof![3 => 0u32..20, 1 => 20u32..60], how()).prop_map(|(verb, after, how)| Step::Break(verb, Break { after, how })),
+        3 => land(hour()).prop_map(|step| vec![step]),
+        1 => copy.prop_map(|step| vec![step]),
+        1 => expire.prop_map(|step| vec![step]),
+        3 => minutes.prop_map(|minutes| vec![Step::Wait { minutes }]),
+        5 => (land(hour()), done(run())).prop_map(|(land, run)| vec![land, run]),
+        3 => (land(hour()), done(repair())).prop_map(|(land, repair)| vec![land, repair]),
+        3 => (land(Just(0)), run(), done(rollback())).prop_map(|(land, run, rollback)| vec![land, Step::Do(run), rollback]),
+        1 => (0..NAMES, repair()).prop_map(|(name, repair)| vec![Step::Expire { hour: 0, name }, Step::Do(repair)]),
+        6 => done(verb()).prop_map(|step| vec![step]),
     ]
+}
+
+/// An object, under a name that may be taken.
+fn land(hour: impl Strategy<Value = usize>) -> impl Strategy<Value = Step> {
+    (hour, 0..NAMES, content()).prop_map(|(hour, name, content)| Step::Land { hour, name, content })
+}
+
+/// A verb that is done, or breaks.
+fn done(verb: impl Strategy<Value = Verb>) -> impl Strategy<Value = Step> {
+    let how = prop_oneof![Just(How::Dies), Just(How::DiesAfter), Just(How::Down), Just(How::Fails), Just(How::AnswerLost)];
+    let at = (prop_oneof![0u32..12, 12u32..40], how).prop_map(|(after, how)| Break { after, how });
+    (verb, prop::option::weighted(0.4, at)).prop_map(|(verb, at)| match at {
+        None => Step::Do(verb),
+        Some(at) => Step::Break(verb, at),
+    })
 }
 
 /// The first hours most of all: so more happens to one.
@@ -167,19 +181,22 @@ fn hour() -> impl Strategy<Value = usize> {
 }
 
 fn verb() -> impl Strategy<Value = Verb> {
-    let ago = prop_oneof![4 => Just(0i64), 2 => Just(1), 1 => Just(30)];
-    let since = prop_oneof![3 => Just(None), 2 => Just(Some(0usize)), 1 => Just(Some(1))];
-    let to = prop_oneof![2 => Just(None), 1 => (1u64..4).prop_map(Some), 1 => (4u64..9).prop_map(Some)];
-    prop_oneof![
-        8 => (ago, since).prop_map(|(ago, since)| Verb::Run { ago, since }),
-        4 => (hour(), prop::bool::weighted(0.3)).prop_map(|(hour, from_merged)| Verb::Repair { hour, from_merged }),
-        4 => (hour(), to).prop_map(|(hour, to)| Verb::Rollback { hour, to }),
-        3 => Just(Verb::Sweep),
-    ]
+    prop_oneof![2 => run(), 2 => repair(), 5 => rollback(), 2 => Just(Verb::Sweep)]
 }
 
-fn how() -> impl Strategy<Value = How> {
-    prop_oneof![Just(How::Dies), Just(How::DiesAfter), Just(How::Down), Just(How::Fails), Just(How::AnswerLost)]
+fn rollback() -> impl Strategy<Value = Verb> {
+    let to = prop_oneof![3 => Just(None), 1 => (1u64..4).prop_map(Some), 1 => (4u64..9).prop_map(Some)];
+    (hour(), to).prop_map(|(hour, to)| Verb::Rollback { hour, to })
+}
+
+fn run() -> impl Strategy<Value = Verb> {
+    let ago = prop_oneof![4 => Just(0i64), 2 => Just(1), 1 => Just(30)];
+    let since = prop_oneof![3 => Just(None), 2 => Just(Some(0usize)), 1 => Just(Some(1))];
+    (ago, since).prop_map(|(ago, since)| Verb::Run { ago, since })
+}
+
+fn repair() -> impl Strategy<Value = Verb> {
+    (hour(), prop::bool::weighted(0.3)).prop_map(|(hour, from_merged)| Verb::Repair { hour, from_merged })
 }
 
 fn content() -> impl Strategy<Value = Content> {
