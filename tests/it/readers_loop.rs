@@ -119,7 +119,7 @@ async fn ask(context: &SessionContext, sql: &str, pause: Option<Duration>) -> Op
         while let Some(batch) = result.next().await? {
             batches.push(batch);
         }
-        lakebed::error::Result::Ok(batches)
+        Ok::<_, lakebed::error::Error>(batches)
     };
     match batches.await {
         Err(_) if begun.elapsed() >= GRACE => None,
