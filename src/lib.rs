@@ -35,6 +35,7 @@ pub mod catalog;
 pub mod ledger;
 pub mod merge;
 pub mod queue;
+pub mod scatter;
 pub mod migrate;
 pub mod pipeline;
 pub mod repair;

@@ -1,6 +1,8 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod publish;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +12,11 @@ use indicatif::ProgressBar;
 
 use crate::announce;
 use crate::app::App;
-use crate::catalog::reconcile::{self, Reconciled, Wanted};
+use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::events::outbox::Due;
 use crate::hour::Hour;
 use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
@@ -24,10 +25,12 @@ use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
 use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
+use crate::scatter::{self, place::Scatter};
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
 use crate::summary::{Failure, RunSummary, TableDone};
+use publish::{Seen, publish};
 
 /// What a run may use.
 #[derive(Debug, Clone)]
@@ -77,6 +80,8 @@ pub struct ManagedTable {
     pub schema: TableSchema,
     /// How its records become rows.
     pub plan: Arc<Plan>,
+    /// Which partition each of its rows belongs to, if the rows themselves say so.
+    pub scatter: Option<Arc<Scatter>>,
     /// The landing location.
     pub landing: Root,
     /// The table's location.
@@ -135,6 +140,10 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let mut done = TableDone::new(&config.name, &discovery);
     done.warnings.extend(migration.warning());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
+    if config.scatters() {
+        let found = scatter::Found { landing, migration, objects: discovery.objects, from };
+        return scatter::run_table(app, config, found, request, done, summary).await;
+    }
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
     let (plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
@@ -146,76 +155,13 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     let queue = Queue::list(&app.state, &config.name).await?;
     merge_all(app, &managed, &queue, request, &plans, &mut done, summary).await?;
-    let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
-    let due = match register(app, config, &table, &looked_at, &known, &mut done, &mut summary.failures).await {
-        Ok(due) => due,
-        Err(e) => {
-            done.unregistered();
-            summary.failures.push(Failure::new(&config.name, None, &e));
-            return Ok(done);
-        }
-    };
-    // Only now a receiver that queries at once sees what it was told of.
-    if let Err(e) = announce::changes(app, &config.name, &due, request.until).await {
-        summary.failures.push(Failure::new(&config.name, None, &e));
-    }
-    if !queue.is_empty() {
+    let seen = Seen { partitions: plans.iter().map(|plan| plan.partition.clone()).collect(), known };
+    if publish(app, config, &table, &seen, request, &mut done, &mut summary.failures).await && !queue.is_empty() {
         // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
-        let heads = app.ledgers.heads_of(&config.name, &looked_at).await?;
+        let heads = app.ledgers.heads_of(&config.name, &seen.partitions).await?;
         queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
     }
     Ok(done)
-}
-
-/// Makes the catalog say what the ledgers say, and returns what others have to be told now.
-async fn register(
-    app: &App,
-    config: &TableConfig,
-    table: &Table,
-    looked_at: &[PartitionId],
-    known: &BTreeMap<PartitionId, Wanted>,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
-) -> Result<Vec<Due>> {
-    let (catalog, ledgers, quarantine) = (&*app.catalog, &app.ledgers, app.quarantine_url(config));
-    let notes = app.outbox.notes(&config.name).await?;
-    // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
-    let partitions: Vec<PartitionId> = match notes.iter().any(|note| matches!(note, Note::Columns(_))) {
-        true => ledgers.partitions(&config.name).await?,
-        false => looked_at.to_vec(),
-    };
-    // Before the ledgers are read for the catalog: so it shows all that is told of.
-    let mut due = app.outbox.due(ledgers, table, notes, app.clock.now()).await;
-    let none = BTreeMap::new();
-    let url = quarantine.as_str();
-    let show = async |some: &[PartitionId], known| reconcile::reconcile(catalog, ledgers, table, url, some, known).await;
-    let left = left_behind(&due, &partitions);
-    let reconciled = show(&partitions, known).await?;
-    done.registered = reconciled.changed;
-    done.warnings.extend(reconciled.warnings());
-    // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.
-    let together = show(&left.iter().cloned().collect::<Vec<_>>(), &none).await;
-    let apart = if together.is_err() { left } else { BTreeSet::new() };
-    done.warnings.extend(together.iter().flat_map(Reconciled::warnings));
-    for partition in apart {
-        match show(std::slice::from_ref(&partition), &none).await {
-            Ok(reconciled) => done.warnings.extend(reconciled.warnings()),
-            Err(e) => {
-                failures.push(Failure::new(&config.name, Some(&partition), &e));
-                due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));
-            }
-        }
-    }
-    Ok(due)
-}
-
-/// The partitions that others have to be told of and that are not looked at otherwise.
-fn left_behind(due: &[Due], partitions: &[PartitionId]) -> BTreeSet<PartitionId> {
-    let told = due.iter().filter(|due| !due.events.is_empty()).filter_map(|due| match &due.note {
-        Note::Version { partition, .. } => Some(partition),
-        Note::Columns(_) => None,
-    });
-    told.filter(|partition| !partitions.contains(partition)).cloned().collect()
 }
 
 /// What the configuration keeps apart may still be one folder, by a link.
@@ -252,13 +198,17 @@ fn standardize_plan(config: &TableConfig, table: &Table) -> Result<Plan> {
             return Err(Error::config(format!("{}: [table.merge] names column {name}, which the table does not have", config.name)));
         }
     }
+    Scatter::new(config, &schema)?;
     let plan = Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio);
     let plan = plan.map_err(|e| Error::new(e.kind(), format!("{}: {e}", config.name)))?;
     Ok(Plan { format: config.format, unwrap: config.unwrap.clone(), keep_raw: config.keep_raw, ..plan })
 }
 
 /// Makes the table if it does not exist yet, and opens all that merging needs.
-async fn prepare(
+///
+/// # Errors
+/// As those who make and open them; `Unavailable` if the table is gone meanwhile.
+pub async fn prepare(
     app: &App,
     config: &TableConfig,
     migration: MigrationPlan,
@@ -279,7 +229,9 @@ async fn prepare(
 fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Result<ManagedTable> {
     let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
     let plan = Arc::new(standardize_plan(config, table)?);
-    Ok(ManagedTable { config: config.clone(), schema: schema_of(table), plan, landing, location })
+    let schema = schema_of(table);
+    let scatter = Scatter::new(config, &schema)?.map(Arc::new);
+    Ok(ManagedTable { config: config.clone(), schema, plan, scatter, landing, location })
 }
 
 /// A table that exists already, with all that standardizing its objects needs; `None` if it does not exist yet: a run makes it.

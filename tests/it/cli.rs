@@ -9,6 +9,7 @@ mod records;
 mod repair;
 mod rollback;
 mod runs;
+mod scatter;
 mod sweep;
 mod usage;
 

@@ -9,7 +9,24 @@ const FUNCTION_LINES: usize = 70;
 /// Modules by layer, lowest first. A module may use its own layer and those below.
 const LAYERS: &[(&str, &[&str])] = &[
     ("values", &["error", "hour", "clock"]),
-    ("pure", &["layout", "schema", "config", "landing", "ledger", "standardize", "generate", "catalog", "status", "events"]),
+    (
+        "pure",
+        &[
+            "layout",
+            "schema",
+            "config",
+            "landing",
+            "ledger",
+            "standardize",
+            "generate",
+            "catalog",
+            "status",
+            "events",
+            "scatter::intake",
+            "scatter::place",
+            "scatter::plan",
+        ],
+    ),
     (
         "adapters",
         &[
@@ -23,9 +40,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "generate::write",
             "events::bridge",
             "events::outbox",
+            "scatter::store",
         ],
     ),
-    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "rollback", "summary", "sweep", "announce"]),
+    ("drivers", &["merge", "queue", "migrate", "pipeline", "repair", "rollback", "summary", "scatter", "sweep", "announce"]),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -36,6 +54,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("config", "catalog", "names of tables are values that live beside the port"),
     ("pipeline", "app", "a run works on the wired program"),
     ("repair", "app", "a repair works on the wired program"),
+    ("scatter", "app", "a run works on the wired program"),
     ("rollback", "app", "it works on the wired program"),
     ("sweep", "app", "it works on the wired program"),
     ("announce", "app", "a run works on the wired program"),
@@ -113,6 +132,9 @@ const PURE: &[&str] = &[
     "repair::plan",
     "repair::summary",
     "status",
+    "scatter::intake",
+    "scatter::place",
+    "scatter::plan",
     "sweep::plan",
 ];
 
