@@ -33,17 +33,51 @@ pub async fn partitions(app: &App, config: &TableConfig, table: &Table, partitio
     Ok(reconciled.warnings(&notes))
 }
 
+/// The partitions that a run looked at.
+pub struct Seen {
+    /// All of them.
+    pub partitions: Vec<PartitionId>,
+    /// Of those that were up to date when it planned, what their ledgers want registered.
+    pub known: BTreeMap<PartitionId, Wanted>,
+}
+
+/// Makes the catalog show what a run committed, and then tells others of it, until `until`. What fails is entered. Returns what lies in
+/// the state location itself, or `None` if the catalog does not show it.
+pub async fn publish(
+    app: &App,
+    table: &Table,
+    seen: &Seen,
+    until: Option<DateTime<Utc>>,
+    done: &mut TableDone,
+    failures: &mut Vec<Failure>,
+) -> Option<Vec<(String, u64)>> {
+    let registered = async {
+        let top = app.state.top().await?;
+        let due = register(app, &top, table, seen, done, failures).await?;
+        Ok::<_, Error>((top, due))
+    };
+    match registered.await {
+        Ok((top, due)) => {
+            // Only now a receiver that queries at once sees what it was told of.
+            let told = changes(app, &table.name, &due, until).await;
+            failures.extend(told.err().map(|e| Failure::new(&table.name, None, &e)));
+            Some(top)
+        }
+        Err(e) => {
+            done.unregistered();
+            failures.push(Failure::new(&table.name, None, &e));
+            None
+        }
+    }
+}
+
 /// Makes the catalog say what the ledgers say, and returns what others have to be told now. `top` is what lies in the state
-/// location itself, `looked_at` the partitions of a run, `known` what their ledgers said when it planned.
-///
-/// # Errors
-/// As [`Outbox::notes`](crate::events::outbox::Outbox::notes) and [`reconcile()`].
-pub async fn register(
+/// location itself.
+async fn register(
     app: &App,
     top: &[(String, u64)],
     table: &Table,
-    looked_at: &[PartitionId],
-    known: &BTreeMap<PartitionId, Wanted>,
+    seen: &Seen,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
 ) -> Result<Vec<Due>> {
@@ -52,7 +86,7 @@ pub async fn register(
     // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
     let partitions: Vec<PartitionId> = match notes.iter().any(|note| matches!(note, Note::Columns(_))) {
         true => ledgers.partitions(name).await?,
-        false => looked_at.to_vec(),
+        false => seen.partitions.clone(),
     };
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
@@ -60,7 +94,7 @@ pub async fn register(
     let url = app.state.url_of(&layout::quarantine_root(name));
     let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known).await;
     let left = left_behind(&due, &partitions);
-    let reconciled = show(&partitions, known).await?;
+    let reconciled = show(&partitions, &seen.known).await?;
     done.registered = reconciled.changed;
     done.warnings.extend(reconciled.warnings(&notes));
     // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.

@@ -52,7 +52,7 @@ impl fmt::Display for PartitionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, PartitionValue { key, value }) in self.0.iter().enumerate() {
             let slash = if index == 0 { "" } else { "/" };
-            write!(f, "{slash}{key}={}", escape(value))?;
+            write!(f, "{slash}{}", folder_name(key, value))?;
         }
         Ok(())
     }
@@ -111,6 +111,11 @@ impl<'de> Deserialize<'de> for GenerationId {
     }
 }
 
+/// The name of the folder of a partition key's value.
+pub fn folder_name(key: &str, value: &str) -> String {
+    format!("{key}={}", escape(value))
+}
+
 /// The folder of a generation, below the table's location.
 pub fn generation_folder(partition: &PartitionId, generation: &GenerationId) -> String {
     format!("{partition}/{generation}/")
@@ -167,11 +172,11 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
     Some((partition.parse().ok()?, digits.parse().ok()?))
 }
 
-/// The attempt whose ledger version was on the way to this name's place when it was cut off, or `None` for other objects.
+/// The attempt whose version of a ledger or an intake was on the way to this name's place when it was cut off, or `None` for other objects.
 pub fn parse_left_version<'k>(table: &TableName, key: &'k str) -> Option<&'k str> {
     // Local disks write a file under `<name>#<number>` first.
     let (version, attempt) = key.split('#').next()?.rsplit_once('.')?;
-    parse_ledger_key(table, version)?;
+    parse_ledger_key(table, version).map(drop).or_else(|| parse_intake_key(table, version).map(drop))?;
     is_id(attempt).then_some(attempt)
 }
 
@@ -196,6 +201,23 @@ pub fn parse_queue_key<'k>(table: &TableName, key: &'k str) -> Option<(Hour, &'k
     let (source, _) = name.split_once('-')?;
     let well_formed = source.len() == 32 && source.bytes().all(|b| b.is_ascii_hexdigit()) && !name.contains('/');
     well_formed.then(|| Some((hour.parse().ok()?, source)))?
+}
+
+/// The folder of all intakes of a table, below the state location.
+pub fn intake_root(table: &TableName) -> String {
+    format!("intake/{table}/")
+}
+
+/// The key of one version of what was taken in of an arrival hour, below the state location.
+pub fn intake_key(table: &TableName, hour: Hour, version: u64) -> String {
+    format!("intake/{table}/{hour}/{version:020}.json")
+}
+
+/// The arrival hour and version that the key of an intake names, or `None` for other objects.
+pub fn parse_intake_key(table: &TableName, key: &str) -> Option<(Hour, u64)> {
+    let (hour, file) = key.strip_prefix(&intake_root(table))?.split_once('/')?;
+    let digits = file.strip_suffix(".json").filter(|digits| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))?;
+    Some((hour.parse().ok()?, digits.parse().ok()?))
 }
 
 /// What a note says is about to happen to a table.
@@ -346,6 +368,15 @@ mod tests {
             for key in [&staged, &rejects] {
                 prop_assert_eq!(parse_queue_key(&table(), key), Some((hour, source.as_str())));
             }
+        }
+
+        #[test]
+        fn an_intake_key_reads_back(hours in 0i64..500_000, version in any::<u64>()) {
+            let hour = Hour::of(chrono::DateTime::from_timestamp(hours * 3600, 0).unwrap());
+            let key = intake_key(&table(), hour, version);
+            prop_assert_eq!(parse_intake_key(&table(), &key), Some((hour, version)));
+            let left = format!("{key}.01J00000000000000000000000");
+            prop_assert_eq!(parse_left_version(&table(), &left), Some("01J00000000000000000000000"));
         }
 
         #[test]

@@ -36,6 +36,7 @@ pub mod ledger;
 pub mod failing;
 pub mod merge;
 pub mod queue;
+pub mod scatter;
 pub mod migrate;
 pub mod pipeline;
 pub mod redrive;

@@ -18,6 +18,10 @@ use crate::schema::{Column, HiveType, TableSchema};
 /// The table parameter that records an applied migration: this, then the file's name; the value is `sha256:` and 64 digits.
 const APPLIED: &str = "lakebed.migration.";
 
+/// The parameter that names the column of `time`; a table by the arrival's time has none.
+const TIME: &str = "lakebed.time";
+const ARRIVAL: &str = "arrival";
+
 /// What helps against every change that something else made to a table.
 const RESTORE: &str = "set it back in Glue or Athena, or delete the table there (its files and ledgers stay) and run again, which makes it anew \
                        and registers all its partitions; leave no crawler on a table of lakebed";
@@ -237,13 +241,15 @@ fn check_key(config: &TableConfig, key: &Column, expression: &Prefix) -> Result<
 
 /// What decides which partition an object belongs to, as table parameters: with other settings the objects that were merged would be
 /// merged again, into other partitions.
-fn mapping(config: &TableConfig) -> [(String, String); 3] {
+fn mapping(config: &TableConfig) -> Vec<(String, String)> {
     let keys = config.partition_by.iter().map(|(key, expression)| format!("{key}={}", expression.text()));
-    [
+    let time = config.time.iter().map(|column| (TIME.to_string(), column.clone()));
+    let always = [
         ("lakebed.partition_by".to_string(), keys.collect::<Vec<_>>().join("/")),
         ("lakebed.prefix".to_string(), config.prefix.text().to_string()),
         ("lakebed.timezone".to_string(), config.timezone.to_string()),
-    ]
+    ];
+    always.into_iter().chain(time).collect()
 }
 
 /// Refuses to manage a table that another tool made, lies elsewhere, or that Athena would not read through its partitions.
@@ -251,6 +257,13 @@ fn refuse_foreign(config: &TableConfig, there: &Table, made: &Table) -> Result<(
     let refuse = |why: String| Err(Error::config(format!("{}: {why}", config.name)));
     if there.parameters.get("projection.enabled").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return refuse("partition projection is on, so Athena ignores registered partitions and would never see a merge; remove projection.enabled from the table".into());
+    }
+    let (was, wanted) = (there.parameters.get(TIME).map_or(ARRIVAL, String::as_str), config.time.as_deref().unwrap_or(ARRIVAL));
+    if was != wanted && there.parameters.contains_key("lakebed.partition_by") {
+        return refuse(format!(
+            "`time` is `{wanted}`, and the table was made with `{was}`: every landed object would be merged a second time, into other \
+             partitions; restore it, or make a table of another name"
+        ));
     }
     if let Some(lost) = lost_parameters(there, made) {
         return refuse(lost);
@@ -394,6 +407,18 @@ mod tests {
         let mut foreign = made();
         foreign.parameters.retain(|key, _| !key.starts_with("lakebed."));
         refused(&[first()], Some(foreign), "lakebed did not create");
+    }
+
+    #[test]
+    fn rows_that_were_merged_by_one_time_are_not_merged_by_another() {
+        let by_column = table("time = \"at\"");
+        let told = |config: &TableConfig, made: Table| plan(config, &[first()], Some(made)).map_err(|e| e.to_string());
+        let columns = |config: &TableConfig| plan(config, &[first()], None).unwrap().table().clone();
+        let (one, other) = (columns(&config()), columns(&by_column));
+        assert!(told(&by_column, one).unwrap_err().contains("`time` is `at`, and the table was made with `arrival`"));
+        assert!(told(&config(), other.clone()).unwrap_err().contains("`time` is `arrival`, and the table was made with `at`"));
+        assert!(told(&table("time = \"when\""), other.clone()).unwrap_err().contains("`time` is `when`, and the table was made with `at`"));
+        assert!(told(&by_column, other).is_ok());
     }
 
     #[test]

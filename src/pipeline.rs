@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
-use crate::announce;
+use crate::announce::{self, Seen};
 use crate::app::App;
 use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
@@ -24,6 +24,7 @@ use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
 use crate::retry::Retries;
+use crate::scatter::{self, place::Scatter};
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
@@ -77,6 +78,8 @@ pub struct ManagedTable {
     pub schema: TableSchema,
     /// How its records become rows.
     pub plan: Arc<Plan>,
+    /// Which partition each of its rows belongs to, if the rows themselves say so.
+    pub scatter: Option<Arc<Scatter>>,
     /// The landing location.
     pub landing: Root,
     /// The table's location.
@@ -138,6 +141,10 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let mut done = TableDone::new(&config.name, &discovery);
     done.warnings.extend(migration.warning());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
+    if config.scatters() {
+        let found = scatter::Found { landing, migration, objects: discovery.objects, from };
+        return scatter::run_table(app, config, found, request, done, summary).await;
+    }
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
     let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
@@ -157,29 +164,18 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let run = summary.run.clone();
     let context = app.merging(&queue, &run, request.at);
     merge_all(&context, &managed, request.until, &plans, &mut retries, &mut done, &mut summary.failures).await?;
-    let registered = async {
-        let top = app.state.top().await?;
-        let due = announce::register(app, &top, &table, &looked_at, &known, &mut done, &mut summary.failures).await?;
-        Ok((top, due))
-    };
-    let (top, due) = match registered.await {
-        Ok(registered) => registered,
-        Err(e) => {
-            done.unregistered();
-            summary.failures.push(Failure::new(&config.name, None, &e));
-            summary.retries.push(retries);
-            return Ok(done);
-        }
-    };
-    // Only now a receiver that queries at once sees what it was told of.
-    let told = announce::changes(app, &config.name, &due, request.until).await;
-    let healed = retries.heal(app, &summary.run, top, &summary.failures).await;
-    summary.failures.extend(told.and(healed).err().map(|e| Failure::new(&config.name, None, &e)));
-    done.warnings.extend(retries.given_up());
+    let seen = Seen { partitions: looked_at, known };
+    let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
+    let is_shown = shown.is_some();
+    if let Some(top) = shown {
+        let healed = retries.heal(app, &summary.run, top, &summary.failures).await;
+        summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
+        done.warnings.extend(retries.given_up());
+    }
     summary.retries.push(retries);
-    if !queue.is_empty() {
+    if is_shown && !queue.is_empty() {
         // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
-        let heads = app.ledgers.heads_of(&config.name, &looked_at).await?;
+        let heads = app.ledgers.heads_of(&config.name, &seen.partitions).await?;
         queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
     }
     Ok(done)
@@ -219,13 +215,17 @@ fn standardize_plan(config: &TableConfig, table: &Table) -> Result<Plan> {
             return Err(Error::config(format!("{}: [table.merge] names column {name}, which the table does not have", config.name)));
         }
     }
+    Scatter::new(config, &schema)?;
     let plan = Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio);
     let plan = plan.map_err(|e| Error::new(e.kind(), format!("{}: {e}", config.name)))?;
     Ok(Plan { format: config.format, unwrap: config.unwrap.clone(), keep_raw: config.keep_raw, ..plan })
 }
 
 /// Makes the table if it does not exist yet, and opens all that merging needs.
-async fn prepare(
+///
+/// # Errors
+/// As those who make and open them; `Unavailable` if the table is gone meanwhile.
+pub async fn prepare(
     app: &App,
     config: &TableConfig,
     migration: MigrationPlan,
@@ -246,7 +246,9 @@ async fn prepare(
 fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Result<ManagedTable> {
     let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
     let plan = Arc::new(standardize_plan(config, table)?);
-    Ok(ManagedTable { config: config.clone(), schema: schema_of(table), plan, landing, location })
+    let schema = schema_of(table);
+    let scatter = Scatter::new(config, &schema)?.map(Arc::new);
+    Ok(ManagedTable { config: config.clone(), schema, plan, scatter, landing, location })
 }
 
 /// A table that exists already, with all that standardizing its objects needs; `None` if it does not exist yet: a run makes it.

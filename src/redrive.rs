@@ -43,9 +43,16 @@ pub struct Request {
 /// Redrives the quarantined records of a table. What fails is in the summary: one partition that fails does not stop the others.
 ///
 /// # Errors
-/// `Config` if there is no such table or place; those of the stores if it cannot be begun.
+/// `Config` if there is no such table or place, or its rows scatter; those of the stores if it cannot be begun.
 pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
+    if config.scatters() {
+        return Err(Error::config(format!(
+            "{}: the rows of its objects scatter over several partitions, and a redrive cannot put a record into another one than that of its arrival \
+             hour yet; land the records again as an object of their own",
+            config.name
+        )));
+    }
     let mut summary = RedriveSummary::new(app.clock.new_id(), &config.name, request);
     let Some(table) = pipeline::existing(app, config).await? else {
         return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));

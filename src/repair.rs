@@ -47,6 +47,13 @@ pub struct Request {
 pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
     let partition = merge::plan::partition_at(config, &request.place)?;
+    if config.scatters() && !request.from_merged {
+        return Err(Error::config(format!(
+            "{}: the rows of its objects scatter over several partitions, and a repair of one from what landed could lose or double rows of the \
+             others; --from-merged writes the rows that are there once more",
+            config.name
+        )));
+    }
     let run = app.clock.new_id();
     for _ in 0..merge::RACES {
         let Some(head) = app.ledgers.head(&config.name, &partition).await? else { return Err(never_merged(config, request, &partition)) };

@@ -152,6 +152,12 @@ pub fn told(counts: Counts) -> String {
     format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped")
 }
 
+/// What to say of so many values that broke a rule and are in the table, or null there.
+pub fn warning(values: u64) -> Option<String> {
+    let broken = if values == 1 { "1 value breaks".to_string() } else { format!("{values} values break") };
+    (values > 0).then(|| format!("{broken} a rule whose on_fail is warn or null"))
+}
+
 fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -200,6 +206,11 @@ impl TableDone {
         }
     }
 
+    /// Enters a partition that is as it should be.
+    pub fn count_hour(&mut self) {
+        self.hours_done += 1;
+    }
+
     /// Enters what would be done.
     pub fn tell_plans(&mut self, migration: &MigrationPlan, plans: &[PartitionPlan]) {
         if matches!(migration, MigrationPlan::Create(_)) {
@@ -223,12 +234,14 @@ impl TableDone {
         failures: &mut Vec<Failure>,
     ) {
         self.count_planned(plan, version);
+        self.warnings.extend(warning(warned).map(|broken| format!("{}: {broken}", version.partition)));
+        self.enter_share(merged, version, failures);
+    }
+
+    /// Enters a committed partition, and not the objects: of a table whose rows scatter each of them may feed several.
+    pub fn enter_share(&mut self, merged: &[LandedObject], version: &LedgerVersion, failures: &mut Vec<Failure>) {
         let sources: Vec<_> = merged.iter().filter_map(|object| version.source(&object.key)).collect();
         self.records = [self.records, sources.iter().map(|source| source.counts).sum()].into_iter().sum();
-        if warned > 0 {
-            let broken = if warned == 1 { "1 value breaks".to_string() } else { format!("{warned} values break") };
-            self.warnings.push(format!("{}: {broken} a rule whose on_fail is warn or null", version.partition));
-        }
         for missing in version.missing.iter().filter(|missing| merged.iter().any(|object| object.key == missing.key)) {
             let error = Error::data(format!("object {} is not wholly in the table: {}", missing.key, missing.reason));
             failures.push(Failure::new(&version.table, Some(&version.partition), &error));
@@ -240,6 +253,11 @@ impl TableDone {
     /// Enters a partition that another run merged first.
     pub fn enter_other(&mut self, plan: &PartitionPlan, version: &LedgerVersion) {
         self.count_planned(plan, version);
+        self.enter_other_share(version);
+    }
+
+    /// As [`Self::enter_other`], and not the objects.
+    pub fn enter_other_share(&mut self, version: &LedgerVersion) {
         self.partitions.push(PartitionDone::of(&version.partition, Some(version), "merged by another run", 0));
     }
 

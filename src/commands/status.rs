@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::failing::store::Noted;
 use crate::hour::Hour;
 use crate::landing::discover::discover;
+use crate::scatter;
 use crate::status::{TableStatus, status};
 
 /// Shows the state of one table or of all.
@@ -34,6 +35,7 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     // Firehose may be an hour ahead of this clock; what it landed there is seen too.
     let (from, to) = (Hour::of(now - config.lookback), Hour::of(now + TimeDelta::hours(1)));
     let landed = discover(&landing, config, from, to).await?.objects;
+    let landed = scatter::not_done(&app.state, config, landed).await?;
     let heads = app.ledgers.heads(&config.name).await?;
     let in_catalog = app.catalog.table(&config.name).await?.is_some();
     let noted = Noted::read(&app.state, &config.name, &app.state.top().await?).await?;

@@ -137,6 +137,8 @@ pub struct TableConfig {
     pub migrations: PathBuf,
     /// Partition keys and the expression that gives each its value, in path order.
     pub partition_by: Vec<(String, Prefix)>,
+    /// The timestamp column, or the field of a struct column, whose UTC hour is that of the row; without one it is the arrival hour.
+    pub time: Option<String>,
     /// How long after its end an hour closes.
     pub close_after: TimeDelta,
     /// How far back a run looks for landed objects.
@@ -155,6 +157,13 @@ pub struct TableConfig {
     pub max_ratio: f64,
     /// What the quarantine keeps of a record's bytes.
     pub keep_raw: KeepRaw,
+}
+
+impl TableConfig {
+    /// True if a row's own values decide which partition it belongs to, so that one object may feed several.
+    pub fn scatters(&self) -> bool {
+        self.time.is_some() || self.partition_by.iter().any(|(_, value)| !value.columns().is_empty())
+    }
 }
 
 /// One of `consumers = […]`.

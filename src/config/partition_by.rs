@@ -38,11 +38,13 @@ pub(super) fn resolve(text: Option<&str>, prefix: &Prefix) -> Result<Vec<(String
 
 fn check(key: &str, value: &Prefix, prefix: &Prefix) -> Result<()> {
     let wrong = |clause: String| Err(Error::config(format!("partition key `{key}`: {clause}")));
-    if !value.columns().is_empty() {
-        return Err(later("`!{column:…}` in partition_by", "use !{timestamp:…} or a partition key of `prefix`"));
+    if let Some(place) = value.columns().into_iter().find(|place| !is_place(place)) {
+        return wrong(format!("`!{{column:{place}}}` names no column; write a column's name, and behind dots a struct's fields"));
     }
     if value.has_random() || value.has_error_type() {
-        return wrong("its value can be of !{timestamp:…} and partition keys of `prefix` only; leave !{firehose:…} out".to_string());
+        return wrong(
+            "its value can be of !{timestamp:…}, !{column:…} and partition keys of `prefix` only; leave !{firehose:…} out".to_string(),
+        );
     }
     if let Some(missing) = value.path_keys().difference(&prefix.path_keys()).next() {
         return wrong(format!("`prefix` has no partition key `{missing}`; use one that it has, or correct `prefix`"));
@@ -57,6 +59,11 @@ fn check(key: &str, value: &Prefix, prefix: &Prefix) -> Result<()> {
         return wrong("a value must not hold a `/`; use another character, or one key for each folder".to_string());
     }
     Ok(())
+}
+
+/// True for a column's name, and for a field of a struct column with dots between the names.
+pub(super) fn is_place(text: &str) -> bool {
+    text.split('.').all(is_name)
 }
 
 /// A partition that holds more than an hour could never be complete when its first hour is merged.

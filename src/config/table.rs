@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use super::choices::{COMPRESSION, CONSUMERS, FORMAT, KEEP_RAW, NEW_COLUMNS, TYPE_CONFLICT, later};
+use super::choices::{COMPRESSION, CONSUMERS, FORMAT, KEEP_RAW, NEW_COLUMNS, TYPE_CONFLICT};
 use super::keys::nearest;
 use super::raw::{RawMerge, RawQuarantine, RawTable};
 use super::units::Duration;
@@ -27,6 +27,9 @@ pub(super) fn resolve(raw: &RawTable, base: &Path, key: Option<&HmacKey>) -> Res
     let consumers = consumers(raw.consumers.as_deref())?;
     refuse_later(raw)?;
     let rules = rules::resolve(&raw.columns, key)?;
+    let time = time(raw.time.as_deref())?;
+    let partition_by = partition_by::resolve(raw.partition_by.as_deref(), &prefix)?;
+    refuse_private(time.as_deref(), &partition_by, &rules)?;
     let format = FORMAT.or_first(raw.format.as_deref())?;
     Ok(TableConfig {
         landing: Location::parse(&raw.landing, base).map_err(|e| Error::config(format!("`landing`: {e}")))?,
@@ -36,7 +39,8 @@ pub(super) fn resolve(raw: &RawTable, base: &Path, key: Option<&HmacKey>) -> Res
         unwrap: unwrap(raw.unwrap.as_deref(), format)?,
         location: Location::parse(&raw.location, base).map_err(|e| Error::config(format!("`location`: {e}")))?,
         migrations: base.join(raw.migrations.clone().unwrap_or_else(|| format!("migrations/{name}"))),
-        partition_by: partition_by::resolve(raw.partition_by.as_deref(), &prefix)?,
+        partition_by,
+        time,
         close_after: positive("close_after", raw.close_after)?.unwrap_or(TimeDelta::minutes(20)),
         lookback: positive("lookback", raw.lookback)?.unwrap_or(TimeDelta::hours(48)),
         expect_every: positive("expect_every", raw.expect_every)?,
@@ -52,10 +56,35 @@ pub(super) fn resolve(raw: &RawTable, base: &Path, key: Option<&HmacKey>) -> Res
 }
 
 fn refuse_later(raw: &RawTable) -> Result<()> {
-    if let Some(time) = raw.time.as_deref().filter(|time| *time != "arrival") {
-        return Err(later(&format!("time = \"{time}\", rows by a column's time,"), "use \"arrival\""));
-    }
     TYPE_CONFLICT.or_first(raw.evolution.type_conflict.as_deref())
+}
+
+/// The column whose time says which hour a row belongs to, if one does.
+fn time(text: Option<&str>) -> Result<Option<String>> {
+    match text {
+        None | Some("arrival") => Ok(None),
+        Some(place) if partition_by::is_place(place) => Ok(Some(place.to_string())),
+        Some(other) => Err(Error::config(format!(
+            "time = \"{other}\" names no column; write \"arrival\", or a timestamp column's name, and behind dots a struct's fields"
+        ))),
+    }
+}
+
+/// What stands in the names of folders and in the catalog is read by many more than the table is.
+fn refuse_private(time: Option<&str>, partition_by: &[(String, Prefix)], rules: &BTreeMap<String, ColumnRules>) -> Result<()> {
+    let keys = partition_by
+        .iter()
+        .flat_map(|(key, value)| value.columns().into_iter().map(move |place| (format!("partition key `{key}`"), place)));
+    for (who, place) in keys.chain(time.map(|place| ("`time`".to_string(), place))) {
+        let column = place.split('.').next().unwrap_or(place);
+        if rules.get(column).is_some_and(|rule| rule.privacy.is_some()) {
+            return Err(Error::config(format!(
+                "{who} is made of column `{column}`, whose values are private, and partitions are named in paths and in the catalog; use \
+                 another column"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn prefix(text: &str) -> Result<Prefix> {

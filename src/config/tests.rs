@@ -201,12 +201,12 @@ const WRONG: &[(&str, &str)] = &[
     ("+format = \"jsonl\"", "%: format = \"jsonl\" is not known; did you mean `json`?"),
     ("+format = \"orc\"", "%: format = \"orc\" is not known; allowed are `json`, `snowplow-tsv`, `cloudwatch-logs`, `parquet`"),
     (
-        "+time = \"collector_tstamp\"",
-        "%: time = \"collector_tstamp\", rows by a column's time, is not in this version yet; use \"arrival\"",
+        "+time = \"Event Time\"",
+        "%: time = \"Event Time\" names no column; write \"arrival\", or a timestamp column's name, and behind dots a struct's fields",
     ),
     (
-        "+partition_by = \"y=!{column:a.b}\"",
-        "%: `!{column:…}` in partition_by is not in this version yet; use !{timestamp:…} or a partition key of `prefix`",
+        "+partition_by = \"y=!{column:a..b}\"",
+        "%: partition key `y`: `!{column:a..b}` names no column; write a column's name, and behind dots a struct's fields",
     ),
     (
         "+[table.evolution]\nnew_columns = \"add\"",
@@ -354,7 +354,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "+partition_by = \"p=!{firehose:random-string}\"",
-        "%: partition key `p`: its value can be of !{timestamp:…} and partition keys of `prefix` only; leave !{firehose:…} out",
+        "%: partition key `p`: its value can be of !{timestamp:…}, !{column:…} and partition keys of `prefix` only; leave !{firehose:…} out",
     ),
     ("+unwrap = \"\"", "%: `unwrap` is empty; name the field that holds the records, or leave it out"),
     (

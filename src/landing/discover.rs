@@ -36,7 +36,9 @@ const CONCURRENT: usize = 16;
 ///
 /// Folders are listed one level at a time, only where their name can lead to these hours; from the level that fixes the day
 /// on, everything below comes in one flat listing. So the number of requests grows with the days asked for and not with
-/// the years that lie there, and no hour has a request of its own. Error output, hidden names (a part that starts with `.`
+/// the years that lie there, and no hour has a request of its own. Where partition keys stand before the time, each of their values is
+/// walked that way: with `!{timestamp:yyyy/MM/dd/HH}/` one request for its years, one for each year and month that the hours touch, and
+/// one for each of their days; one or two if nothing came lately. Keys behind the time cost no request. Error output, hidden names (a part that starts with `.`
 /// or `_`, unless the prefix says so), unfinished uploads (`name#1`) and folder markers are left out.
 ///
 /// # Errors
@@ -483,20 +485,57 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn years_of_data_cost_a_handful_of_requests() {
+    /// Objects found in 48 hours, and the list requests for them, where four years of objects have these keys, one every four hours for
+    /// each of `values`: the first text goes before the time's path, the other one behind it.
+    async fn requests(prefix: &str, values: &[(&str, &str)]) -> (usize, usize) {
         let store = Arc::new(Counting(InMemory::new(), AtomicUsize::new(0)));
         let start = "2023-01-01T00:00:00Z".parse::<DateTime<chrono::Utc>>().unwrap();
         for hours in (0..4 * 365 * 24).step_by(4) {
             let at = start + TimeDelta::hours(hours);
-            let key = format!("{}/clicks-1", at.format("%Y/%m/%d/%H"));
-            store.put(&store::parse(&key).unwrap(), PutPayload::from("{}")).await.unwrap();
+            for (before, behind) in values {
+                let key = format!("{before}{}/{behind}clicks-1", at.format("%Y/%m/%d/%H"));
+                store.put(&store::parse(&key).unwrap(), PutPayload::from("{}")).await.unwrap();
+            }
         }
-        let table = table("");
+        let table = table(&format!("prefix = \"{prefix}\""));
         let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
         let found = walk(store.as_ref(), &window).await.unwrap().finish();
-        assert_eq!((found.objects.len(), found.unknown_count), (12, 0));
+        assert_eq!(found.unknown_count, 0);
+        (found.objects.len(), store.1.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn years_of_data_cost_a_handful_of_requests() {
         // The root, a year, a month, and three days.
-        assert_eq!(store.1.load(Ordering::Relaxed), 6);
+        assert_eq!(requests("!{timestamp:yyyy/MM/dd/HH}/", &[("", "")]).await, (12, 6));
+    }
+
+    const KEYS: &str = "page=!{partitionKeyFromQuery:page}/event=!{partitionKeyFromQuery:event}/";
+
+    #[tokio::test]
+    async fn each_value_before_the_time_is_walked_only_along_the_hours_asked_for() {
+        let values = ["page=a/event=x/", "page=a/event=y/", "page=b/event=x/", "page=c/event=x/"].map(|before| (before, ""));
+        // The root, three pages, and for each of the four events its years, a year, a month, and three days.
+        let prefix = format!("{KEYS}!{{timestamp:yyyy/MM/dd/HH}}/");
+        assert_eq!(requests(&prefix, &values).await, (4 * 12, 1 + 3 + 4 * 6));
+    }
+
+    #[tokio::test]
+    async fn values_behind_the_time_cost_no_request() {
+        let values = ["page=a/event=x/", "page=a/event=y/", "page=b/event=x/", "page=c/event=x/"].map(|behind| ("", behind));
+        assert_eq!(requests(&format!("!{{timestamp:yyyy/MM/dd/HH}}/{KEYS}"), &values).await, (4 * 12, 6));
+    }
+
+    #[tokio::test]
+    async fn a_value_that_got_nothing_lately_costs_a_request_or_two() {
+        let counting = Counting(InMemory::new(), AtomicUsize::new(0));
+        for key in ["page=old/event=x/2024/01/02/03/clicks-1", "page=older/event=x/2026/01/02/03/clicks-1"] {
+            counting.0.put(&store::parse(key).unwrap(), PutPayload::from("{}")).await.unwrap();
+        }
+        let table = table(&format!("prefix = \"{KEYS}!{{timestamp:yyyy/MM/dd/HH}}/\""));
+        let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
+        assert!(walk(&counting, &window).await.unwrap().finish().objects.is_empty());
+        // The root, two pages, each event's years, and the months of one year.
+        assert_eq!(counting.1.load(Ordering::Relaxed), 1 + 2 + 2 + 1);
     }
 }

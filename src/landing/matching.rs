@@ -159,6 +159,13 @@ impl Prefix {
         self.readings().find_map(|reading| reading.folder(folder))
     }
 
+    /// The time fields that a partition key's value, made by the expression as it is written, tells; `None` if it cannot have made it.
+    pub fn read_value(&self, value: &str) -> Option<PathTime> {
+        let [part] = self.written.0.as_slice() else { return None };
+        let mut found = Found::default();
+        (part.read(value, &mut found)? == value.len()).then_some(found.time)
+    }
+
     /// True if folders deeper than `depth` can still say something about the time.
     pub fn has_time_below(&self, depth: usize) -> bool {
         self.readings().any(|reading| reading.has_time_from(depth))

@@ -43,6 +43,20 @@ impl PathTime {
         (low..=high).contains(&value) && *slot.get_or_insert(value) == value
     }
 
+    /// The fields of both; of a field that both have, this one's counts.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            year: self.year.or(other.year),
+            week_year: self.week_year.or(other.week_year),
+            month: self.month.or(other.month),
+            day: self.day.or(other.day),
+            day_of_year: self.day_of_year.or(other.day_of_year),
+            hour: self.hour.or(other.hour),
+            minute: self.minute.or(other.minute),
+            second: self.second.or(other.second),
+        }
+    }
+
     /// False for a date that no calendar has, such as 30 February.
     pub(super) fn is_possible(&self) -> bool {
         (self.year.is_none() && self.week_year.is_none()) || self.days().is_some()

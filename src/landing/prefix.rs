@@ -106,6 +106,11 @@ impl Prefix {
         self.pieces.iter().filter_map(|piece| if let Piece::Time(field, _) = piece { Some(*field) } else { None }).collect()
     }
 
+    /// True if it is made of time and text alone.
+    pub fn is_of_time(&self) -> bool {
+        self.path_keys().is_empty() && self.columns().is_empty()
+    }
+
     /// True if it has `!{firehose:error-output-type}`.
     pub fn has_error_type(&self) -> bool {
         self.pieces.contains(&Piece::ErrorType)
@@ -151,8 +156,16 @@ impl Prefix {
     /// The value of a partition key for an hour. Times are UTC whatever the stream's zone; minutes and seconds are zero.
     ///
     /// # Errors
-    /// `Config` if `values` lacks a partition key, or if the expression has a part that only Firehose can fill in.
+    /// `Config` if `values` lacks a partition key, or if the expression has a part that only Firehose or a record can fill in.
     pub fn format(&self, hour: Hour, values: &BTreeMap<String, String>) -> Result<String> {
+        self.format_row(hour, values, &BTreeMap::new())
+    }
+
+    /// As [`Self::format`], with the values of a row's columns.
+    ///
+    /// # Errors
+    /// As [`Self::format`], and if `columns` lacks one.
+    pub fn format_row(&self, hour: Hour, values: &BTreeMap<String, String>, columns: &BTreeMap<&str, &str>) -> Result<String> {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
@@ -164,6 +177,7 @@ impl Prefix {
                         self.text
                     ))
                 })?),
+                Piece::Column(place) if columns.contains_key(place.as_str()) => out.push_str(columns[place.as_str()]),
                 Piece::Random | Piece::ErrorType | Piece::Column(_) => {
                     return Err(Error::config(format!(
                         "`{}` cannot give a partition value; use !{{timestamp:…}} or a partition key of `prefix`",

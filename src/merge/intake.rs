@@ -19,6 +19,7 @@ use crate::landing::LandedObject;
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::read::Staged;
 use crate::queue::{Queue, Recipe};
+use crate::scatter::share::Share;
 use crate::standardize::codec::Stored;
 use crate::standardize::{self, Outcome, Piece, Plan, errors, reject};
 use crate::store::{Root, parse};
@@ -134,13 +135,14 @@ impl<'a> Intake<'a> {
     fn start(&self, object: LandedObject, need: u64, permit: OwnedSemaphorePermit) -> Reading {
         let (sender, parts) = mpsc::channel(WAITING);
         let (landing, state, plan, found) = (self.landing.clone(), self.state.clone(), Arc::clone(&self.plan), object.clone());
-        let staged = self.queue.staged(&self.recipe, &object);
+        let share = self.queue.share(&object).cloned();
+        let staged = share.as_ref().map_or_else(|| self.queue.staged(&self.recipe, &object), |share| share.staged.clone());
         let limits = standardize::Limits::within(need, self.memory);
         let config = Arc::clone(&self.config);
         let outcome = tokio::spawn(async move {
             let _permit = permit;
             if let Some(key) = staged
-                && let Some(outcome) = read_staged(&state, &key, &found, &plan, &sender).await?
+                && let Some(outcome) = read_staged(&state, &key, &found, &plan, share.as_ref(), &sender).await?
             {
                 return Ok(outcome);
             }
@@ -150,7 +152,17 @@ impl<'a> Intake<'a> {
                 if is_error_output(&config, &found.key) {
                     return errors::standardize(&plan, &stored, limits, &|hour| same_partition(&config, &found, hour), &mut emit);
                 }
-                standardize::standardize(&plan, &stored, limits, &mut emit)
+                let mut narrow = share.as_ref().map(|share| share.narrow(&found));
+                let outcome = standardize::standardize(&plan, &stored, limits, &mut |piece| {
+                    parts_of(&found.key, piece, &mut |part| match &mut narrow {
+                        Some(narrow) => narrow.part(part)?.map_or(Ok(()), |part| send(&sender, part)),
+                        None => send(&sender, part),
+                    })
+                })?;
+                match narrow {
+                    Some(narrow) => narrow.outcome(outcome),
+                    None => Ok(outcome),
+                }
             };
             tokio::task::spawn_blocking(work).await.map_err(stopped)?
         });
@@ -185,8 +197,15 @@ fn stopped(e: tokio::task::JoinError) -> Error {
 ///
 /// # Errors
 /// `Unavailable` if the staged file turns out to be broken after some of it was sent. It is removed, so that it is not read again.
-async fn read_staged(state: &Root, key: &str, object: &LandedObject, plan: &Plan, sender: &mpsc::Sender<Part>) -> Result<Option<Outcome>> {
-    let staged = match Staged::fetch(state, key, object, &plan.schema).await {
+async fn read_staged(
+    state: &Root,
+    key: &str,
+    object: &LandedObject,
+    plan: &Plan,
+    share: Option<&Share>,
+    sender: &mpsc::Sender<Part>,
+) -> Result<Option<Outcome>> {
+    let staged = match Staged::fetch(state, key, object, &plan.schema, share).await {
         Ok(Some(staged)) => staged,
         Ok(None) => return Ok(None),
         Err(e) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -64,12 +65,16 @@ impl Action {
     }
 }
 
-/// The partition that an object's rows belong to.
+/// The partition that an object's rows belong to. Where rows say themselves where they belong, it is that of the arrival hour, without
+/// the values of any columns: what has no better place belongs there.
 ///
 /// # Errors
 /// `Config` if the object's path lacks a value that `partition_by` needs.
 pub fn partition_of(table: &TableConfig, object: &LandedObject) -> Result<PartitionId> {
-    let value = |(key, expression): &(String, Prefix)| Ok((key.clone(), expression.format(object.hour, &object.path_values)?));
+    let value = |(key, expression): &(String, Prefix)| match expression.columns().is_empty() {
+        true => Ok((key.clone(), expression.format(object.hour, &object.path_values)?)),
+        false => Ok((key.clone(), String::new())),
+    };
     Ok(PartitionId::new(table.partition_by.iter().map(value).collect::<Result<Vec<_>>>()?))
 }
 
@@ -92,8 +97,7 @@ pub fn same_partition(table: &TableConfig, object: &LandedObject, hour: Option<H
 /// `Config` if a key is missing, or is none of the table's that stand beside the hour.
 pub fn partition_at(table: &TableConfig, place: &Place) -> Result<PartitionId> {
     let beside: BTreeMap<&str, &str> = place.beside.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    let of_path = |expression: &Prefix| !expression.path_keys().is_empty();
-    let wanted: Vec<&str> = table.partition_by.iter().filter(|(_, e)| of_path(e)).map(|(key, _)| key.as_str()).collect();
+    let wanted: Vec<&str> = table.partition_by.iter().filter(|(_, value)| !value.is_of_time()).map(|(key, _)| key.as_str()).collect();
     if place.beside.len() != wanted.len() || wanted.iter().any(|key| !beside.contains_key(key)) {
         let form: String = wanted.iter().map(|key| format!("/{key}=…")).collect();
         return Err(Error::config(format!("{}: a partition of this table is named like {}{form}", table.name, place.hour)));
@@ -103,6 +107,13 @@ pub fn partition_at(table: &TableConfig, place: &Place) -> Result<PartitionId> {
         None => Ok((key.clone(), expression.format(place.hour, &BTreeMap::new())?)),
     };
     Ok(PartitionId::new(table.partition_by.iter().map(value).collect::<Result<Vec<_>>>()?))
+}
+
+/// The hour that a partition's values name, UTC; `None` if they do not tell it alone.
+pub fn hour_at(table: &TableConfig, partition: &PartitionId) -> Option<Hour> {
+    let of_time = table.partition_by.iter().zip(partition.entries()).filter(|((_, expression), _)| expression.is_of_time());
+    let times = of_time.map(|((_, expression), entry)| expression.read_value(&entry.value));
+    times.reduce(|one, other| Some(one?.and(other?)))??.arrival_hour(Tz::UTC)
 }
 
 /// Sorts objects by partition; those of hours that are still open at `at` are only counted.
@@ -226,5 +237,22 @@ mod tests {
         );
         assert!(named("2026-11-19T14/at=1").is_err());
         assert_eq!(partition_of(&config, &object).unwrap().to_string(), "c=a%2Fb/at=2026111914");
+    }
+
+    #[test]
+    fn a_partition_tells_its_hour() {
+        let told = |partition_by: &str, partition: &str| {
+            let config = table(&format!("partition_by = \"{partition_by}\"\n"));
+            hour_at(&config, &partition.parse().unwrap()).map_or("none".to_string(), |hour| hour.to_string())
+        };
+        let usual = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}";
+        assert_eq!(told(usual, "year=2026/month=11/day=19/hour=07"), "2026-11-19T07");
+        assert_eq!(told("at=!{timestamp:yyyy-MM-dd-HH}", "at=2026-11-19-07"), "2026-11-19T07");
+        assert_eq!(told("p=!{column:page}/at=!{timestamp:yyyyDDD}/h=!{timestamp:H}", "p=a%2Fb/at=2026001/h=7"), "2026-01-01T07");
+        assert_eq!(told("at=!{timestamp:yyyyMMdd}/h=!{timestamp:HH}-!{column:page}", "at=20261119/h=07-a"), "none");
+        assert_eq!(told(usual, "year=2026/month=13/day=19/hour=07"), "none");
+        let named =
+            partition_at(&table("partition_by = \"p=!{column:page}/at=!{timestamp:yyyyMMddHH}\"\n"), &"2026-11-19T14/p=x".parse().unwrap());
+        assert_eq!(named.unwrap().to_string(), "p=x/at=2026111914");
     }
 }

@@ -4,6 +4,7 @@
 //! rules it was made; a merge that finds the very name reads it, and reads the landed object in every other case.
 
 pub mod read;
+pub mod spread;
 pub mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,8 @@ use crate::config::{Privacy, TableConfig};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
-use crate::layout;
+use crate::layout::{self, PartitionId};
+use crate::scatter::share::Share;
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::{Outcome, Tally};
 use crate::store::{Root, parse};
@@ -41,6 +43,22 @@ struct Head {
     /// Rows that may be read at once: as many as decoding made at once at the least.
     batch: usize,
     rejects: Option<Rejects>,
+    /// Where its rows scatter: the partitions that they belong to, in their order; the rows of one stand together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shares: Vec<HeadShare>,
+    /// Rows without a time that can be theirs.
+    #[serde(default)]
+    untimed: u64,
+    /// See [`spread::Spread::placement`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    placement: String,
+}
+
+/// The rows of a staged file that belong to one partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct HeadShare {
+    partition: String,
+    rows: u64,
 }
 
 /// The file with the rejects that belong to a staged file.
@@ -52,8 +70,27 @@ struct Rejects {
 }
 
 impl Head {
+    fn of(object: &LandedObject, tally: Tally) -> Self {
+        let LandedObject { key, etag, size, .. } = object.clone();
+        let Tally { read, rows, rejected, dropped, warned, .. } = tally;
+        let (shares, placement) = (Vec::new(), String::new());
+        Self { key, etag, size, read, rows, rejected, dropped, warned, batch: 1, rejects: None, shares, untimed: 0, placement }
+    }
+
     fn is_of(&self, object: &LandedObject) -> bool {
         (&self.key, &self.etag, self.size) == (&object.key, &object.etag, object.size)
+    }
+
+    /// The first of the rows that belong to a partition, and how many they are.
+    fn rows_of(&self, partition: &PartitionId) -> (u64, u64) {
+        let (partition, mut before) = (partition.to_string(), 0);
+        for share in &self.shares {
+            if share.partition == partition {
+                return (before, share.rows);
+            }
+            before += share.rows;
+        }
+        (0, 0)
     }
 
     fn outcome(&self) -> Outcome {
@@ -73,8 +110,9 @@ impl Recipe {
     /// The columns, the rules and the settings of a table, and the version of lakebed. How much memory there is does not count: what
     /// that decides is not staged.
     pub fn new(config: &TableConfig, schema: &TableSchema) -> Self {
-        let TableConfig { format, unwrap, new_columns, rules, max_ratio, keep_raw, .. } = config;
-        let settings = format!("{format:?} {unwrap:?} {new_columns:?} {rules:?} {max_ratio:?} {keep_raw:?}");
+        let TableConfig { format, unwrap, new_columns, rules, max_ratio, keep_raw, time, partition_by, .. } = config;
+        let by: Vec<_> = partition_by.iter().map(|(key, value)| (key, value.text())).filter(|_| config.scatters()).collect();
+        let settings = format!("{format:?} {unwrap:?} {new_columns:?} {rules:?} {max_ratio:?} {keep_raw:?} {time:?} {by:?}");
         let mut digest = Sha256::new();
         for part in [env!("CARGO_PKG_VERSION"), &fingerprint(&schema.columns), &settings] {
             digest.update((part.len() as u64).to_le_bytes());
@@ -115,6 +153,8 @@ pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
 pub struct Queue {
     /// The arrival hour of each source, and the keys of its files.
     files: BTreeMap<String, (Hour, BTreeSet<String>)>,
+    /// What one partition takes of objects whose rows scatter, by their keys.
+    shares: BTreeMap<String, Share>,
 }
 
 impl Queue {
@@ -134,7 +174,22 @@ impl Queue {
                 files.entry(source.to_string()).or_insert_with(|| (hour, BTreeSet::new())).1.insert(key);
             }
         }
-        Ok(Self { files })
+        Ok(Self { files, shares: BTreeMap::new() })
+    }
+
+    /// What one partition takes of the objects of these keys.
+    pub fn of_shares(shares: BTreeMap<String, Share>) -> Self {
+        Self { files: BTreeMap::new(), shares }
+    }
+
+    /// What the partition takes of an object whose rows scatter; `None` if it takes all of it.
+    pub fn share(&self, object: &LandedObject) -> Option<&Share> {
+        self.shares.get(&object.key)
+    }
+
+    /// True if there is a staged file of that key.
+    pub fn has(&self, staged: &str) -> bool {
+        self.files.values().any(|(_, files)| files.contains(staged))
     }
 
     /// True if nothing waits.
@@ -153,9 +208,17 @@ impl Queue {
     pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {
         let merged: BTreeSet<String> = merged.map(source).collect();
         let done = self.files.iter().filter(|(source, (hour, _))| *hour < from || merged.contains(*source));
+        let mut folders = BTreeSet::new();
         for key in done.flat_map(|(_, (_, files))| files) {
             if let Err(e) = state.remove(key).await {
                 tracing::warn!("cannot remove a staged file that is of no use any more: {e}");
+            }
+            // The hour's, and those around it.
+            folders.extend(key.match_indices('/').map(|(slash, _)| &key[..slash]));
+        }
+        for folder in folders.into_iter().rev() {
+            if let Err(e) = state.remove_if_empty(folder) {
+                tracing::warn!("cannot remove a folder of the queue: {e}");
             }
         }
     }

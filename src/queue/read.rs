@@ -11,6 +11,7 @@ use super::{HEAD, Head};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::merge::intake::Part;
+use crate::scatter::share::Share;
 use crate::standardize::Outcome;
 use crate::store::Root;
 
@@ -18,24 +19,27 @@ use crate::store::Root;
 pub struct Staged {
     key: String,
     head: Head,
+    share: Option<Share>,
     rejects: Option<ParquetRecordBatchReader>,
     rows: ParquetRecordBatchReader,
 }
 
 impl Staged {
-    /// Fetches it; `None` if it is not there any more.
+    /// Fetches it, or a partition's share of it; `None` if it is not there any more.
     ///
     /// # Errors
     /// Why it cannot be used; the landed object is to be read then.
-    pub async fn fetch(state: &Root, key: &str, object: &LandedObject, schema: &SchemaRef) -> Result<Option<Self>> {
-        let Some(bytes) = state.read(key).await? else { return Ok(None) };
-        let rows = open(key, bytes)?;
-        let metadata = rows.metadata().file_metadata().key_value_metadata();
-        let head = metadata.and_then(|all| all.iter().find(|entry| entry.key == HEAD)).and_then(|entry| entry.value.as_deref());
-        let head: Option<Head> = head.and_then(|text| serde_json::from_str(text).ok());
-        let fits = head.filter(|head| head.is_of(object) && rows.schema().fields() == schema.fields());
-        let head = fits.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))?;
-        let rejects = match &head.rejects {
+    pub async fn fetch(state: &Root, key: &str, object: &LandedObject, schema: &SchemaRef, share: Option<&Share>) -> Result<Option<Self>> {
+        let Some((head, rows)) = opened(state, key, object, schema).await? else { return Ok(None) };
+        let rows = match share {
+            None => rows,
+            Some(share) => {
+                let (before, count) = head.rows_of(&share.partition);
+                let number = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+                rows.with_offset(number(before)).with_limit(number(count))
+            }
+        };
+        let rejects = match head.rejects.as_ref().filter(|_| share.is_none_or(|share| share.rest)) {
             None => None,
             Some(rejects) => match state.read(&rejects.key).await? {
                 None => return Ok(None),
@@ -43,7 +47,7 @@ impl Staged {
             },
         };
         let rows = built(key, rows, head.batch)?;
-        Ok(Some(Self { key: key.to_string(), head, rejects, rows }))
+        Ok(Some(Self { key: key.to_string(), head, share: share.cloned(), rejects, rows }))
     }
 
     /// Hands its parts to `send`, the quarantined ones first.
@@ -56,11 +60,36 @@ impl Staged {
             None => 0,
         };
         let rows = each(&self.key, self.rows, &mut |batch| send(Part::Rows(batch)))?;
-        if (rows, rejected) != (self.head.rows, self.head.rejected) {
+        let (wanted, rest) =
+            self.share.as_ref().map_or((self.head.rows, true), |share| (self.head.rows_of(&share.partition).1, share.rest));
+        if (rows, rejected) != (wanted, if rest { self.head.rejected } else { 0 }) {
             return Err(Error::data(format!("staged file {} has not as many rows as it says", self.key)));
         }
-        Ok(self.head.outcome())
+        match &self.share {
+            Some(share) => share.outcome(&self.head.key, self.head.outcome(), rows),
+            None => Ok(self.head.outcome()),
+        }
     }
+}
+
+/// What a staged file says of its object, and its rows; `None` if it is not there any more.
+///
+/// # Errors
+/// As [`Staged::fetch`].
+pub(super) async fn opened(
+    state: &Root,
+    key: &str,
+    object: &LandedObject,
+    schema: &SchemaRef,
+) -> Result<Option<(Head, ParquetRecordBatchReaderBuilder<Bytes>)>> {
+    let Some(bytes) = state.read(key).await? else { return Ok(None) };
+    let rows = open(key, bytes)?;
+    let metadata = rows.metadata().file_metadata().key_value_metadata();
+    let head = metadata.and_then(|all| all.iter().find(|entry| entry.key == HEAD)).and_then(|entry| entry.value.as_deref());
+    let head: Option<Head> = head.and_then(|text| serde_json::from_str(text).ok());
+    let fits = head.filter(|head| head.is_of(object) && rows.schema().fields() == schema.fields());
+    let head = fits.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))?;
+    Ok(Some((head, rows)))
 }
 
 /// Hands each batch on and counts the rows.

@@ -6,6 +6,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
+use super::spread::spread;
 use super::{HEAD, Head, Queue, Recipe, Rejects};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
@@ -13,7 +14,7 @@ use crate::layout;
 use crate::merge::encode::Encoder;
 use crate::merge::intake::{Intake, Part, Reading};
 use crate::pipeline::{Limits, ManagedTable};
-use crate::standardize::{Outcome, Tally};
+use crate::standardize::Outcome;
 use crate::store::{Created, Root};
 
 /// Most bytes of a landed object that is staged, as stored. Firehose buffers 128 MiB at the most.
@@ -51,48 +52,60 @@ pub async fn stage(state: &Root, table: &ManagedTable, limits: &Limits, attempt:
     let (objects, queue) = ([object.clone()], Queue::default());
     let mut intake = Intake::new(table, state, &queue, &objects, limits);
     let reading = intake.next().await.ok_or_else(|| Error::internal("one object gives one reading"))?;
+    if let Some(scatter) = &table.scatter {
+        return Ok(spread(state, table, scatter, limits, attempt, reading).await?.1);
+    }
     let mut made = Made { rows: File::new(table.plan.schema.clone())?, rejects: None };
     let Some(outcome) = made.take(reading).await? else { return Ok(Staging::ForTheRun) };
-    let mut rejects = None;
-    if let Some(file) = made.rejects {
-        let (key, batch) = (layout::staged_rejects_key(&key, attempt), file.batch());
-        state.create(&key, file.finish(None).await?, attempt).await?;
-        rejects = Some(Rejects { key, batch });
-    }
-    let Tally { read, rows, rejected, dropped, warned, .. } = outcome.tally;
-    let LandedObject { key: of, etag, size, .. } = object;
-    let head = Head { key: of, etag, size, read, rows, rejected, dropped, warned, batch: made.rows.batch(), rejects };
-    let created = state.create(&key, made.rows.finish(Some(&head)).await?, attempt).await?;
-    if created == Created::Yes {
-        return Ok(Staging::Staged);
-    }
-    if let Some(rejects) = &head.rejects {
-        state.remove(&rejects.key).await?;
-    }
-    Ok(Staging::AlreadyThere)
+    let head = Head { batch: made.rows.batch(), ..Head::of(&object, outcome.tally) };
+    made.put(state, &key, head, attempt).await
 }
 
 /// The rows and the rejects of an object, encoded.
-struct Made {
-    rows: File,
-    rejects: Option<File>,
+pub(super) struct Made {
+    pub(super) rows: File,
+    pub(super) rejects: Option<File>,
 }
 
 impl Made {
+    /// Creates the files, that of the rejects first: the other's existence says that the object is done.
+    pub(super) async fn put(self, state: &Root, key: &str, mut head: Head, attempt: &str) -> Result<Staging> {
+        if let Some(file) = self.rejects {
+            let (key, batch) = (layout::staged_rejects_key(key, attempt), file.batch());
+            state.create(&key, file.finish(None).await?, attempt).await?;
+            head.rejects = Some(Rejects { key, batch });
+        }
+        if state.create(key, self.rows.finish(Some(&head)).await?, attempt).await? == Created::Yes {
+            return Ok(Staging::Staged);
+        }
+        if let Some(rejects) = &head.rejects {
+            state.remove(&rejects.key).await?;
+        }
+        Ok(Staging::AlreadyThere)
+    }
+
+    /// True if it is more than is staged.
+    pub(super) fn is_too_much(&self) -> bool {
+        self.rows.encoder.size() + self.rejects.as_ref().map_or(0, |file| file.encoder.size()) > MOST
+    }
+
+    /// Adds rejects.
+    pub(super) async fn reject(&mut self, batch: &RecordBatch) -> Result<()> {
+        let open = match &mut self.rejects {
+            Some(open) => open,
+            none => none.insert(File::new(batch.schema())?),
+        };
+        open.write(batch).await
+    }
+
     /// Takes all of an object; `None` if it is for the run.
     async fn take(&mut self, mut reading: Reading) -> Result<Option<Outcome>> {
         while let Some(part) = reading.part().await {
             match part {
                 Part::Rows(batch) => self.rows.write(&batch).await?,
-                Part::Quarantined(batch) => {
-                    let open = match &mut self.rejects {
-                        Some(open) => open,
-                        none => none.insert(File::new(batch.schema())?),
-                    };
-                    open.write(&batch).await?;
-                }
+                Part::Quarantined(batch) => self.reject(&batch).await?,
             }
-            if self.rows.encoder.size() + self.rejects.as_ref().map_or(0, |file| file.encoder.size()) > MOST {
+            if self.is_too_much() {
                 reading.give_up().await;
                 return Ok(None);
             }
@@ -103,7 +116,7 @@ impl Made {
 }
 
 /// A file that is being made.
-struct File {
+pub(super) struct File {
     encoder: Encoder,
     /// Rows of the smallest batch but the last, and of the last.
     smallest: Option<usize>,
@@ -111,11 +124,11 @@ struct File {
 }
 
 impl File {
-    fn new(schema: arrow::datatypes::SchemaRef) -> Result<Self> {
+    pub(super) fn new(schema: arrow::datatypes::SchemaRef) -> Result<Self> {
         Ok(Self { encoder: Encoder::new(schema, properties(), 1).map_err(failed)?, smallest: None, last: None })
     }
 
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.smallest = self.smallest.into_iter().chain(self.last).min();
         self.last = Some(batch.num_rows());
         self.encoder.write(batch).await.map_err(failed)

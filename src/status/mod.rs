@@ -1,6 +1,6 @@
 //! The state of a table's hours, worked out from what landed and what the ledgers say. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -42,8 +42,11 @@ pub struct TableStatus {
 /// The state of one partition.
 #[derive(Debug, Serialize, PartialEq)]
 pub struct HourStatus {
-    /// The arrival hour, UTC.
+    /// The hour that the partition is of, UTC: the arrival hour, or where a column's time counts that of its rows.
     pub hour: Hour,
+    /// The arrival hours of its objects.
+    #[serde(skip)]
+    pub arrivals: BTreeSet<Hour>,
     /// The partition, as a path.
     pub partition: String,
     /// The values that tell it from the hour's other partitions, as a path: `page=books`. Empty where there are none.
@@ -97,19 +100,25 @@ pub fn status(
 ) -> Result<TableStatus> {
     let mut hours: BTreeMap<(Hour, PartitionId), HourStatus> = BTreeMap::new();
     for head in heads {
-        let hour = head.sources.iter().map(|source| source.hour).min().unwrap_or_else(|| Hour::of(head.at));
+        let arrival = || head.sources.iter().map(|source| source.hour).min().unwrap_or_else(|| Hour::of(head.at));
+        let hour = Some(config.scatters())
+            .filter(|scatters| *scatters)
+            .and_then(|_| plan::hour_at(config, &head.partition))
+            .unwrap_or_else(arrival);
         let late_by = head.sources.iter().filter_map(|source| delay(config, &source.key, source.hour)).max();
         hours.insert((hour, head.partition.clone()), HourStatus { late_by, ..of_head(hour, head) });
     }
     let known: BTreeMap<_, _> = heads.iter().map(|head| (&head.partition, head)).collect();
     for object in landed {
         let partition = plan::partition_of(config, object)?;
-        if known.get(&partition).is_some_and(|head| head.source(&object.key).or(head.held(&object.key)).is_some()) {
+        // Of an object that scatters others may lack their share.
+        if !config.scatters() && known.get(&partition).is_some_and(|head| head.source(&object.key).or(head.held(&object.key)).is_some()) {
             continue;
         }
         let closed = object.hour.is_closed(at, config.close_after);
         let entry = hours.entry((object.hour, partition.clone())).or_insert_with(|| unmerged(object.hour, &partition, closed));
         entry.pending += 1;
+        entry.arrivals.insert(object.hour);
         entry.late_by = entry.late_by.max(delay(config, &object.key, object.hour));
         entry.complete = false;
     }
@@ -133,7 +142,7 @@ pub fn status(
     Ok(TableStatus {
         table: config.name.clone(),
         in_catalog,
-        fresh_until: hours.iter().filter(|hour| hour.merged > 0).map(|hour| hour.hour.end()).max(),
+        fresh_until: hours.iter().filter(|hour| hour.merged > 0).flat_map(|hour| &hour.arrivals).map(|hour| hour.end()).max(),
         fresh_for: newest_complete(&hours).map(|hour| (at - hour.end()).num_seconds().max(0)),
         retired_bytes: heads.iter().flat_map(|head| &head.retired).flat_map(|retired| &retired.files).map(|file| file.bytes).sum(),
         rows: heads.iter().map(|head| head.counts.merged).sum(),
@@ -143,11 +152,11 @@ pub fn status(
     })
 }
 
-/// The newest hour of which every partition is complete.
+/// The newest arrival hour of which every partition is complete.
 fn newest_complete(hours: &[HourStatus]) -> Option<Hour> {
     let mut complete: BTreeMap<Hour, bool> = BTreeMap::new();
-    for hour in hours {
-        *complete.entry(hour.hour).or_insert(true) &= hour.complete && hour.merged > 0;
+    for (hour, arrival) in hours.iter().flat_map(|hour| hour.arrivals.iter().map(move |arrival| (hour, *arrival))) {
+        *complete.entry(arrival).or_insert(true) &= hour.complete && hour.merged > 0;
     }
     complete.into_iter().rev().find(|(_, complete)| *complete).map(|(hour, _)| hour)
 }
@@ -167,16 +176,17 @@ fn span(seconds: i64) -> String {
     }
 }
 
-/// The entries of a partition that are of keys in the path.
+/// The entries of a partition that are of keys in the path, or of columns.
 fn beside_hour(config: &TableConfig, partition: &PartitionId) -> String {
     let entries = partition.entries().iter().zip(&config.partition_by);
-    let of_path = entries.filter(|(_, (_, expression))| !expression.path_keys().is_empty());
-    of_path.map(|(entry, _)| format!("{}={}", entry.key, entry.value)).collect::<Vec<_>>().join("/")
+    let beside = entries.filter(|(_, (_, expression))| !expression.is_of_time());
+    beside.map(|(entry, _)| format!("{}={}", entry.key, entry.value)).collect::<Vec<_>>().join("/")
 }
 
 fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
     HourStatus {
         hour,
+        arrivals: if head.sources.is_empty() { BTreeSet::from([hour]) } else { head.sources.iter().map(|source| source.hour).collect() },
         partition: head.partition.to_string(),
         beside: String::new(),
         state: head.state(),
@@ -196,6 +206,7 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
     let state = if closed { "waiting" } else { "open" };
     HourStatus {
         hour,
+        arrivals: BTreeSet::new(),
         partition: partition.to_string(),
         beside: String::new(),
         state: state.to_string(),
@@ -212,9 +223,9 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
 }
 
 fn gaps(hours: &[HourStatus]) -> Vec<Hour> {
-    let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Vec::new() };
-    let there: std::collections::BTreeSet<Hour> = hours.iter().map(|hour| hour.hour).collect();
-    let all = std::iter::successors(Some(first.hour), |hour| Some(hour.next())).take_while(|hour| *hour <= last.hour);
+    let there: BTreeSet<Hour> = hours.iter().flat_map(|hour| hour.arrivals.iter().copied()).collect();
+    let (Some(first), Some(last)) = (there.first(), there.last()) else { return Vec::new() };
+    let all = std::iter::successors(Some(*first), |hour| Some(hour.next())).take_while(|hour| hour <= last);
     all.filter(|hour| !there.contains(hour)).collect()
 }
 

@@ -105,12 +105,20 @@ impl Root {
     /// # Errors
     /// `Unavailable` if the disk cannot be written.
     pub fn remove_empty(&self, folder: &str) -> Result<()> {
+        if !self.remove_if_empty(folder)? {
+            tracing::warn!("{} has files that no ledger names, and stays", self.url_of(folder));
+        }
+        Ok(())
+    }
+
+    /// As [`Self::remove_empty`], where it is nothing special that something is in it; false then.
+    ///
+    /// # Errors
+    /// As [`Self::remove_empty`].
+    pub fn remove_if_empty(&self, folder: &str) -> Result<bool> {
         match self.folder().map(|local| std::fs::remove_dir(local.join(folder))) {
-            Some(Err(e)) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-                tracing::warn!("{} has files that no ledger names, and stays", self.url_of(folder));
-                Ok(())
-            }
-            removed => self.gone(folder, removed.unwrap_or(Ok(()))),
+            Some(Err(e)) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            removed => self.gone(folder, removed.unwrap_or(Ok(()))).map(|()| true),
         }
     }
 

@@ -94,13 +94,14 @@ async fn remove(sweeper: &Sweeper<'_>, found: &Found<'_>, dry_run: bool) -> Resu
     Ok(Some(if verdict == Verdict::Dead { Kind::Orphan } else { Kind::Retired }))
 }
 
-/// Removes files that dead attempts wrote on the way to a ledger version: only on a local disk are there any.
+/// Removes files that dead attempts wrote on the way to a version of a ledger or an intake: only on a local disk are there any.
 pub(super) async fn names(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> Result<()> {
     let (state, table) = (&sweeper.app.state, &sweeper.table.name);
     if !state.is_local() {
         return Ok(());
     }
-    for entry in state.everything(&layout::ledger_root(table)).await? {
+    let intakes = state.everything(&layout::intake_root(table)).await?;
+    for entry in state.everything(&layout::ledger_root(table)).await?.into_iter().chain(intakes) {
         if layout::parse_left_version(table, &entry.path).is_some_and(|attempt| sweeper.times.is_dead(attempt)) {
             let removed = sweeper.removed(Kind::Unfinished, None, state.url_of(&entry.path), entry.bytes);
             if !summary.dry_run
@@ -119,7 +120,8 @@ pub(super) async fn names(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> 
 pub(super) async fn staged(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> Result<()> {
     let (state, table) = (&sweeper.app.state, &sweeper.table.name);
     let entries = state.everything(&layout::queue_root(table)).await?;
-    if entries.is_empty() {
+    // Of an object that scatters a ledger tells too little: others may lack their share. Runs remove those themselves.
+    if entries.is_empty() || sweeper.config.scatters() {
         return Ok(());
     }
     let merged: BTreeSet<String> = sweeper.heads.values().flat_map(|head| &head.sources).map(|source| queue::source(&source.key)).collect();

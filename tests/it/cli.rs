@@ -10,6 +10,7 @@ mod redrive;
 mod repair;
 mod rollback;
 mod runs;
+mod scatter;
 mod sweep;
 mod usage;
 

@@ -6,6 +6,7 @@ use lakebed::events::{Event, Failed};
 use lakebed::failing::Record;
 use lakebed::layout::{GenerationId, PartitionId};
 use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, Retired, Source};
+use lakebed::scatter::intake::{Intake, Taken};
 use lakebed::schema::{Column, HiveType};
 
 const FIRST_ATTEMPT: &str = "01JBN4ZHE0AAAAAAAAAAAAAAAA";
@@ -58,6 +59,53 @@ fn created() -> LedgerVersion {
         missing: vec![],
         retired: vec![],
     }
+}
+
+/// What was taken in of an arrival hour: an object that is done, one that is not, and one that was set aside.
+fn taken_in() -> Intake {
+    let home = PartitionId::new([("page".into(), String::new()), ("day".into(), "2026-11-19".into())]);
+    let shares = |shares: &[(&str, u64)]| shares.iter().map(|(partition, rows)| (format!("{partition}/day=2026-11-19"), *rows)).collect();
+    let taken = |name: &str, rows: &[(&str, u64)], rejected: u64| Taken {
+        key: format!("2026/11/19/14/{name}.gz"),
+        etag: "\"e\"".into(),
+        size: 4096,
+        read: rows.iter().map(|(_, rows)| rows).sum::<u64>() + rejected,
+        rejected,
+        dropped: 0,
+        untimed: 0,
+        shares: shares(rows),
+        placement: "0123456789abcdef".into(),
+        home: home.clone(),
+        staged: format!("queue/shop.clicks/2026-11-19T14/{name}.parquet"),
+        set_aside: None,
+        done: false,
+    };
+    let none = "page=__HIVE_DEFAULT_PARTITION__";
+    Intake {
+        format: 1,
+        table: TableName { database: "shop".into(), name: "clicks".into() },
+        hour: "2026-11-19T14".parse().unwrap(),
+        version: 1,
+        attempt: FIRST_ATTEMPT.into(),
+        run: "01JBN4ZH00RRRRRRRRRRRRRRRR".into(),
+        at: "2026-11-19T15:20:00Z".parse().unwrap(),
+        objects: vec![
+            Taken { done: true, untimed: 2, dropped: 1, read: 101, ..taken("a", &[(none, 0), ("page=a%2Fb", 60), ("page=c", 35)], 5) },
+            taken("b", &[("page=c", 7)], 0),
+            Taken { done: true, set_aside: Some("5 of its 6 records are bad".into()), ..taken("c", &[(none, 0)], 6) },
+        ],
+    }
+}
+
+#[test]
+fn intake_format_1() {
+    let json = taken_in().to_json();
+    let stored = include_str!("golden/intake-format-1.json");
+    assert_eq!(String::from_utf8(json).unwrap(), stored.trim_end(), "give it a new format number and keep reading this one");
+    assert_eq!(Intake::from_json(include_bytes!("golden/intake-format-1.json"), "it").unwrap(), taken_in());
+    taken_in().check(None).unwrap();
+    let newer = Intake::from_json(b"{\"format\": 2}", "intake/x").unwrap_err().to_string();
+    assert!(newer.contains("intake/x has format 2, this lakebed reads up to 1; update lakebed"), "{newer}");
 }
 
 /// A later version of it, with everything there is.

@@ -11,11 +11,14 @@ use crate::support::outcome::{Ledgers, Outcome, Snapshot, assert_leftovers_are_o
 use crate::support::seeded::Seeded;
 use crate::support::{AT, Answer, LAKEBED, Lake};
 
-/// Rounds for each of the four situations.
+/// Rounds for each of the situations.
 const ROUNDS: u64 = 13;
 
 /// A table that is ordered, which needs a spill folder, and without duplicates.
 const ORDERED: &str = "[table.merge]\nsort_by = [\"collector_tstamp\"]\ndeduplicate_by = [\"event_id\"]";
+
+/// A table whose rows scatter over the hours of their time.
+const SCATTERED: &str = "time = \"collector_tstamp\"";
 
 /// A table that takes the rows as they come.
 const PLAIN: &str = "";
@@ -123,6 +126,8 @@ fn kind(path: &str) -> &'static str {
         ("lake/", "generation"),
         (".lakebed/quarantine/", "quarantine"),
         (".lakebed/ledger/", "ledger"),
+        (".lakebed/queue/", "queue"),
+        (".lakebed/intake/", "intake"),
         (".lakebed/spill-", "spill"),
         (".lakebed/probe-", "probe"),
         (".lakebed/catalog.db-journal", "journal"),
@@ -151,6 +156,8 @@ fn a_run_killed_anywhere_is_made_good_by_the_next() {
         Situation::fresh("fresh", PLAIN),
         Situation::amend("amend, ordered", ORDERED),
         Situation::amend("amend", PLAIN),
+        Situation::fresh("fresh, scattered", SCATTERED),
+        Situation::amend("amend, scattered", SCATTERED),
     ];
     let (mut random, mut seen) = (Seeded(8), Seen::default());
     for situation in &situations {

@@ -9,7 +9,25 @@ const FUNCTION_LINES: usize = 70;
 /// Modules by layer, lowest first. A module may use its own layer and those below.
 const LAYERS: &[(&str, &[&str])] = &[
     ("values", &["error", "hour", "clock"]),
-    ("pure", &["layout", "schema", "config", "landing", "ledger", "standardize", "generate", "catalog", "status", "events", "failing"]),
+    (
+        "pure",
+        &[
+            "layout",
+            "schema",
+            "config",
+            "landing",
+            "ledger",
+            "standardize",
+            "generate",
+            "catalog",
+            "status",
+            "events",
+            "failing",
+            "scatter::intake",
+            "scatter::place",
+            "scatter::plan",
+        ],
+    ),
     (
         "adapters",
         &[
@@ -24,9 +42,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "generate::write",
             "events::bridge",
             "events::outbox",
+            "scatter::store",
         ],
     ),
-    ("drivers", &["merge", "queue", "migrate", "pipeline", "redrive", "repair", "retry", "rollback", "summary", "sweep", "announce"]),
+    (
+        "drivers",
+        &["merge", "queue", "migrate", "pipeline", "redrive", "repair", "retry", "rollback", "summary", "scatter", "sweep", "announce"],
+    ),
     ("app", &["app"]),
     ("faces", &["cli", "commands", "main", "lib"]),
 ];
@@ -39,6 +61,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("retry", "app", "a run works on the wired program"),
     ("redrive", "app", "a redrive works on the wired program"),
     ("repair", "app", "a repair works on the wired program"),
+    ("scatter", "app", "a run works on the wired program"),
     ("rollback", "app", "it works on the wired program"),
     ("sweep", "app", "it works on the wired program"),
     ("announce", "app", "a run works on the wired program"),
@@ -122,6 +145,9 @@ const PURE: &[&str] = &[
     "repair::plan",
     "repair::summary",
     "status",
+    "scatter::intake",
+    "scatter::place",
+    "scatter::plan",
     "sweep::plan",
 ];
 

@@ -85,6 +85,16 @@ fn every_mistake_about_private_values_has_its_message() {
             "+[table.quarantine]\nkeep_raw = 1".to_string(),
             "`table.quarantine.keep_raw` on line 6 must be true, false or a text, not integer `1`",
         ),
+        (
+            "+time = \"at\"\n[table.columns.at]\nprivacy = \"drop\"".to_string(),
+            "%: `time` is made of column `at`, whose values are private, and partitions are named in paths and in the catalog; use another column",
+        ),
+        (
+            "+partition_by = \"page=!{column:page.url}/at=!{timestamp:yyyyMMddHH}\"\n[table.columns.page]\nprivacy = \"redact\""
+                .to_string(),
+            "%: partition key `page` is made of column `page`, whose values are private, and partitions are named in paths and in the catalog; use \
+             another column",
+        ),
         lossy("drop"),
         lossy("redact"),
         lossy("truncate-ip"),

@@ -14,8 +14,12 @@ use crate::support::Lake;
 
 /// The first hour, whose run makes the table, and the ones that are then staged.
 async fn begun() -> (Bucketed, u64) {
+    begun_with("").await
+}
+
+async fn begun_with(settings: &str) -> (Bucketed, u64) {
     // A function asks the clock which objects are too old for the queue.
-    let lake = Bucketed::with("lookback = \"1000000h\"").await;
+    let lake = Bucketed::with(&format!("lookback = \"1000000h\"\n{settings}")).await;
     let settings = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
     let first = lake.lake.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..settings });
     lake.upload().await;
@@ -81,6 +85,31 @@ async fn what_functions_staged_is_merged_as_if_it_had_been_read_where_it_landed(
     assert_eq!(done["records"], plain.1);
     assert!(done["records"]["quarantined"].as_u64().unwrap() > 0 && records > 800);
     compare(&lake, &plain.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_functions_staged_of_rows_that_scatter_is_merged_share_by_share() {
+    let by_time = "time = \"collector_tstamp\"";
+    let (lake, records) = begun_with(by_time).await;
+    let notified = notifications(&lake).await;
+    let answers = lake.function("300", &[&json!({"Records": notified}).to_string()]);
+    assert_eq!(answers[0]["response"]["objects"]["staged"], notified.len(), "{answers}");
+    lake.account.read();
+    let run = lake.run(0);
+    let again = lake.run(0);
+    let read = lake.account.read();
+    assert!(read.iter().any(|key| key.contains("/queue/")) && !read.iter().any(|key| key.contains("/click-stream/")), "{read:?}");
+    assert_eq!(keys(&state(&lake), "queue").await, Vec::<String>::new(), "what is done leaves the queue");
+    assert_eq!(run["tables"][0]["objects"]["merged"], notified.len(), "{run}");
+    assert_eq!(again["tables"][0]["partitions"], json!([]), "{again}");
+    assert_eq!(run["tables"][0]["records"]["read"].as_u64().unwrap() + 50, records);
+
+    let plain = Lake::new(by_time);
+    let first = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
+    plain.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..first });
+    plain.generate(&Settings { hours: 2, objects_per_hour: 4, records: 800, bad: 0.05, duplicates: 0.02, ..Settings::default() });
+    plain.run(0);
+    compare(&lake, &plain);
 }
 
 /// The same landings, changed by `change`, in a folder, with no queue; and the counts of their second run.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lakebed::catalog::TableName;
-use lakebed::layout::parse_ledger_key;
+use lakebed::layout::{parse_intake_key, parse_ledger_key};
 use lakebed::ledger::{DataFile, LedgerVersion};
 use serde_json::Value;
 
@@ -54,8 +54,8 @@ impl Outcome {
     }
 }
 
-/// The ledgers of the lake's one table, every version, read from their files.
-pub struct Ledgers(pub BTreeMap<PathBuf, LedgerVersion>);
+/// The ledgers of the lake's one table, every version, read from their files, and the files of its intakes.
+pub struct Ledgers(pub BTreeMap<PathBuf, LedgerVersion>, pub BTreeSet<PathBuf>);
 
 impl Ledgers {
     /// Reads them; each partition's versions must be numbered from 1 without a gap.
@@ -68,7 +68,8 @@ impl Ledgers {
             let version = LedgerVersion::from_json(&bytes, &key(&path)).unwrap();
             (path, version)
         };
-        let ledgers = Self(versions.map(read).collect());
+        let intakes = files(&state.join("intake")).into_keys().filter(|path| parse_intake_key(&table, &key(path)).is_some());
+        let ledgers = Self(versions.map(read).collect(), intakes.collect());
         let mut before: Option<&LedgerVersion> = None;
         for version in ledgers.0.values() {
             version.check(before.filter(|before| before.partition == version.partition)).unwrap();
@@ -86,7 +87,7 @@ impl Ledgers {
 
     /// The files of these ledgers and all that their newest versions list, live or retired.
     fn accounted(&self) -> BTreeSet<PathBuf> {
-        let mut paths: BTreeSet<PathBuf> = self.0.keys().cloned().collect();
+        let mut paths: BTreeSet<PathBuf> = self.0.keys().cloned().chain(self.1.iter().cloned()).collect();
         for head in self.heads() {
             let live = std::iter::once(&head.generation).chain(&head.quarantine);
             live.for_each(|generation| paths.extend(local(&generation.location, &generation.files)));
@@ -127,7 +128,9 @@ fn collect(folder: &Path, accounted: &BTreeSet<PathBuf>, found: &mut Vec<PathBuf
         let path = entry.unwrap().path();
         if path.is_dir() {
             if std::fs::read_dir(&path).unwrap().next().is_none() {
-                found.push(path);
+                // A run that is cut off may leave an empty folder of the queue: it holds nothing, and is used again.
+                let of_queue = path.components().any(|part| part.as_os_str() == "queue");
+                found.extend(Some(path).filter(|_| !of_queue));
             } else {
                 collect(&path, accounted, found);
             }

@@ -1,0 +1,138 @@
+//! Writes down what was taken in of each arrival hour, and counts it.
+
+use std::collections::BTreeMap;
+
+use super::Work;
+use super::intake::{FORMAT, Intake, Taken, of_object};
+use super::store::{self, Committed};
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::landing::LandedObject;
+use crate::layout::PartitionId;
+use crate::ledger::LedgerVersion;
+use crate::merge::RACES;
+use crate::summary::{TableDone, counted};
+
+impl Work<'_> {
+    /// Commits the next version of an hour's intake with the objects that `next` makes of what is known by then, unless those are known.
+    ///
+    /// # Errors
+    /// `Conflict` if other runs keep being faster; otherwise as [`store::commit`].
+    pub(super) async fn write_down(&mut self, hour: Hour, next: impl Fn(Option<&Intake>) -> Vec<Taken>) -> Result<()> {
+        let name = &self.table.config.name;
+        for _ in 0..RACES {
+            let known = self.intakes.get(&hour);
+            let objects = next(known);
+            if known.map_or(objects.is_empty(), |known| known.objects == objects) {
+                return Ok(());
+            }
+            let next = Intake {
+                format: FORMAT,
+                table: name.clone(),
+                hour,
+                version: known.map_or(1, |known| known.version + 1),
+                attempt: self.app.clock.new_id(),
+                run: self.run.to_string(),
+                at: self.request.at,
+                objects,
+            };
+            let known = match store::commit(&self.app.state, &next, known).await? {
+                Committed::Done => next,
+                Committed::Lost(winner) => {
+                    self.intakes.insert(hour, *winner);
+                    continue;
+                }
+            };
+            self.intakes.insert(hour, known);
+            return Ok(());
+        }
+        Err(Error::conflict(format!("{name} {hour}: other runs kept changing what is taken in; run again later")))
+    }
+
+    /// Writes down which objects every partition has its share of.
+    pub(super) async fn settle(&mut self, done: &mut TableDone) {
+        for hour in self.intakes.keys().copied().collect::<Vec<_>>() {
+            let open = |taken: &&Taken| !taken.done && !self.stuck.contains(&taken.key);
+            let open: Vec<Taken> = self.intakes[&hour].objects.iter().filter(open).cloned().collect();
+            let mut settled = Vec::new();
+            for taken in open {
+                match taken.lacks(&self.heads) {
+                    Ok(None) => settled.push(taken),
+                    Ok(Some(_)) => {}
+                    Err(e) => self.fail(None, &e),
+                }
+            }
+            let is_settled = |taken: &Taken| settled.contains(taken);
+            let end = |taken: &Taken| Taken { done: taken.done || is_settled(taken), ..taken.clone() };
+            match self.write_down(hour, |known| known.iter().flat_map(|known| &known.objects).map(end).collect()).await {
+                Ok(()) => tell_untimed(self.table.config.time.as_deref(), settled.iter().map(|taken| taken.untimed).sum(), done),
+                // What is in the table is there; the next run finds that it is.
+                Err(e) => self.fail(None, &e),
+            }
+        }
+    }
+}
+
+/// Counts the landed objects of closed hours, each once, however many partitions it feeds.
+pub(super) fn count(
+    closed: &[LandedObject],
+    intakes: &BTreeMap<Hour, Intake>,
+    heads: &BTreeMap<PartitionId, LedgerVersion>,
+    done: &mut TableDone,
+) -> Result<()> {
+    for object in closed {
+        let taken = intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).filter(|taken| taken.done);
+        let held = |taken: &Taken| taken.partitions().map(|all| all.iter().any(|id| is_held(heads.get(id), &taken.key)));
+        match taken {
+            None => done.objects.pending += 1,
+            Some(taken) if taken.set_aside.is_some() && !taken.is(object) => done.objects.pending += 1,
+            Some(taken) if taken.set_aside.is_some() => done.objects.rejected += 1,
+            Some(taken) if held(taken)? => done.objects.held += 1,
+            Some(_) => done.objects.merged += 1,
+        }
+    }
+    for head in heads.values() {
+        if !head.held.is_empty() {
+            let held = counted(head.held.len() as u64, "object");
+            done.warnings.push(format!(
+                "{}: it was rolled back, and its rows of {held} stay out of it until it is rolled forward again",
+                head.partition
+            ));
+        }
+        done.count_hour();
+    }
+    Ok(())
+}
+
+/// Tells of objects whose content changed after they were merged.
+pub(super) fn tell_changed(keys: &[String], done: &mut TableDone) {
+    done.warnings.extend(keys.iter().map(|key| {
+        format!(
+            "object {key} was written again since it was merged; if its content changed, the new content is not in the table: land it under \
+             another name if it is to be there beside the old one"
+        )
+    }));
+}
+
+/// Tells of rows that are in the partition of their arrival hour, because the column `time` tells no hour that can be theirs.
+fn tell_untimed(time: Option<&str>, rows: u64, done: &mut TableDone) {
+    if let Some(time) = time.filter(|_| rows > 0) {
+        done.warnings.push(format!(
+            "{} in the partition of the arrival hour: {time} is null there, or more than 365 days before or 24 hours after it",
+            if rows == 1 { "1 row is".to_string() } else { format!("{rows} rows are") }
+        ));
+    }
+}
+
+/// Tells, of a dry run, that nobody knows yet which partitions the pending objects feed, beside those of open hours.
+pub(super) fn tell_unread(open: u64, done: &mut TableDone) {
+    let waiting = done.objects.pending - open;
+    if waiting > 0 {
+        let waiting = counted(waiting, "object");
+        done.warnings.push(format!("{waiting} would be read; which partitions they feed shows when they are"));
+    }
+}
+
+fn is_held(head: Option<&LedgerVersion>, key: &str) -> bool {
+    head.is_some_and(|head| head.source(key).is_none() && of_object(head, key).is_some())
+}
