@@ -65,7 +65,9 @@ pub async fn run_table(
     let Found { landing, migration, objects, from } = found;
     let (closed, open): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.hour.is_closed(request.at, config.close_after));
     done.set_open(open.len() as u64);
-    let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).collect();
+    let queue = Queue::list(&app.state, &config.name).await?;
+    // What was begun goes on, be its object gone or before the hours looked at.
+    let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
     let intakes = store::newest(&app.state, &config.name, &hours).await?;
     if request.dry_run {
         settle::count(&closed, &intakes, &BTreeMap::new(), &mut done)?;
@@ -74,7 +76,6 @@ pub async fn run_table(
         return Ok(done);
     }
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
-    let queue = Queue::list(&app.state, &config.name).await?;
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes);
     let worked = work.work(&closed, &mut done).await;
     summary.failures.append(&mut work.failures);
@@ -87,9 +88,12 @@ pub async fn run_table(
     let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
     if shown.is_some() && !(staged.is_empty() && queue.is_empty()) {
         // Also what was staged meanwhile, by this run or by others.
-        let queue = Queue::list(&app.state, &config.name).await?;
-        let objects = intakes.values().flat_map(|intake| &intake.objects).filter(|object| object.done);
-        queue.remove(&app.state, objects.map(|object| object.key.as_str()), from).await;
+        let mut queue = Queue::list(&app.state, &config.name).await?;
+        let (done, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
+        begun.iter().for_each(|object| queue.leave(&object.key));
+        // `--since` may look at fewer hours than the next run does.
+        let from = from.min(Hour::of(request.at - config.lookback));
+        queue.remove(&app.state, done.iter().map(|object| object.key.as_str()), from).await;
     }
     Ok(done)
 }
@@ -205,7 +209,8 @@ impl<'a> Work<'a> {
     fn sort_out(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<Sorted> {
         let staged = |key: &str| self.queue.has(key);
         let key = |object: &LandedObject| self.recipe.staged_key(object);
-        let sorted = plan::sort_out(closed, &self.intakes, &self.heads, &There { staged: &staged, key: &key })?;
+        let sorted =
+            plan::sort_out(closed, &self.intakes, &self.heads, &There { staged: &staged, key: &key, unreadable: &self.unreadable })?;
         settle::tell_changed(&sorted.changed, done);
         sorted.stuck.iter().for_each(|taken| self.give_up(taken));
         Ok(sorted)
@@ -304,13 +309,24 @@ impl<'a> Work<'a> {
 
     /// Merges into each partition what it lacks.
     async fn merge(&mut self, done: &mut TableDone) -> Result<()> {
-        let mut wanted: BTreeMap<PartitionId, Vec<(Hour, Taken)>> = BTreeMap::new();
+        let (mut wanted, mut begun_otherwise) = (BTreeMap::<PartitionId, Vec<(Hour, Taken)>>::new(), Vec::new());
         for intake in self.intakes.values() {
             for taken in intake.objects.iter().filter(|taken| !taken.done && !self.stuck.contains(&taken.key)) {
+                // Its shares are by other columns or rules, and it was not read anew: today's rows would not fit them.
+                if self.recipe.staged_key(&self.landed(intake.hour, taken)) != taken.staged {
+                    begun_otherwise.push(taken.key.clone());
+                    continue;
+                }
                 for partition in taken.partitions()? {
                     wanted.entry(partition).or_default().push((intake.hour, taken.clone()));
                 }
             }
+        }
+        for key in begun_otherwise {
+            self.fail(
+                None,
+                &Error::unavailable(format!("object {key} was begun by other columns or rules, and is not read anew yet; run again")),
+            );
         }
         self.look_at(wanted.keys().cloned().collect()).await;
         for (partition, objects) in wanted {

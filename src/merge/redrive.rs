@@ -51,7 +51,8 @@ impl Attempt<'_> {
             let mut fitting = fitting.into_iter();
             for batch in found {
                 let keep = repeats_left_out(dedupe, &batch)?;
-                for (key, kept) in fitting.by_ref().zip(keep.values()) {
+                // In this order: where the rows of a batch end, no key is taken for one more.
+                for (kept, key) in keep.values().iter().zip(fitting.by_ref()) {
                     let moved = moved.entry(key).or_default();
                     if kept { moved.merged += 1 } else { moved.duplicates += 1 }
                 }

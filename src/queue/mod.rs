@@ -203,6 +203,16 @@ impl Queue {
         self.files.get(&source(&object.key)).is_some_and(|(_, files)| files.contains(&key)).then_some(key)
     }
 
+    /// The arrival hours of what waits.
+    pub fn hours(&self) -> impl Iterator<Item = Hour> + '_ {
+        self.files.values().map(|(hour, _)| *hour)
+    }
+
+    /// Forgets the files of an object: nobody removes them.
+    pub fn leave(&mut self, key: &str) {
+        self.files.remove(&source(key));
+    }
+
     /// Removes all files of these objects, which must be in a ledger, and those of hours before `from`, which no run looks at: what
     /// landed stays. What cannot be removed is for a later run.
     pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {

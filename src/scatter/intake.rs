@@ -203,9 +203,7 @@ impl Intake {
         struct Head {
             format: u32,
         }
-        let broken = |e: serde_json::Error| {
-            Error::data(format!("{key} cannot be read: {e}; restore it from a backup of the state folder, or remove its folder"))
-        };
+        let broken = |e: serde_json::Error| Error::data(format!("{key} cannot be read: {e}; restore it from a backup of the state folder"));
         let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
         if head.format > FORMAT {
             return Err(Error::config(format!("{key} has format {}, this lakebed reads up to {FORMAT}; update lakebed", head.format)));

@@ -29,6 +29,8 @@ pub struct There<'a> {
     pub staged: &'a dyn Fn(&str) -> bool,
     /// The key that an object's staged file has under today's columns and rules.
     pub key: &'a dyn Fn(&LandedObject) -> String,
+    /// Partitions whose ledgers cannot be read now.
+    pub unreadable: &'a BTreeSet<PartitionId>,
 }
 
 /// Sorts them. `heads` are the newest versions of the partitions that the intakes name.
@@ -43,6 +45,7 @@ pub struct There<'a> {
 /// | there, and the rules are others | begun | read it: if its rows have the places that were written down, it goes on |
 /// | another content | begun, no partition has a share | read it: nothing of it is in the table |
 /// | another content, or gone | begun, a partition has its share | report it: what the others lack is gone |
+/// | any | begun, and it cannot be told who has a share | leave it for a later run |
 ///
 /// # Errors
 /// `Data` if an intake names what is no partition.
@@ -80,6 +83,10 @@ impl Sorted {
         heads: &BTreeMap<PartitionId, LedgerVersion>,
         there: &There<'_>,
     ) -> Result<()> {
+        // Whether such a partition has its share is not known: the object waits.
+        if taken.partitions()?.iter().any(|partition| there.unreadable.contains(partition)) {
+            return Ok(());
+        }
         let Taken { key, etag, size, .. } = taken.clone();
         let begun = LandedObject { key, etag, size, hour, path_values: BTreeMap::new() };
         // What was made by other rules is not used: they may hide by now what they did not then.
@@ -181,7 +188,7 @@ mod tests {
     fn check(known: Option<Taken>, object: Option<LandedObject>, staged: bool, begun: bool, expected: &str) {
         let heads = if begun { BTreeMap::from([(partition("13"), version("13", 1, vec![source("14", "a")]))]) } else { BTreeMap::new() };
         let intakes = known.map_or_else(BTreeMap::new, |taken| intakes(vec![taken]));
-        let there = There { staged: &|_| staged, key: &key };
+        let there = There { staged: &|_| staged, key: &key, unreadable: &BTreeSet::new() };
         let sorted = sort_out(&object.into_iter().collect::<Vec<_>>(), &intakes, &heads, &there).unwrap();
         let Sorted { new, begun, stuck, changed } = sorted;
         let told = format!("{} new, {} begun, {} stuck, {} changed", new.len(), begun.len(), stuck.len(), changed.len());

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use futures::{StreamExt, TryStreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -47,6 +47,8 @@ impl Parts {
     pub(super) async fn begin(uploads: &Uploads, path: &str) -> Result<Self, Failed> {
         let key = format!("{}{path}", uploads.prefix);
         let mut call = uploads.client.create_multipart_upload().bucket(&uploads.bucket).key(&key);
+        // The SDK sends one with each part, and S3 wants to know of it before.
+        call = call.checksum_algorithm(ChecksumAlgorithm::Crc32);
         if let Some(kms_key) = &uploads.kms_key {
             call = call.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(kms_key);
         }

@@ -93,6 +93,24 @@ fn what_fits_by_now_goes_into_its_hour_and_is_resolved() {
 }
 
 #[test]
+fn records_that_fill_several_batches_are_each_counted_once() {
+    let lake = Lake::small("[table.columns.n]\nmax = 5");
+    let pad = "x".repeat(1 << 20);
+    let record = |at: usize| match at % 2 {
+        0 => format!("{{\"id\":\"{at:02}\",\"n\":7,\"pad\":\"{pad}\"}}"),
+        _ => format!("{{\"id\":\"{at:02}\",\"n\":2}}"),
+    };
+    lake.land("10", "a", (0..40).map(record).collect::<String>().as_bytes());
+    lake.run(0);
+    assert_eq!(ids(&lake).len(), 20);
+    lake.configure("[table.columns.n]\nmax = 10");
+    assert_eq!(tries(&document(&lake, &[])["total"]), "20 20 0 0 0 0");
+    let mut all = ids(&lake);
+    all.sort();
+    assert_eq!(all, (0..40).map(|at| format!("{at:02}")).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_repair_after_it_has_the_same_rows() {
     let lake = with_bad_records();
     lake.configure("[table.columns.n]\nmax = 10");
