@@ -7,11 +7,10 @@ use chrono::{DateTime, Utc};
 use crate::app::App;
 use crate::catalog::reconcile::{Wanted, reconcile};
 use crate::catalog::{Table, TableName};
-use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
-use crate::layout::{self, Note, PartitionId};
+use crate::layout::{Note, PartitionId};
 use crate::summary::{Failure, RunSummary, TableDone};
 
 /// Notes whose events are sent together.
@@ -21,16 +20,26 @@ const TOGETHER: usize = 10;
 ///
 /// # Errors
 /// As [`reconcile`] and [`changes`]: what the ledgers say stands, and the next run goes on with the rest.
-pub async fn partitions(app: &App, config: &TableConfig, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
+pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
     let ours = |note: &&Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
-    let notes = app.outbox.notes(&config.name, &app.state.top().await?).await?;
+    let notes = app.outbox.notes(&table.name, &app.state.top().await?).await?;
     let of_these = notes.iter().filter(ours).cloned().collect();
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let due = app.outbox.due(&app.ledgers, table, of_these, app.clock.now()).await;
-    let quarantine = app.quarantine_url(config);
+    let quarantine = app.quarantine_url(&table.name);
     let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new()).await?;
-    changes(app, &config.name, &due, None).await?;
+    changes(app, &table.name, &due, None).await?;
     Ok(reconciled.warnings(&notes))
+}
+
+/// As [`partitions`], of the table as the catalog has it by now.
+///
+/// # Errors
+/// As [`partitions`], and `Unavailable` if the catalog does not have it any more.
+pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> Result<Vec<String>> {
+    let table = app.catalog.table(name).await?;
+    let table = table.ok_or_else(|| Error::unavailable(format!("{name}: the table was dropped meanwhile; the next run makes it")))?;
+    partitions(app, &table, of).await
 }
 
 /// The partitions that a run looked at.
@@ -91,7 +100,7 @@ async fn register(
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
     let none = BTreeMap::new();
-    let url = app.state.url_of(&layout::quarantine_root(name));
+    let url = app.quarantine_url(name);
     let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known).await;
     let left = left_behind(&due, &partitions);
     let reconciled = show(&partitions, &seen.known).await?;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use indicatif::ProgressBar;
 
-use crate::catalog::Catalog;
 use crate::catalog::glue::GlueCatalog;
 use crate::catalog::local::LocalCatalog;
+use crate::catalog::{Catalog, TableName};
 use crate::clock::Clock;
-use crate::config::{CatalogKind, Config, TableConfig};
+use crate::config::{CatalogKind, Config};
 use crate::error::Result;
 use crate::events::bridge::Bridge;
 use crate::events::outbox::Outbox;
@@ -91,8 +91,8 @@ impl App {
     }
 
     /// The URL of a table's quarantine.
-    pub fn quarantine_url(&self, table: &TableConfig) -> String {
-        self.state.url_of(&layout::quarantine_root(&table.name))
+    pub fn quarantine_url(&self, table: &TableName) -> String {
+        self.state.url_of(&layout::quarantine_root(table))
     }
 }
 

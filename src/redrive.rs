@@ -12,7 +12,7 @@ use summary::{PartitionDone, RedriveSummary};
 
 use crate::announce;
 use crate::app::App;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::hour::Place;
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
@@ -91,7 +91,7 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
         }
     }
     if !request.dry_run && !looked_at.is_empty() {
-        match publish(app, &table, &looked_at).await {
+        match announce::partitions_of(app, &config.name, &looked_at).await {
             Ok(warnings) => summary.warnings.extend(warnings),
             Err(e) => summary.fail(None, &e),
         }
@@ -174,13 +174,4 @@ impl Work<'_> {
 enum Tried {
     Committed { version: Box<LedgerVersion>, warned: u64 },
     Lost(Box<LedgerVersion>),
-}
-
-/// Makes the catalog show the partitions as their ledgers have them, tells others of it, and returns what people should know.
-async fn publish(app: &App, table: &ManagedTable, partitions: &[PartitionId]) -> Result<Vec<String>> {
-    let config = &table.config;
-    let there = app.catalog.table(&config.name).await?;
-    let there = there
-        .ok_or_else(|| Error::new(Kind::Unavailable, format!("{}: the table was dropped meanwhile; the next run makes it", config.name)))?;
-    announce::partitions(app, config, &there, partitions).await
 }

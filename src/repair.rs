@@ -25,6 +25,7 @@ use crate::queue::Queue;
 use crate::retry;
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
+use crate::summary::warning;
 
 /// What a repair is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +67,7 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
         }
         if let Some(mut summary) = rebuild(app, &table, &head, &taken, planned).await? {
             app.limits.progress.finish_and_clear();
-            match publish(app, config, &partition).await {
+            match announce::partitions_of(app, &config.name, std::slice::from_ref(&partition)).await {
                 Ok(warnings) => summary.warnings.extend(warnings),
                 Err(e) => summary.failures.push(e.to_string()),
             }
@@ -145,9 +146,7 @@ async fn rebuild(
             return Err(e);
         }
     };
-    if warned > 0 {
-        planned.warnings.push(format!("{warned} values break a rule whose on_fail is warn or null"));
-    }
+    planned.warnings.extend(warning(warned));
     if same {
         attempt.clean_up().await;
         return Ok(Some(planned.done(Done::Nothing, head, &after, taken, rows)));
@@ -188,12 +187,4 @@ async fn judge(
         (one, other) => [one, other].into_iter().flatten().map(Generation::rows).sum::<u64>() == 0,
     };
     Ok((rows, same))
-}
-
-/// Makes the catalog show a partition as its ledger has it, tells others of it, and returns what people should know.
-async fn publish(app: &App, config: &TableConfig, partition: &PartitionId) -> Result<Vec<String>> {
-    let table = app.catalog.table(&config.name).await?;
-    let table =
-        table.ok_or_else(|| Error::unavailable(format!("{}: the table was dropped meanwhile; the next run makes it", config.name)))?;
-    announce::partitions(app, config, &table, std::slice::from_ref(partition)).await
 }

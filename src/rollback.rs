@@ -83,7 +83,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
         let Some(head) = app.ledgers.head(&config.name, &partition).await? else {
             return Err(refused(config, &partition, &Refusal::NeverMerged));
         };
-        match plan::choose(&head, &app.quarantine_url(config), request.to.as_deref()).map_err(|e| refused(config, &partition, &e))? {
+        match plan::choose(&head, &app.quarantine_url(&config.name), request.to.as_deref()).map_err(|e| refused(config, &partition, &e))? {
             Choice::Stay(reason) => return rollback.stay(&head, &reason, request.dry_run).await,
             Choice::Back(ids) => {
                 let target = rollback.target(&head, &ids).await?;
@@ -157,7 +157,7 @@ impl Rollback<'_> {
     }
 
     async fn register(&self, partition: &PartitionId) -> Result<Vec<String>> {
-        announce::partitions(self.app, self.config, &self.table, std::slice::from_ref(partition)).await
+        announce::partitions(self.app, &self.table, std::slice::from_ref(partition)).await
     }
 
     fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {

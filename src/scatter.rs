@@ -207,7 +207,7 @@ impl<'a> Work<'a> {
     }
 
     fn sort_out(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<Sorted> {
-        let staged = |key: &str| self.queue.has(key);
+        let staged = |taken: &Taken| self.queue.has(&taken.key, &taken.staged);
         let key = |object: &LandedObject| self.recipe.staged_key(object);
         let sorted =
             plan::sort_out(closed, &self.intakes, &self.heads, &There { staged: &staged, key: &key, unreadable: &self.unreadable })?;
@@ -232,20 +232,20 @@ impl<'a> Work<'a> {
         if work {
             self.app.ledgers.probe(&self.app.clock.new_id()).await?;
         }
-        self.staged.extend(sorted.begun.into_iter().map(|(_, taken)| taken.staged).filter(|key| self.queue.has(key)));
+        self.staged.extend(sorted.begun.into_iter().filter(|taken| self.queue.has(&taken.key, &taken.staged)).map(|taken| taken.staged));
         self.app.limits.progress.set_length(sorted.new.len() as u64);
         let (mut hours, mut unread) = (BTreeMap::new(), Vec::new());
         let before: BTreeMap<String, Option<Taken>> =
             sorted.new.iter().map(|(object, before)| (object.key.clone(), before.clone())).collect();
         for (object, before) in sorted.new {
-            let key = self.recipe.staged_key(&object);
-            let known = match self.queue.has(&key) {
-                true => spread::known(&self.app.state, self.table, &key, &object).await,
-                false => Ok(None),
+            let staged = self.queue.staged(&self.recipe, &object);
+            let known = match &staged {
+                Some(key) => spread::known(&self.app.state, self.table, key, &object).await,
+                None => Ok(None),
             };
             match known {
                 Ok(Some(spread)) => {
-                    self.staged.insert(key);
+                    self.staged.extend(staged);
                     self.enter(&mut hours, &object, &spread, before)?;
                 }
                 Ok(None) => unread.push(object),

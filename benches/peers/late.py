@@ -9,7 +9,6 @@ Prints one table; what it does meanwhile goes to standard error. Ends with 1 if 
 
 import argparse
 import contextlib
-import datetime
 import json
 import os
 import shlex
@@ -201,20 +200,16 @@ def markdown(wanted, started, lines):
 
 def main():
     wanted = options()
-    started = datetime.datetime.now(datetime.timezone.utc)
-    target = run.target_folder()
-    try:
-        with run.work_folder(None, target) as folder:
-            lakebed, lines = run.binary(wanted.lakebed), []
-            if "local" in wanted.places:
-                lines += local(lakebed, run.interpreter(target), folder, wanted)
-            if "s3" in wanted.places:
-                lines += in_bucket(lakebed, target, wanted)
-    except Failed as problem:
-        say(f"late.py: {problem}")
-        return 1
-    print(markdown(wanted, started, lines))
-    return 0
+
+    def work(folder, target, started):
+        lakebed, lines = run.binary(wanted.lakebed), []
+        if "local" in wanted.places:
+            lines += local(lakebed, run.interpreter(target), folder, wanted)
+        if "s3" in wanted.places:
+            lines += in_bucket(lakebed, target, wanted)
+        return markdown(wanted, started, lines)
+
+    return run.ended("late.py", None, work)
 
 
 if __name__ == "__main__":

@@ -334,19 +334,32 @@ def markdown(document):
     return "\n".join(lines)
 
 
-def main():
-    wanted = options()
+def ended(name, keep, work):
+    """The exit code of a comparison. `work` gets its folder, the target folder and the time, and returns what is to be printed."""
     started = datetime.datetime.now(datetime.timezone.utc)
     target = target_folder()
     try:
-        with work_folder(wanted.keep, target) as folder:
-            bench = Bench(binary(wanted.lakebed), interpreter(target), folder, wanted)
-            document = report(bench, wanted, started, take_turns(bench, wanted))
+        with work_folder(keep, target) as folder:
+            text = work(folder, target, started)
     except Failed as problem:
-        say(f"run.py: {problem}")
+        say(f"{name}: {problem}")
         return 1
-    print(json.dumps(document, indent=2) if wanted.output == "json" else markdown(document))
+    print(text)
     return 0
+
+
+def shown(document, output, markdown):
+    return json.dumps(document, indent=2) if output == "json" else markdown(document)
+
+
+def main():
+    wanted = options()
+
+    def work(folder, target, started):
+        bench = Bench(binary(wanted.lakebed), interpreter(target), folder, wanted)
+        return shown(report(bench, wanted, started, take_turns(bench, wanted)), wanted.output, markdown)
+
+    return ended("run.py", wanted.keep, work)
 
 
 if __name__ == "__main__":

@@ -268,17 +268,12 @@ def markdown(document):
 
 def main():
     wanted = options()
-    started = datetime.datetime.now(datetime.timezone.utc)
-    target = run.target_folder()
-    try:
-        with run.work_folder(wanted.keep, target) as folder:
-            bench = Bench(run.binary(wanted.lakebed), run.interpreter(target), folder, wanted)
-            document = report(bench, wanted, started, take_turns(bench, wanted))
-    except run.Failed as problem:
-        run.say(f"staged.py: {problem}")
-        return 1
-    print(json.dumps(document, indent=2) if wanted.output == "json" else markdown(document))
-    return 0
+
+    def work(folder, target, started):
+        bench = Bench(run.binary(wanted.lakebed), run.interpreter(target), folder, wanted)
+        return run.shown(report(bench, wanted, started, take_turns(bench, wanted)), wanted.output, markdown)
+
+    return run.ended("staged.py", wanted.keep, work)
 
 
 if __name__ == "__main__":

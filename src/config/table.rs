@@ -108,7 +108,7 @@ fn error_prefix(text: &str, prefix: &Prefix) -> Result<Prefix> {
     if text.is_empty() {
         return wrong("is empty; leave it out, or write where Firehose puts errors");
     }
-    if !errors.columns().is_empty() || !errors.path_keys().is_empty() {
+    if !errors.is_of_time() {
         return wrong("has a partition key, which Firehose does not allow there; leave it out");
     }
     if !errors.is_literal() && !errors.has_error_type() {

@@ -1,6 +1,6 @@
 //! Finds the objects that landed in a span of hours, by listing the prefix tree and pruning what cannot lead there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -158,9 +158,7 @@ fn entry(meta: &ObjectMeta, table: &TableConfig) -> Entry {
         return Entry::Passed;
     }
     match arrival(key, &table.prefix, table.error_prefix.as_ref(), table.timezone) {
-        Arrival::Landed { hour, values } => {
-            Entry::Landed(LandedObject { key: key.to_string(), etag: etag(meta), size: meta.size, hour, path_values: values })
-        }
+        Arrival::Landed { hour, values } => Entry::Landed(object(meta, hour, values)),
         Arrival::ErrorOutput => Entry::Passed,
         Arrival::Unknown => Entry::Unknown,
     }
@@ -173,12 +171,22 @@ fn entry(meta: &ObjectMeta, table: &TableConfig) -> Entry {
 pub async fn landed(root: &Root, table: &TableConfig, key: &str) -> Result<Option<LandedObject>> {
     // What cannot be a path in a store, with `//` for example, cannot be found by a run either.
     let Some(location) = parse(key).ok().filter(|location| location.as_ref() == key) else { return Ok(None) };
+    let found = head(root, location).await?;
+    Ok(found.and_then(|meta| if let Entry::Landed(object) = entry(&meta, table) { Some(object) } else { None }))
+}
+
+/// What the store says of an object; `None` if it is gone.
+async fn head(root: &Root, location: Path) -> Result<Option<ObjectMeta>> {
     match root.store().head(&location).await {
         // Below a prefix of a bucket the store answers with the whole key.
-        Ok(meta) => Ok(if let Entry::Landed(object) = entry(&ObjectMeta { location, ..meta }, table) { Some(object) } else { None }),
+        Ok(meta) => Ok(Some(ObjectMeta { location, ..meta })),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; it is tried again", root.url_of(key)))),
+        Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; it is tried again", root.url_of(location.as_ref())))),
     }
+}
+
+fn object(meta: &ObjectMeta, hour: Hour, path_values: BTreeMap<String, String>) -> LandedObject {
+    LandedObject { key: meta.location.to_string(), etag: etag(meta), size: meta.size, hour, path_values }
 }
 
 /// Firehose's error objects of the hours `from` to `to`, both included, in the order of hour and key. Which hours their records arrived
@@ -210,13 +218,13 @@ async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Pref
             all.extend(store.list(Some(&folder)).try_collect::<Vec<_>>().await?);
         }
     }
-    let object = |meta: ObjectMeta| {
+    let error = |meta: &ObjectMeta| {
         let key = meta.location.as_ref();
         let is_one = is_error(key) && !is_unfinished(key) && meta.size > 0;
         let hour = error_hour(key, errors, table.timezone).filter(|_| is_one)?;
-        Some(LandedObject { key: key.to_string(), etag: etag(&meta), size: meta.size, hour, path_values: Default::default() })
+        Some(object(meta, hour, BTreeMap::new()))
     };
-    Ok(all.into_iter().filter_map(object).collect())
+    Ok(all.iter().filter_map(error).collect())
 }
 
 /// The error object of that key, as it is now, for the partition of `hour`; `None` if it is gone.
@@ -224,13 +232,7 @@ async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Pref
 /// # Errors
 /// `Unavailable` if the landing cannot be read.
 pub async fn error_object(root: &Root, key: &str, hour: Hour) -> Result<Option<LandedObject>> {
-    match root.store().head(&parse(key)?).await {
-        Ok(meta) => {
-            Ok(Some(LandedObject { key: key.to_string(), etag: etag(&meta), size: meta.size, hour, path_values: Default::default() }))
-        }
-        Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; it is tried again", root.url_of(key)))),
-    }
+    Ok(head(root, parse(key)?).await?.map(|meta| object(&meta, hour, BTreeMap::new())))
 }
 
 #[derive(Default)]

@@ -45,12 +45,20 @@ impl Dedupe {
     /// # Errors
     /// `Config` if the partition has more events than the memory allows.
     pub fn filter(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let keys: Vec<_> = self.columns.iter().map(|&index| Arc::clone(batch.column(index))).collect();
-        let keep = self.remember(&keys)?;
+        let keep = self.keep(batch)?;
         if keep.true_count() == batch.num_rows() {
             return Ok(batch.clone());
         }
         filter_record_batch(batch, &keep).map_err(broken)
+    }
+
+    /// Which rows of `batch` are no repetition.
+    ///
+    /// # Errors
+    /// As [`Self::filter`].
+    pub fn keep(&mut self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let keys: Vec<_> = self.columns.iter().map(|&index| Arc::clone(batch.column(index))).collect();
+        self.remember(&keys)
     }
 
     /// The columns that events are compared by.

@@ -231,7 +231,7 @@ impl Attempt<'_> {
             let mut all = Box::pin(read_generation(root, live, schema));
             while let Some(batch) = all.try_next().await? {
                 if let Some(dedupe) = dedupe {
-                    dedupe.filter(&batch)?;
+                    dedupe.keep(&batch)?;
                 }
                 send(rows, batch).await?;
             }

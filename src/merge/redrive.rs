@@ -50,7 +50,10 @@ impl Attempt<'_> {
             let fitting = enter(&batch, &verdicts, &mut moved, &mut wanting)?;
             let mut fitting = fitting.into_iter();
             for batch in found {
-                let keep = repeats_left_out(dedupe, &batch)?;
+                let keep = match dedupe {
+                    Some(dedupe) => dedupe.keep(&batch)?,
+                    None => BooleanArray::from(vec![true; batch.num_rows()]),
+                };
                 // In this order: where the rows of a batch end, no key is taken for one more.
                 for (kept, key) in keep.values().iter().zip(fitting.by_ref()) {
                     let moved = moved.entry(key).or_default();
@@ -91,25 +94,13 @@ fn enter(
         match verdict {
             Some(Verdict::Row) => fitting.push(kept.object.to_string()),
             Some(Verdict::Dropped) => moved.entry(kept.object.to_string()).or_default().dropped += 1,
-            _ if kept.resolved => {}
-            _ if matches!(code, Some(Code::SetAside | Code::TooLarge | Code::DamagedObject)) => {
+            _ if !kept.resolved && matches!(code, Some(Code::SetAside | Code::TooLarge | Code::DamagedObject)) => {
                 wanting.insert(kept.object.to_string());
             }
             _ => {}
         }
     }
     Ok(fitting)
-}
-
-/// Which rows are no repetition of an event.
-fn repeats_left_out(dedupe: &mut Option<Dedupe>, batch: &RecordBatch) -> Result<BooleanArray> {
-    match dedupe {
-        Some(dedupe) => {
-            let keys: Vec<_> = dedupe.columns().iter().map(|&index| Arc::clone(batch.column(index))).collect();
-            dedupe.remember(&keys)
-        }
-        None => Ok(BooleanArray::from(vec![true; batch.num_rows()])),
-    }
 }
 
 impl Account {

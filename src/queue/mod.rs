@@ -187,9 +187,9 @@ impl Queue {
         self.shares.get(&object.key)
     }
 
-    /// True if there is a staged file of that key.
-    pub fn has(&self, staged: &str) -> bool {
-        self.files.values().any(|(_, files)| files.contains(staged))
+    /// True if that file is staged of the object of key `object`.
+    pub fn has(&self, object: &str, staged: &str) -> bool {
+        self.files.get(&source(object)).is_some_and(|(_, files)| files.contains(staged))
     }
 
     /// True if nothing waits.
@@ -200,7 +200,7 @@ impl Queue {
     /// The key of the staged file that holds what this object becomes by this recipe, if there is one.
     pub fn staged(&self, recipe: &Recipe, object: &LandedObject) -> Option<String> {
         let key = recipe.staged_key(object);
-        self.files.get(&source(&object.key)).is_some_and(|(_, files)| files.contains(&key)).then_some(key)
+        self.has(&object.key, &key).then_some(key)
     }
 
     /// The arrival hours of what waits.

@@ -31,20 +31,12 @@ pub struct Spread {
     pub placement: String,
 }
 
-/// What the staged file of that key says of its object; `None` if it is not there, or of no use.
+/// What the staged file of that key says of its object; `None` if it is not there.
 ///
 /// # Errors
-/// `Unavailable` if the state location cannot be read.
+/// `Unavailable` if the state location cannot be read, `Data` if the file is of no use.
 pub async fn known(state: &Root, table: &ManagedTable, key: &str, object: &LandedObject) -> Result<Option<Spread>> {
-    let head = match read::opened(state, key, object, &table.plan.schema).await {
-        Ok(Some((head, _))) => head,
-        Ok(None) => return Ok(None),
-        Err(e) if e.kind() == crate::error::Kind::Data => {
-            tracing::warn!("{e}; the object is read where it landed");
-            return Ok(None);
-        }
-        Err(e) => return Err(e),
-    };
+    let Some((head, _)) = read::opened(state, key, object, &table.plan.schema).await? else { return Ok(None) };
     let shares: Result<BTreeMap<PartitionId, u64>> = head.shares.iter().map(|share| Ok((share.partition.parse()?, share.rows))).collect();
     Ok(Some(Spread { outcome: head.outcome(), shares: shares?, untimed: head.untimed, placement: head.placement.clone() }))
 }

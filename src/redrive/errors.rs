@@ -46,7 +46,7 @@ impl Work<'_> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
-        if config.partition_by.iter().any(|(_, expression)| !expression.path_keys().is_empty()) {
+        if config.partition_by.iter().any(|(_, expression)| !expression.is_of_time()) {
             summary.warnings.push(format!(
                 "left alone {} of Firehose: `partition_by` needs a value of the path, which error objects do not have",
                 crate::summary::counted(objects.len() as u64, "error object")

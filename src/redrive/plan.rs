@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::hour::Place;
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
+use crate::queue::hex;
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Tally;
 use crate::standardize::kept::{Kept, Records, Redrive, Verdict, still_set_aside};
@@ -194,7 +195,7 @@ pub fn fingerprint_of(config: &TableConfig, schema: &TableSchema) -> String {
     let TableConfig { format, unwrap, new_columns, rules, max_ratio, .. } = config;
     let settings = format!("{format:?} {unwrap:?} {new_columns:?} {rules:?} {max_ratio:?}");
     let digest = Sha256::digest(format!("{}\n{settings}", fingerprint(&schema.columns)));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest, 8)
 }
 
 /// True if a partition is one of that place: all partitions of its hour, but for those that what stands beside the hour rules out.
@@ -202,7 +203,7 @@ pub fn fingerprint_of(config: &TableConfig, schema: &TableSchema) -> String {
 /// # Errors
 /// `Config` if a key beside the hour is none of the table's that stand there.
 pub fn is_at(config: &TableConfig, partition: &PartitionId, place: &Place) -> Result<bool> {
-    let of_path = |key: &str| config.partition_by.iter().any(|(name, expression)| name == key && !expression.path_keys().is_empty());
+    let of_path = |key: &str| config.partition_by.iter().any(|(name, expression)| name == key && !expression.is_of_time());
     if let Some((key, _)) = place.beside.iter().find(|(key, _)| !of_path(key)) {
         return Err(Error::config(format!("{}: `{key}` is no partition key that stands beside the hour; leave it out", config.name)));
     }

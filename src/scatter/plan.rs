@@ -16,7 +16,7 @@ pub struct Sorted {
     /// To be read; with it what was known of the object, and does not count any more.
     pub new: Vec<(LandedObject, Option<Taken>)>,
     /// Some partitions may lack their share.
-    pub begun: Vec<(Hour, Taken)>,
+    pub begun: Vec<Taken>,
     /// Some partitions have their share, and what it was taken of is gone.
     pub stuck: Vec<Taken>,
     /// Keys of objects whose content changed since: what was taken in stays.
@@ -25,8 +25,8 @@ pub struct Sorted {
 
 /// What of the begun objects can still be had.
 pub struct There<'a> {
-    /// True if a staged file of that key is in the queue.
-    pub staged: &'a dyn Fn(&str) -> bool,
+    /// True if its staged file is in the queue.
+    pub staged: &'a dyn Fn(&Taken) -> bool,
     /// The key that an object's staged file has under today's columns and rules.
     pub key: &'a dyn Fn(&LandedObject) -> String,
     /// Partitions whose ledgers cannot be read now.
@@ -92,8 +92,8 @@ impl Sorted {
         // What was made by other rules is not used: they may hide by now what they did not then.
         let same_rules = (there.key)(&begun) == taken.staged;
         match object {
-            _ if same_rules && (there.staged)(&taken.staged) => self.begun.push((hour, taken.clone())),
-            Some(object) if same_rules && taken.is(object) => self.begun.push((hour, taken.clone())),
+            _ if same_rules && (there.staged)(taken) => self.begun.push(taken.clone()),
+            Some(object) if same_rules && taken.is(object) => self.begun.push(taken.clone()),
             Some(object) if taken.is(object) || !taken.is_begun(heads)? => self.new.push((object.clone(), Some(taken.clone()))),
             None if !taken.is_begun(heads)? => {}
             _ => self.stuck.push(taken.clone()),

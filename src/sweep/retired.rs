@@ -50,7 +50,7 @@ async fn remove(sweeper: &Sweeper<'_>, taken: Vec<(PartitionId, Vec<Retired>)>, 
     }
     let partitions: Vec<PartitionId> = taken.iter().map(|(partition, _)| partition.clone()).collect();
     if !summary.dry_run {
-        summary.warnings.extend(announce::partitions(sweeper.app, sweeper.config, &sweeper.table, &partitions).await?);
+        summary.warnings.extend(announce::partitions(sweeper.app, &sweeper.table, &partitions).await?);
     }
     let registered = sweeper.registered(&partitions).await?;
     for (partition, gone) in taken {
