@@ -2,11 +2,15 @@
 
 mod bounds;
 mod chunk;
+mod codec;
 mod columns;
 mod dictionary;
+mod ends;
 mod hybrid;
 mod levels;
+pub mod stored;
 mod text;
+mod weave;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +29,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
 
 use columns::{Leaf, Origin, Part};
+use stored::Stored;
 
 /// A file that is being encoded, in memory.
 pub struct Encoder {
@@ -89,6 +94,26 @@ impl Encoder {
         self.close_row_group().await?;
         let mut row_group = self.file.next_row_group()?;
         columns.into_iter().try_for_each(|column| row_group.append_column(source, column))?;
+        row_group.close()?;
+        self.row_groups += 1;
+        Ok(())
+    }
+
+    /// Appends the rows of files that [fit](Stored::fits) as one row group, with their pages as they are stored there. Rows that were written
+    /// before end their own row group first.
+    ///
+    /// # Errors
+    /// A file is not what it says; what was made of it is of no use then.
+    pub async fn weave(&mut self, files: Vec<Stored>) -> Result<()> {
+        self.close_row_group().await?;
+        let size = files.iter().map(Stored::size).sum();
+        let (leaves, properties) = (self.file.schema_descr(), Arc::clone(self.file.properties()));
+        let leaves: Vec<_> = self.origins.iter().enumerate().map(|(leaf, origin)| (leaves.column(leaf), origin.is_text())).collect();
+        let work = move |leaf: usize| weave::leaf(leaf, Arc::clone(&leaves[leaf].0), &properties, leaves[leaf].1, &files);
+        let leaves = on_threads(self.threads, self.origins.len(), work).await?;
+        self.file.inner_mut().reserve(size);
+        let mut row_group = self.file.next_row_group()?;
+        leaves.into_iter().try_for_each(|leaf| row_group.append_column(&leaf.pages, leaf.result))?;
         row_group.close()?;
         self.row_groups += 1;
         Ok(())

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::channel::mpsc;
-use futures::{SinkExt, Stream, StreamExt, TryStreamExt};
+use futures::{SinkExt, StreamExt, TryStreamExt};
 
 use super::append::Carried;
 use super::dedupe::Dedupe;
+use super::feed::{Feed, Rows, send, write_rows};
 use super::intake::{Intake, Part, Reading};
 use super::order;
 use super::reader::read_generation;
@@ -127,7 +127,7 @@ impl Attempt<'_> {
         GenerationWriter::new(&self.table.location, &self.table.config.name, self.id.clone(), folder, schema, &self.shape())
     }
 
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         let merge = &self.table.config.merge;
         Shape {
             target_file_size: merge.target_file_size,
@@ -155,18 +155,22 @@ impl Attempt<'_> {
     fn arranged(
         &self,
         schema: &SchemaRef,
-        rows: mpsc::Receiver<Result<RecordBatch>>,
-    ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch>>> {
+        rows: mpsc::Receiver<Result<Rows>>,
+    ) -> Result<futures::stream::BoxStream<'static, Result<Rows>>> {
         let by = &self.table.config.merge.sort_by;
         if by.is_empty() {
             return Ok(rows.boxed());
         }
         let task = self.limits.sorting(&self.id.attempt)?;
-        Ok(order::ordered(task, schema, by, rows)?.boxed())
+        let batches = rows.map(|rows| match rows? {
+            Rows::Batch(batch) => Ok(batch),
+            Rows::Staged(..) => Err(Error::internal("staged files have no order")),
+        });
+        Ok(order::ordered(task, schema, by, batches)?.map_ok(Rows::Batch).boxed())
     }
 
     /// Sends the rows of all sources down the channel, the live generation's first, and keeps the account.
-    async fn read_sources(&self, carried: Option<&Carried>, mut rows: mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
+    async fn read_sources(&self, carried: Option<&Carried>, mut rows: Feed) -> Result<Account> {
         let done = self.feed(carried, &mut rows).await;
         if let Err(e) = &done {
             // Whoever writes must not take the end of the rows for their completeness.
@@ -175,7 +179,7 @@ impl Attempt<'_> {
         done
     }
 
-    async fn feed(&self, carried: Option<&Carried>, rows: &mut mpsc::Sender<Result<RecordBatch>>) -> Result<Account> {
+    async fn feed(&self, carried: Option<&Carried>, rows: &mut Feed) -> Result<Account> {
         let mut account = Account::default();
         let mut dedupe = self.dedupe()?;
         // Where there was one, readers have to see that records are gone from it.
@@ -193,11 +197,17 @@ impl Attempt<'_> {
                 self.feed_quarantined(redrive, &mut account, &mut dedupe, rows).await?;
             }
         }
-        let mut intake = Intake::new(self.table, self.state, self.queue, self.objects, self.limits);
         let mut merged = 0;
-        while let Some(reading) = intake.next().await {
-            merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);
-            self.limits.progress.inc(1);
+        for run in self.runs() {
+            let mut objects = &self.objects[run.objects];
+            let woven = self.feed_staged(objects, &run.pieces, &mut account, rows).await?;
+            objects = &objects[woven..];
+            merged += woven as u64;
+            let mut intake = Intake::new(self.table, self.state, self.queue, objects, self.limits);
+            while let Some(reading) = intake.next().await {
+                merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);
+                self.limits.progress.inc(1);
+            }
         }
         account.missing.sort_by(|a, b| a.key.cmp(&b.key));
         match account.missing.first() {
@@ -219,13 +229,7 @@ impl Attempt<'_> {
     }
 
     /// Sends those live rows that are to be encoded again, and remembers the events of all.
-    async fn feed_live(
-        &self,
-        live: &Generation,
-        carried: Option<&Carried>,
-        dedupe: &mut Option<Dedupe>,
-        rows: &mut mpsc::Sender<Result<RecordBatch>>,
-    ) -> Result<()> {
+    async fn feed_live(&self, live: &Generation, carried: Option<&Carried>, dedupe: &mut Option<Dedupe>, rows: &mut Feed) -> Result<()> {
         let (root, schema) = (&self.table.location, &self.table.plan.schema);
         let Some(carried) = carried else {
             let mut all = Box::pin(read_generation(root, live, schema));
@@ -265,13 +269,7 @@ impl Attempt<'_> {
     }
 
     /// Sends an object's rows on, quarantines its rejects and enters what became of its records; false if it cannot be read now.
-    async fn take(
-        &self,
-        mut reading: Reading,
-        account: &mut Account,
-        dedupe: &mut Option<Dedupe>,
-        rows: &mut mpsc::Sender<Result<RecordBatch>>,
-    ) -> Result<bool> {
+    async fn take(&self, mut reading: Reading, account: &mut Account, dedupe: &mut Option<Dedupe>, rows: &mut Feed) -> Result<bool> {
         let object = reading.object.clone();
         let (mut counts, mut begun) = (Counts::default(), false);
         while let Some(part) = reading.part().await {
@@ -310,7 +308,7 @@ impl Attempt<'_> {
     }
 
     /// True for what came after the first merge, and not for what is only read once more.
-    fn is_late(&self, key: &str) -> bool {
+    pub(super) fn is_late(&self, key: &str) -> bool {
         let known = |version: &LedgerVersion| version.source(key).or(version.held(key)).filter(|_| self.afresh).map(|source| source.late);
         self.previous.is_some_and(|version| known(version).unwrap_or(true))
     }
@@ -322,7 +320,7 @@ impl Attempt<'_> {
     }
 
     /// The quarantine's next generation, begun if it is not yet.
-    async fn quarantine<'w>(&self, writer: &'w mut Option<GenerationWriter>) -> Result<&'w mut GenerationWriter> {
+    pub(super) async fn quarantine<'w>(&self, writer: &'w mut Option<GenerationWriter>) -> Result<&'w mut GenerationWriter> {
         match writer {
             Some(open) => Ok(open),
             none => Ok(none.insert(self.open_quarantine().await?)),
@@ -352,7 +350,7 @@ impl Attempt<'_> {
 
 impl Account {
     /// Enters what became of an object, whose rows are counted already.
-    fn enter(&mut self, object: LandedObject, late: bool, rows: Counts, outcome: Outcome) {
+    pub(super) fn enter(&mut self, object: LandedObject, late: bool, rows: Counts, outcome: Outcome) {
         let LandedObject { key, hour, etag, size, .. } = object;
         let counts = Counts { read: outcome.tally.read, quarantined: outcome.tally.rejected, dropped: outcome.tally.dropped, ..rows };
         let mut rejected = None;
@@ -368,22 +366,4 @@ impl Account {
         self.warned += outcome.tally.warned;
         self.sources.insert(key.clone(), Source { key, hour, etag, size, late, counts, rejected });
     }
-}
-
-pub(super) async fn send(rows: &mut mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> Result<()> {
-    rows.send(Ok(batch)).await.map_err(|_| Error::internal("the writer stopped early"))
-}
-
-async fn write_rows(
-    mut writer: GenerationWriter,
-    carried: Option<Carried>,
-    mut rows: impl Stream<Item = Result<RecordBatch>> + Unpin,
-) -> Result<Generation> {
-    if let Some(carried) = carried {
-        writer.carry(carried).await?;
-    }
-    while let Some(batch) = rows.try_next().await? {
-        writer.write(&batch).await?;
-    }
-    writer.finish().await
 }

@@ -4,11 +4,14 @@ pub mod append;
 pub mod dedupe;
 pub mod encode;
 pub mod execute;
+mod feed;
 pub mod intake;
 pub mod order;
 pub mod plan;
 pub mod reader;
 pub mod redrive;
+pub mod runs;
+mod staged;
 pub mod writer;
 
 use std::borrow::Cow;

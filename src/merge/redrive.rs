@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use futures::TryStreamExt;
-use futures::channel::mpsc;
 
 use super::dedupe::Dedupe;
-use super::execute::{Account, Attempt, send};
+use super::execute::{Account, Attempt};
+use super::feed::{Feed, send};
 use super::reader::read_generation;
 use crate::error::{Error, Result};
 use crate::schema::arrow_schema;
@@ -36,7 +36,7 @@ impl Attempt<'_> {
         redrive: &Arc<Redrive>,
         account: &mut Account,
         dedupe: &mut Option<Dedupe>,
-        rows: &mut mpsc::Sender<Result<RecordBatch>>,
+        rows: &mut Feed,
     ) -> Result<()> {
         let Some(live) = self.previous.and_then(|version| version.quarantine.as_ref()) else { return Ok(()) };
         let schema = arrow_schema(&reject::columns());

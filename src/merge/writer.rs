@@ -7,11 +7,12 @@ use arrow::datatypes::SchemaRef;
 use object_store::buffered::BufWriter;
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use tokio::io::AsyncWriteExt;
 
 use super::append::{Carried, Tail};
 use super::encode::Encoder;
+use super::encode::stored::Stored;
 use super::reader;
 use crate::catalog::TableName;
 use crate::config::Compression;
@@ -109,6 +110,27 @@ impl GenerationWriter {
         Ok(())
     }
 
+    /// Appends the rows of staged files as one row group, with their pages as they are.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be written, or a file is not what it says.
+    pub async fn weave(&mut self, files: Vec<Stored>) -> Result<()> {
+        let rows: usize = files.iter().map(Stored::rows).sum();
+        if rows == 0 {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            self.open_file().await?;
+        }
+        let failed = write_failed(&self.root, &self.folder);
+        let Some(file) = &mut self.open else { return Ok(()) };
+        file.weave(files, rows as u64).await.map_err(failed)?;
+        if file.encoder.size() >= self.target {
+            self.close_file().await?;
+        }
+        Ok(())
+    }
+
     /// Closes the last file, checks all of them, and says what the generation holds. A generation always has a file, be it one
     /// without rows: a folder without files is an error to some readers.
     ///
@@ -179,6 +201,12 @@ impl OpenFile {
         self.put().await
     }
 
+    async fn weave(&mut self, files: Vec<Stored>, rows: u64) -> std::io::Result<()> {
+        self.encoder.weave(files).await.map_err(std::io::Error::other)?;
+        self.rows += rows;
+        self.put().await
+    }
+
     /// Hands on what is final.
     async fn put(&mut self) -> std::io::Result<()> {
         let bytes = self.encoder.take().map_err(std::io::Error::other)?;
@@ -217,15 +245,20 @@ pub fn codec(compression: Compression) -> Codec {
 /// What every reader of the table understands: pages of version 1, dictionaries, page indexes, standard names in lists and maps.
 fn properties(table: &TableName, id: &GenerationId, shape: &Shape) -> WriterProperties {
     let about = |key: &str, value: String| KeyValue::new(format!("lakebed.{key}"), value);
-    WriterProperties::builder()
-        .set_dictionary_page_size_limit(DICTIONARY)
-        .set_compression(codec(shape.compression))
+    common(shape.compression)
         .set_coerce_types(true)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(None)
         .set_max_row_group_bytes(Some(usize::try_from(shape.row_group_size).unwrap_or(usize::MAX)))
         .set_key_value_metadata(Some(vec![about("table", table.to_string()), about("generation", id.to_string())]))
         .build()
+}
+
+/// What staged files share with those of generations.
+pub fn common(compression: Compression) -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_dictionary_page_size_limit(DICTIONARY)
+        .set_compression(codec(compression))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(None)
 }
 
 /// Reads a file's size and footer back and compares them with what was written.

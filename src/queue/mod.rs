@@ -4,6 +4,7 @@
 //! rules it was made; a merge that finds the very name reads it, and reads the landed object in every other case.
 
 pub mod read;
+mod seal;
 pub mod spread;
 pub mod stage;
 
@@ -151,8 +152,8 @@ pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
 /// What waits in the queue of one table.
 #[derive(Debug, Clone, Default)]
 pub struct Queue {
-    /// The arrival hour of each source, and the keys of its files.
-    files: BTreeMap<String, (Hour, BTreeSet<String>)>,
+    /// The arrival hour of each source, and its files: their bytes by their keys.
+    files: BTreeMap<String, (Hour, BTreeMap<String, u64>)>,
     /// What one partition takes of objects whose rows scatter, by their keys.
     shares: BTreeMap<String, Share>,
 }
@@ -167,11 +168,11 @@ impl Queue {
         let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", state.url_of(&folder)));
         let prefix = parse(folder.trim_end_matches('/'))?;
         let mut listing = state.store().list(Some(&prefix));
-        let mut files: BTreeMap<String, (Hour, BTreeSet<String>)> = BTreeMap::new();
+        let mut files: BTreeMap<String, (Hour, BTreeMap<String, u64>)> = BTreeMap::new();
         while let Some(object) = listing.try_next().await.map_err(failed)? {
             let key = object.location.to_string();
             if let Some((hour, source)) = layout::parse_queue_key(table, &key) {
-                files.entry(source.to_string()).or_insert_with(|| (hour, BTreeSet::new())).1.insert(key);
+                files.entry(source.to_string()).or_insert_with(|| (hour, BTreeMap::new())).1.insert(key, object.size);
             }
         }
         Ok(Self { files, shares: BTreeMap::new() })
@@ -189,7 +190,7 @@ impl Queue {
 
     /// True if that file is staged of the object of key `object`.
     pub fn has(&self, object: &str, staged: &str) -> bool {
-        self.files.get(&source(object)).is_some_and(|(_, files)| files.contains(staged))
+        self.files.get(&source(object)).is_some_and(|(_, files)| files.contains_key(staged))
     }
 
     /// True if nothing waits.
@@ -201,6 +202,11 @@ impl Queue {
     pub fn staged(&self, recipe: &Recipe, object: &LandedObject) -> Option<String> {
         let key = recipe.staged_key(object);
         self.has(&object.key, &key).then_some(key)
+    }
+
+    /// The bytes of that staged file.
+    pub fn staged_size(&self, recipe: &Recipe, object: &LandedObject) -> Option<u64> {
+        self.files.get(&source(&object.key)).and_then(|(_, files)| files.get(&recipe.staged_key(object))).copied()
     }
 
     /// The arrival hours of what waits.
@@ -219,7 +225,7 @@ impl Queue {
         let merged: BTreeSet<String> = merged.map(source).collect();
         let done = self.files.iter().filter(|(source, (hour, _))| *hour < from || merged.contains(*source));
         let mut folders = BTreeSet::new();
-        for key in done.flat_map(|(_, (_, files))| files) {
+        for key in done.flat_map(|(_, (_, files))| files.keys()) {
             if let Err(e) = state.remove(key).await {
                 tracing::warn!("cannot remove a staged file that is of no use any more: {e}");
             }

@@ -6,10 +6,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
 
-use super::{HEAD, Head};
+use super::{HEAD, Head, seal};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
+use crate::merge::encode::stored::Stored;
 use crate::merge::intake::Part;
 use crate::scatter::share::Share;
 use crate::standardize::Outcome;
@@ -72,6 +74,79 @@ impl Staged {
     }
 }
 
+/// A staged file that is not decoded.
+#[derive(Debug)]
+pub struct Whole {
+    head: Head,
+    /// The file, which is as it was written.
+    pub file: Stored,
+    /// The rejects that belong to it.
+    pub rejects: Option<Rejected>,
+}
+
+impl Whole {
+    /// Fetches it; `None` if it is not there any more.
+    ///
+    /// # Errors
+    /// As [`Staged::fetch`].
+    pub async fn fetch(state: &Root, key: &str, object: &LandedObject) -> Result<Option<Self>> {
+        let Some(bytes) = state.read(key).await? else { return Ok(None) };
+        whole(key, &bytes)?;
+        let file = Stored::new(bytes).map_err(|e| Error::data(format!("staged file {key} is no Parquet file: {e}")))?;
+        let head = head(key, file.metadata(), object)?;
+        if file.rows() as u64 != head.rows {
+            return Err(Error::data(format!("staged file {key} has not as many rows as it says")));
+        }
+        let rejects = match &head.rejects {
+            None => None,
+            Some(rejects) => match state.read(&rejects.key).await? {
+                None => return Ok(None),
+                Some(bytes) => {
+                    let batches = built(&rejects.key, open(&rejects.key, bytes)?, rejects.batch)?;
+                    Some(Rejected { key: rejects.key.clone(), batches, left: head.rejected })
+                }
+            },
+        };
+        Ok(Some(Self { head, file, rejects }))
+    }
+
+    /// What became of its object.
+    pub fn outcome(&self) -> Outcome {
+        self.head.outcome()
+    }
+}
+
+/// The rejects of an object that are still to be read.
+pub struct Rejected {
+    key: String,
+    batches: ParquetRecordBatchReader,
+    /// How many they are.
+    left: u64,
+}
+
+impl std::fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} records of {}", self.left, self.key)
+    }
+}
+
+impl Rejected {
+    /// The next of them; `None` after the last.
+    ///
+    /// # Errors
+    /// `Data` if the file is broken, or has not as many as it should.
+    pub fn batch(&mut self) -> Result<Option<RecordBatch>> {
+        match next(&self.key, &mut self.batches)? {
+            Some(batch) => {
+                self.left = self.left.wrapping_sub(batch.num_rows() as u64);
+                Ok(Some(batch))
+            }
+            None if self.left == 0 => Ok(None),
+            None => Err(Error::data(format!("staged file {} has not as many records as it should", self.key))),
+        }
+    }
+}
+
 /// What a staged file says of its object, and its rows; `None` if it is not there any more.
 ///
 /// # Errors
@@ -84,32 +159,53 @@ pub(super) async fn opened(
 ) -> Result<Option<(Head, ParquetRecordBatchReaderBuilder<Bytes>)>> {
     let Some(bytes) = state.read(key).await? else { return Ok(None) };
     let rows = open(key, bytes)?;
-    let metadata = rows.metadata().file_metadata().key_value_metadata();
+    let head = head(key, rows.metadata(), object)?;
+    if rows.schema().fields() != schema.fields() {
+        return Err(Error::data(format!("staged file {key} has other columns than the table")));
+    }
+    Ok(Some((head, rows)))
+}
+
+/// What the footer of a staged file says of its object.
+///
+/// # Errors
+/// `Data` if it is of another one.
+fn head(key: &str, footer: &ParquetMetaData, object: &LandedObject) -> Result<Head> {
+    let metadata = footer.file_metadata().key_value_metadata();
     let head = metadata.and_then(|all| all.iter().find(|entry| entry.key == HEAD)).and_then(|entry| entry.value.as_deref());
     let head: Option<Head> = head.and_then(|text| serde_json::from_str(text).ok());
-    let fits = head.filter(|head| head.is_of(object) && rows.schema().fields() == schema.fields());
-    let head = fits.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))?;
-    Ok(Some((head, rows)))
+    let of_object = head.filter(|head| head.is_of(object));
+    of_object.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))
 }
 
 /// Hands each batch on and counts the rows.
 fn each(key: &str, mut batches: ParquetRecordBatchReader, send: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<u64> {
-    let broken = |why: &str| Error::data(format!("staged file {key} cannot be read: {why}"));
     let mut rows = 0;
-    loop {
-        // The library panics on some damaged pages; nothing of the file is used any more then.
-        let next = catch_unwind(AssertUnwindSafe(|| batches.next())).map_err(|_| broken("it is damaged"))?;
-        let Some(batch) = next else { return Ok(rows) };
-        let batch = batch.map_err(|e| broken(&e.to_string()))?;
+    while let Some(batch) = next(key, &mut batches)? {
         rows += batch.num_rows() as u64;
         send(batch)?;
     }
+    Ok(rows)
+}
+
+fn next(key: &str, batches: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>> {
+    let broken = |why: &str| Error::data(format!("staged file {key} cannot be read: {why}"));
+    // The library panics on some damaged pages; nothing of the file is used any more then.
+    let next = catch_unwind(AssertUnwindSafe(|| batches.next())).map_err(|_| broken("it is damaged"))?;
+    next.transpose().map_err(|e| broken(&e.to_string()))
 }
 
 fn open(key: &str, bytes: Bytes) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
+    whole(key, &bytes)?;
     let opened = catch_unwind(|| ParquetRecordBatchReaderBuilder::try_new(bytes));
     let opened = opened.map_err(|_| Error::data(format!("staged file {key} is damaged")))?;
     opened.map_err(|e| Error::data(format!("staged file {key} is no Parquet file: {e}")))
+}
+
+/// # Errors
+/// `Data` if it is not as it was written.
+fn whole(key: &str, bytes: &[u8]) -> Result<()> {
+    seal::is_whole(bytes).then_some(()).ok_or_else(|| Error::data(format!("staged file {key} is damaged: its checksum is another one")))
 }
 
 fn built(key: &str, builder: ParquetRecordBatchReaderBuilder<Bytes>, batch: usize) -> Result<ParquetRecordBatchReader> {

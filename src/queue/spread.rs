@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
 use sha2::{Digest, Sha256};
 
-use super::stage::{File, Made, Staging};
+use super::stage::{Made, Staging};
 use super::{Head, HeadShare, Recipe, hex, read};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
@@ -58,7 +58,7 @@ pub async fn spread(
         places: scatter.places(&object),
         counts: Vec::new(),
         placement: Sha256::new(),
-        held: Some((Vec::new(), Made { rows: File::new(table.plan.schema.clone())?, rejects: None })),
+        held: Some((Vec::new(), Made::new(table)?)),
         memory: 0,
         most: limits.memory / 4,
     };

@@ -1,18 +1,19 @@
 //! Standardizes one landed object into the queue.
 
 use arrow::array::RecordBatch;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::WriterProperties;
 
 use super::spread::spread;
-use super::{HEAD, Head, Queue, Recipe, Rejects};
+use super::{HEAD, Head, Queue, Recipe, Rejects, seal};
+use crate::config::Compression;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::layout;
 use crate::merge::encode::Encoder;
 use crate::merge::intake::{Intake, Part, Reading};
+use crate::merge::writer;
 use crate::pipeline::{Limits, ManagedTable};
 use crate::standardize::Outcome;
 use crate::store::{Created, Root};
@@ -55,7 +56,7 @@ pub async fn stage(state: &Root, table: &ManagedTable, limits: &Limits, attempt:
     if let Some(scatter) = &table.scatter {
         return Ok(spread(state, table, scatter, limits, attempt, reading).await?.1);
     }
-    let mut made = Made { rows: File::new(table.plan.schema.clone())?, rejects: None };
+    let mut made = Made::new(table)?;
     let Some(outcome) = made.take(reading).await? else { return Ok(Staging::ForTheRun) };
     let head = Head { batch: made.rows.batch(), ..Head::of(&object, outcome.tally) };
     made.put(state, &key, head, attempt).await
@@ -64,10 +65,17 @@ pub async fn stage(state: &Root, table: &ManagedTable, limits: &Limits, attempt:
 /// The rows and the rejects of an object, encoded.
 pub(super) struct Made {
     pub(super) rows: File,
-    pub(super) rejects: Option<File>,
+    rejects: Option<File>,
+    compression: Compression,
 }
 
 impl Made {
+    /// Nothing yet.
+    pub(super) fn new(table: &ManagedTable) -> Result<Self> {
+        let compression = table.config.merge.compression;
+        Ok(Self { rows: File::new(table.plan.schema.clone(), compression)?, rejects: None, compression })
+    }
+
     /// Creates the files, that of the rejects first: the other's existence says that the object is done.
     pub(super) async fn put(self, state: &Root, key: &str, mut head: Head, attempt: &str) -> Result<Staging> {
         if let Some(file) = self.rejects {
@@ -93,7 +101,7 @@ impl Made {
     pub(super) async fn reject(&mut self, batch: &RecordBatch) -> Result<()> {
         let open = match &mut self.rejects {
             Some(open) => open,
-            none => none.insert(File::new(batch.schema())?),
+            none => none.insert(File::new(batch.schema(), self.compression)?),
         };
         open.write(batch).await
     }
@@ -124,8 +132,8 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(schema: arrow::datatypes::SchemaRef) -> Result<Self> {
-        Ok(Self { encoder: Encoder::new(schema, properties(), 1).map_err(failed)?, smallest: None, last: None })
+    fn new(schema: arrow::datatypes::SchemaRef, compression: Compression) -> Result<Self> {
+        Ok(Self { encoder: Encoder::new(schema, properties(compression), 1).map_err(failed)?, smallest: None, last: None })
     }
 
     pub(super) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -145,8 +153,13 @@ impl File {
             let text = serde_json::to_string(head).map_err(|e| Error::internal(format!("cannot write a staged file's head: {e}")))?;
             self.encoder.note(KeyValue::new(HEAD.to_string(), text));
         }
+        self.encoder.note(seal::blank());
         self.encoder.finish().await.map_err(failed)?;
-        self.encoder.take().map_err(failed)
+        let mut file = self.encoder.take().map_err(failed)?;
+        if !seal::seal(&mut file) {
+            return Err(Error::internal("a staged file has no room for its checksum"));
+        }
+        Ok(file)
     }
 }
 
@@ -154,8 +167,8 @@ fn failed(e: ParquetError) -> Error {
     Error::internal(format!("cannot encode a staged file: {e}"))
 }
 
-/// Quick to write and to read once; nobody searches in it, so it has no statistics.
-fn properties() -> WriterProperties {
-    let zstd = Compression::ZSTD(ZstdLevel::try_new(1).expect("level 1 is valid"));
-    WriterProperties::builder().set_compression(zstd).set_statistics_enabled(EnabledStatistics::None).build()
+/// As the hour's files are, so that pages can go into one as they are: values that are no texts have no dictionaries, as each file would
+/// have one of its own; texts have one where it makes them a good deal smaller.
+fn properties(compression: Compression) -> WriterProperties {
+    writer::common(compression).set_dictionary_enabled(false).build()
 }

@@ -1,7 +1,5 @@
 //! The least and the greatest text of a page or a column, and what of them goes into statistics.
 
-use std::cmp::Ordering;
-
 /// The least and the greatest of some texts, by their bytes.
 #[derive(Default)]
 pub struct Bounds {
@@ -40,8 +38,8 @@ impl Bounds {
     }
 
     /// The least and the greatest text, if there was one.
-    pub fn ends(&self) -> Option<(&[u8], &[u8])> {
-        self.ends.as_ref().map(|(least, greatest)| (least.as_slice(), greatest.as_slice()))
+    pub fn into_ends(self) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.ends
     }
 }
 
@@ -54,36 +52,6 @@ fn begin(text: &[u8]) -> u64 {
             let mut first = [0; 8];
             first[..text.len()].copy_from_slice(text);
             u64::from_be_bytes(first)
-        }
-    }
-}
-
-/// Whether the bounds of pages grow or shrink from one to the next.
-#[derive(Default)]
-pub struct Order {
-    last: Option<(Vec<u8>, Vec<u8>)>,
-    grew: bool,
-    shrank: bool,
-}
-
-impl Order {
-    /// Takes the next page into account.
-    pub fn note(&mut self, least: &[u8], greatest: &[u8]) {
-        if let Some((last_least, last_greatest)) = &self.last {
-            let steps = [least.cmp(last_least), greatest.cmp(last_greatest)];
-            self.grew |= steps.contains(&Ordering::Greater);
-            self.shrank |= steps.contains(&Ordering::Less);
-        }
-        self.last = Some((least.to_vec(), greatest.to_vec()));
-    }
-
-    /// As the column index says it; pages that are all the same ascend.
-    pub fn boundary_order(&self) -> parquet::basic::BoundaryOrder {
-        use parquet::basic::BoundaryOrder;
-        match (self.grew, self.shrank) {
-            (_, false) => BoundaryOrder::ASCENDING,
-            (false, true) => BoundaryOrder::DESCENDING,
-            (true, true) => BoundaryOrder::UNORDERED,
         }
     }
 }
@@ -147,8 +115,8 @@ mod tests {
             let mut bounds = Bounds::default();
             texts.iter().for_each(|text| bounds.note(text.as_bytes()));
             texts.sort();
-            let ends = (texts[0].as_bytes(), texts[texts.len() - 1].as_bytes());
-            prop_assert_eq!(bounds.ends(), Some(ends));
+            let ends = (texts[0].as_bytes().to_vec(), texts[texts.len() - 1].as_bytes().to_vec());
+            prop_assert_eq!(bounds.into_ends(), Some(ends));
         }
 
         #[test]

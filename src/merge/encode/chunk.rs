@@ -1,46 +1,58 @@
 //! A column's pages and what is known about them, up to the chunk of a row group.
 
-use std::cell::RefCell;
 use std::io::Read;
 
 use bytes::{Buf, Bytes};
-use parquet::basic::{Compression, Encoding, EncodingMask, PageType};
+use parquet::basic::{Compression, Encoding, EncodingMask, PageType, Type};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
-use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, LevelHistogram, OffsetIndexBuilder, PageEncodingStats};
 use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::reader::{ChunkReader, Length};
-use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::bounds::{Bounds, Order, shorter_greatest, shorter_least};
+use super::bounds::{shorter_greatest, shorter_least};
+use super::codec::compress;
+use super::ends::{self, Range};
+use super::stored::{StoredChunk, StoredPage, broken};
 
 /// Bytes of a page's header, about.
 const HEADER: usize = 64;
 
-/// A page before it is compressed.
-pub struct Filled<'b> {
-    /// Levels and values, as they are stored.
-    pub body: &'b [u8],
+/// What is known about a page beside its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct About {
     /// How the values are encoded.
     pub encoding: Encoding,
-    /// Its slots, and how many of them have no value.
+    /// Its slots, and how many of them have no value, if that is known.
     pub slots: usize,
     /// See `slots`.
-    pub nulls: usize,
+    pub nulls: Option<usize>,
     /// Its rows.
     pub rows: usize,
-    /// Bytes of its texts.
-    pub text_bytes: usize,
-    /// Its least and greatest text.
-    pub bounds: Bounds,
+    /// Bytes of its texts, where it has texts.
+    pub text_bytes: Option<usize>,
+    /// Its least and greatest value; of a stored page what is shown of them.
+    pub ends: Option<(Vec<u8>, Vec<u8>)>,
     /// How often each level occurs; `None` if there is only one.
     pub repetition: Option<LevelHistogram>,
     /// See `repetition`.
     pub definition: Option<LevelHistogram>,
+}
+
+impl About {
+    /// A page of so many slots of which nothing else is known.
+    pub fn new(encoding: Encoding, slots: usize) -> Self {
+        Self { encoding, slots, nulls: None, rows: 0, text_bytes: None, ends: None, repetition: None, definition: None }
+    }
+
+    /// True if it has no value.
+    fn is_empty(&self) -> bool {
+        self.nulls == Some(self.slots)
+    }
 }
 
 /// A finished column of a row group.
@@ -96,23 +108,23 @@ impl Read for Rest {
     }
 }
 
-/// The pages of a column of texts.
+/// The pages of a column in one row group.
 pub struct Chunk {
     column: ColumnDescPtr,
     properties: WriterPropertiesPtr,
     codec: Compression,
     /// The pages as they are stored.
-    pages: Vec<Vec<u8>>,
-    encodings: Vec<Encoding>,
+    pages: Vec<Bytes>,
+    /// Encodings of the pages in the order in which they come up, and how many have each.
+    encodings: Vec<(Encoding, i32)>,
     /// Bytes of the pages, as they are stored and before they were compressed.
     size: usize,
     uncompressed: usize,
     slots: usize,
     rows: usize,
     nulls: usize,
-    text_bytes: usize,
-    bounds: Bounds,
-    order: Order,
+    text_bytes: Option<usize>,
+    range: Range,
     repetition: Option<LevelHistogram>,
     definition: Option<LevelHistogram>,
     column_index: ColumnIndexBuilder,
@@ -132,9 +144,8 @@ impl Chunk {
             slots: 0,
             rows: 0,
             nulls: 0,
-            text_bytes: 0,
-            bounds: Bounds::default(),
-            order: Order::default(),
+            text_bytes: (column.physical_type() == Type::BYTE_ARRAY).then_some(0),
+            range: Range::new(ends::compare(&column)),
             repetition: LevelHistogram::try_new(repetition),
             definition: LevelHistogram::try_new(definition),
             column_index: ColumnIndexBuilder::new(column.physical_type()),
@@ -149,47 +160,116 @@ impl Chunk {
         self.size
     }
 
-    /// Appends a page.
+    /// True if it has no page yet.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// The codec of its pages.
+    pub fn codec(&self) -> Compression {
+        self.codec
+    }
+
+    /// Appends a page of texts, given as it is before it is compressed.
     ///
     /// # Errors
     /// The page has more slots or bytes than its header can say, or the codec is none that lakebed writes.
-    pub fn push(&mut self, page: Filled<'_>) -> Result<()> {
-        let slots = i32::try_from(page.slots).map_err(|_| too_large(page.slots, "places"))?;
-        self.rows += page.rows;
-        self.nulls += page.nulls;
-        self.text_bytes += page.text_bytes;
+    pub fn push(&mut self, body: &[u8], about: &About) -> Result<()> {
+        let slots = i32::try_from(about.slots).map_err(|_| too_large(about.slots, "places"))?;
         let most = self.properties.column_index_truncate_length();
-        let (least, greatest) = match page.bounds.ends() {
-            Some((least, greatest)) => {
-                self.bounds.note(least);
-                self.bounds.note(greatest);
-                self.order.note(least, greatest);
-                (shorter_least(least, most).0, shorter_greatest(greatest, most).0)
-            }
-            None => (Vec::new(), Vec::new()),
-        };
-        self.column_index.append(page.bounds.ends().is_none(), least, greatest, page.nulls as i64);
-        self.column_index.append_histograms(&page.repetition, &page.definition);
-        self.offset_index.append_row_count(page.rows as i64);
-        self.offset_index.append_unencoded_byte_array_data_bytes(Some(page.text_bytes as i64));
-        for (all, some) in [(&mut self.repetition, &page.repetition), (&mut self.definition, &page.definition)] {
-            if let (Some(all), Some(some)) = (all, some) {
-                all.add(some);
-            }
-        }
+        let shown = about.ends.as_ref().map(|(least, greatest)| {
+            self.range.include(least, greatest, (true, true));
+            self.range.follow(least, greatest);
+            (shorter_least(least, most).0, shorter_greatest(greatest, most).0)
+        });
+        self.enter(about, shown);
+        let encoding = about.encoding;
         let data_page = |buf| Page::DataPage {
             buf,
             num_values: slots.unsigned_abs(),
-            encoding: page.encoding,
+            encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        self.slots += page.slots;
-        self.encodings.push(page.encoding);
-        let stored = self.store(page.body, data_page)?;
-        self.pages.push(stored);
+        let stored = self.store(body, data_page)?;
+        self.pages.push(stored.into());
         Ok(())
+    }
+
+    /// Appends a page as it is stored elsewhere. What its chunk says of its ends is to be [included](Self::include), too.
+    pub fn splice(&mut self, page: &StoredPage) {
+        if let Some((least, greatest)) = &page.about.ends {
+            self.range.follow(least, greatest);
+        }
+        // Without it, readers take the page for one without values.
+        if page.about.ends.is_none() && !page.about.is_empty() {
+            self.column_index.to_invalid();
+        }
+        self.enter(&page.about, page.about.ends.clone());
+        self.size += page.bytes.len();
+        self.uncompressed += page.bytes.len() - page.packed() + page.body;
+        self.pages.push(page.bytes.clone());
+    }
+
+    /// Takes over all pages of a chunk without a dictionary as they are stored.
+    ///
+    /// # Errors
+    /// As [`StoredChunk::pages`]; or it has a dictionary.
+    pub fn take_over(&mut self, stored: &StoredChunk<'_>) -> Result<()> {
+        let (dictionary, pages) = stored.pages()?;
+        if dictionary.is_some() {
+            return Err(broken(stored.column(), "has a dictionary"));
+        }
+        pages.iter().for_each(|page| self.splice(page));
+        self.include(stored);
+        Ok(())
+    }
+
+    /// Takes into account what a stored chunk says of its values, whose pages were appended as they are.
+    pub fn include(&mut self, stored: &StoredChunk<'_>) {
+        let statistics = stored.column().statistics();
+        let ends = statistics.and_then(|found| found.min_bytes_opt().zip(found.max_bytes_opt()));
+        let exact = statistics.map_or((false, false), |found| (found.min_is_exact(), found.max_is_exact()));
+        let nulls = statistics.and_then(|found| found.null_count_opt());
+        if !stored.is_indexed() {
+            // Of its pages neither is known.
+            self.nulls += nulls.and_then(|nulls| usize::try_from(nulls).ok()).unwrap_or(0);
+            let found = [stored.column().repetition_level_histogram(), stored.column().definition_level_histogram()];
+            for (all, some) in [&mut self.repetition, &mut self.definition].into_iter().zip(found) {
+                if let (Some(all), Some(some)) = (all, some) {
+                    all.add(some);
+                }
+            }
+        }
+        match ends {
+            Some((least, greatest)) => self.range.include(least, greatest, exact),
+            None if nulls == u64::try_from(stored.column().num_values()).ok() => {}
+            // Some of the values have no place in the order, or nobody says which they are.
+            None => self.range.give_up(),
+        }
+    }
+
+    fn enter(&mut self, about: &About, shown: Option<(Vec<u8>, Vec<u8>)>) {
+        let nulls = about.nulls.unwrap_or(0);
+        self.rows += about.rows;
+        self.nulls += nulls;
+        self.slots += about.slots;
+        self.text_bytes = self.text_bytes.zip(about.text_bytes).map(|(all, some)| all + some);
+        let (least, greatest) = shown.unwrap_or_default();
+        self.column_index.append(about.is_empty(), least, greatest, nulls as i64);
+        self.column_index.append_histograms(&about.repetition, &about.definition);
+        self.offset_index.append_row_count(about.rows as i64);
+        self.offset_index.append_unencoded_byte_array_data_bytes(about.text_bytes.map(|bytes| bytes as i64));
+        for (all, some) in [(&mut self.repetition, &about.repetition), (&mut self.definition, &about.definition)] {
+            if let (Some(all), Some(some)) = (all, some) {
+                all.add(some);
+            }
+        }
+        match self.encodings.iter_mut().find(|(encoding, _)| *encoding == about.encoding) {
+            Some((_, count)) => *count += 1,
+            None => self.encodings.push((about.encoding, 1)),
+        }
     }
 
     /// A page with its header, compressed.
@@ -202,25 +282,36 @@ impl Chunk {
         sink.into_inner()
     }
 
-    /// The finished column, with the page of its dictionary and how many texts that has.
+    /// The finished column, with the page of its dictionary and how many texts that has, if any page looks texts up there.
     ///
     /// # Errors
     /// As [`Self::push`].
     pub fn close(mut self, dictionary: &[u8], texts: usize) -> Result<Closed> {
         let encoding = self.properties.dictionary_page_encoding();
-        let page = |buf| Page::DictionaryPage { buf, num_values: texts as u32, encoding, is_sorted: false };
-        let first = self.store(dictionary, page)?;
-        let mut at = first.len() as i64;
-        let data_at = at;
-        for page in &self.pages {
-            let length = i32::try_from(page.len()).map_err(|_| too_large(page.len(), "bytes"))?;
-            self.offset_index.append_offset_and_size(at, length);
-            at += page.len() as i64;
+        let looks_up = self.encodings.iter().any(|(encoding, _)| *encoding == Encoding::RLE_DICTIONARY);
+        let mut stats = Vec::with_capacity(1 + self.encodings.len());
+        if looks_up {
+            let page = |buf| Page::DictionaryPage { buf, num_values: texts as u32, encoding, is_sorted: false };
+            let first = self.store(dictionary, page)?;
+            self.pages.insert(0, first.into());
+            stats.push(PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding, count: 1 });
         }
-        let mut stats = vec![PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding, count: 1 }];
-        let same = self.encodings.chunk_by(|a, b| a == b);
-        stats.extend(same.map(|run| PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: run[0], count: run.len() as i32 }));
-        let encodings = [Encoding::RLE, encoding].into_iter().chain(self.encodings.iter().copied()).collect::<Vec<_>>();
+        let mut at = 0;
+        let mut data_at = 0;
+        for (place, page) in self.pages.iter().enumerate() {
+            let length = i32::try_from(page.len()).map_err(|_| too_large(page.len(), "bytes"))?;
+            if looks_up && place == 0 {
+                data_at = i64::from(length);
+            } else {
+                self.offset_index.append_offset_and_size(at, length);
+            }
+            at += i64::from(length);
+        }
+        let of_data =
+            |(encoding, count): &(Encoding, i32)| PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: *encoding, count: *count };
+        stats.extend(self.encodings.iter().map(of_data));
+        let encodings = [Encoding::RLE].into_iter().chain(stats.iter().map(|stat| stat.encoding)).collect::<Vec<_>>();
+        let statistics = self.statistics();
         let metadata = ColumnChunkMetaData::builder(self.column.clone())
             .set_compression(self.codec)
             .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
@@ -229,65 +320,39 @@ impl Chunk {
             .set_total_uncompressed_size(self.uncompressed as i64)
             .set_num_values(self.slots as i64)
             .set_data_page_offset(data_at)
-            .set_dictionary_page_offset(Some(0))
-            .set_statistics(self.statistics())
-            .set_unencoded_byte_array_data_bytes(Some(self.text_bytes as i64))
+            .set_dictionary_page_offset(looks_up.then_some(0))
+            .set_statistics(statistics)
+            .set_unencoded_byte_array_data_bytes(self.text_bytes.map(|bytes| bytes as i64))
             .set_repetition_level_histogram(self.repetition)
             .set_definition_level_histogram(self.definition)
             .build()?;
-        self.column_index.set_boundary_order(self.order.boundary_order());
+        self.column_index.set_boundary_order(self.range.boundary_order());
+        let known = self.range.is_known() && self.column_index.valid();
         let result = ColumnCloseResult {
             bytes_written: self.size as u64,
             rows_written: self.rows as u64,
             bloom_filter: None,
             metadata,
-            column_index: Some(self.column_index.build()?),
+            column_index: if known { Some(self.column_index.build()?) } else { None },
             offset_index: Some(self.offset_index.build()),
         };
-        Ok(Closed { pages: Pages(std::iter::once(first).chain(self.pages).map(Bytes::from).collect()), result })
+        Ok(Closed { pages: Pages(self.pages), result })
     }
 
     fn statistics(&self) -> Statistics {
-        let nulls = Some(self.nulls as u64);
-        let Some((least, greatest)) = self.bounds.ends() else {
-            return Statistics::ByteArray(ValueStatistics::new(None, None, None, nulls, false));
+        let Some(((least, greatest), exact)) = self.range.ends() else {
+            return ends::statistics(&self.column, None, (false, false), self.nulls);
         };
-        let most = self.properties.statistics_truncate_length();
+        let most = self.properties.statistics_truncate_length().filter(|_| self.text_bytes.is_some());
         let ((least, least_cut), (greatest, greatest_cut)) = (shorter_least(least, most), shorter_greatest(greatest, most));
-        let bounds = ValueStatistics::new(Some(ByteArray::from(least)), Some(ByteArray::from(greatest)), None, nulls, false);
-        Statistics::ByteArray(bounds.with_min_is_exact(!least_cut).with_max_is_exact(!greatest_cut))
+        let exact = (exact.0 && !least_cut, exact.1 && !greatest_cut);
+        ends::statistics(&self.column, Some((&least, &greatest)), exact, self.nulls)
     }
 }
 
 /// A row is never parted, so that a page has as much as its largest row.
 fn too_large(count: usize, what: &str) -> ParquetError {
     ParquetError::General(format!("a page of {count} {what} is more than Parquet can hold: split the record with the longest lists"))
-}
-
-thread_local! {
-    /// What zstd needs for its work, and room for what comes out: more than a page.
-    static ZSTD: RefCell<Option<(zstd::bulk::Compressor<'static>, Vec<u8>)>> = const { RefCell::new(None) };
-}
-
-fn compress(codec: Compression, body: &[u8]) -> Result<Bytes> {
-    let failed = |e: String| ParquetError::General(format!("cannot compress a page: {e}"));
-    match codec {
-        Compression::ZSTD(level) => ZSTD
-            .with_borrow_mut(|zstd| {
-                let (zstd, out) = match zstd {
-                    Some(zstd) => zstd,
-                    none => none.insert((zstd::bulk::Compressor::new(0)?, Vec::new())),
-                };
-                zstd.set_compression_level(level.compression_level())?;
-                out.clear();
-                out.reserve(zstd::zstd_safe::compress_bound(body.len()));
-                zstd.compress_to_buffer(body, out)?;
-                Ok(Bytes::copy_from_slice(out))
-            })
-            .map_err(|e: std::io::Error| failed(e.to_string())),
-        Compression::SNAPPY => snap::raw::Encoder::new().compress_vec(body).map(Bytes::from).map_err(|e| failed(e.to_string())),
-        other => Err(failed(format!("lakebed writes no {other}"))),
-    }
 }
 
 #[cfg(test)]
@@ -307,10 +372,8 @@ mod tests {
         for (slots, fits) in pages {
             let mut chunk =
                 Chunk::new(schema.column(0), Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build()));
-            let (bounds, encoding) = (Bounds::default(), Encoding::PLAIN);
-            let page =
-                Filled { body: &[], encoding, slots, nulls: slots, rows: 1, text_bytes: 0, bounds, repetition: None, definition: None };
-            let pushed = chunk.push(page).map_err(|e| e.to_string());
+            let about = About { nulls: Some(slots), rows: 1, text_bytes: Some(0), ..About::new(Encoding::PLAIN, slots) };
+            let pushed = chunk.push(&[], &about).map_err(|e| e.to_string());
             assert_eq!(pushed.is_ok(), fits, "{pushed:?}");
             assert!(fits || pushed.is_err_and(|e| e.contains("a page of 2147483648 places")));
         }

@@ -24,6 +24,13 @@ pub struct Origin {
     path: Option<Vec<usize>>,
 }
 
+impl Origin {
+    /// True if it is of texts.
+    pub fn is_text(&self) -> bool {
+        self.path.is_some()
+    }
+}
+
 /// A part of a column, which is encoded by one thread at a time.
 pub enum Part {
     /// A leaf of texts.

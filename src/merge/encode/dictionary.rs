@@ -51,6 +51,18 @@ impl Dictionary {
         &self.bytes
     }
 
+    /// A text with its length in front, as the dictionary's page has it.
+    pub fn stored(&self, number: u32) -> &[u8] {
+        let entry = &self.entries[number as usize];
+        &self.bytes[entry.start as usize - 4..(entry.start + entry.length) as usize]
+    }
+
+    /// True if it is the first time that the present page has the text of that number.
+    pub fn is_first(&mut self, number: u32) -> bool {
+        let entry = &mut self.entries[number as usize];
+        std::mem::replace(&mut entry.page, self.page) != self.page
+    }
+
     /// Texts that come from now on are of another page.
     pub fn next_page(&mut self) {
         self.page += 1;

@@ -91,6 +91,54 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the first `count` numbers, each of `width` bits, at most 32; `None` if `bytes` hold fewer.
+pub fn read<T: Clone>(mut bytes: &[u8], count: usize, width: u32, number: impl Fn(u32) -> T, out: &mut Vec<T>) -> Option<()> {
+    let end = out.len() + count;
+    while out.len() < end {
+        let lacks = end - out.len();
+        let header = varint(&mut bytes)?;
+        let times = usize::try_from(header >> 1).ok()?;
+        if header & 1 == 0 {
+            let (value, rest) = bytes.split_at_checked(width.div_ceil(8) as usize)?;
+            bytes = rest;
+            let value = value.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
+            out.resize(out.len() + times.min(lacks), number(value));
+        } else {
+            let (groups, rest) = bytes.split_at_checked(times.checked_mul(width as usize)?)?;
+            bytes = rest;
+            unpack(groups, times.saturating_mul(GROUP).min(lacks), width, &number, out);
+        }
+    }
+    Some(())
+}
+
+/// Appends the first `count` numbers of packed groups, which hold as many.
+fn unpack<T>(groups: &[u8], count: usize, width: u32, number: &impl Fn(u32) -> T, out: &mut Vec<T>) {
+    let mask = (1u64 << width) - 1;
+    out.extend((0..count).map(|at| {
+        let bit = at * width as usize;
+        let rest = &groups[bit / 8..];
+        // A number of 32 bits that begins at the last bit of a byte ends within the fifth byte.
+        let word = rest
+            .first_chunk::<8>()
+            .map_or_else(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), |word| u64::from_le_bytes(*word));
+        number((word >> (bit % 8) & mask) as u32)
+    }));
+}
+
+/// Takes a number of seven bits for each byte from the front.
+pub fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.split_off_first()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// A number in as many bytes as it needs, seven bits in each.
 fn header(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
@@ -138,6 +186,24 @@ mod tests {
         values
     }
 
+    /// What [`super::read`] makes of them.
+    fn taken(bytes: &[u8], count: usize, width: u32) -> Option<Vec<u32>> {
+        let mut values = Vec::new();
+        super::read(bytes, count, width, |value| value, &mut values).map(|()| values)
+    }
+
+    #[test]
+    fn what_ends_early_is_not_read() {
+        let mut out = Vec::new();
+        append(&[1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7], 3, &mut out);
+        assert_eq!(taken(&out, 25, 3).map(|values| values.len()), Some(25));
+        for end in 0..out.len() {
+            assert_eq!(taken(&out[..end], 25, 3), None, "{end} bytes");
+        }
+        assert_eq!(taken(&[0xff; 12], 1, 3), None, "a header without an end");
+        assert_eq!(taken(&[0xff, 0xff, 0xff, 0xff, 0x7f, 1, 2], 9, 32), None, "more groups than bytes");
+    }
+
     #[test]
     fn a_long_run_takes_a_few_bytes() {
         let mut out = Vec::new();
@@ -174,13 +240,20 @@ mod tests {
             let values: Vec<u32> = runs.iter().flat_map(|(raw, run)| std::iter::repeat_n(value(*raw), *run)).collect();
             let mut out = Vec::new();
             append(&values, width, &mut out);
+            prop_assert_eq!(taken(&out, values.len(), width), Some(values.clone()));
             prop_assert_eq!(read(&out, values.len(), width), values);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60), count in 0usize..3000, width in 0u32..=32) {
+            prop_assert!(taken(&bytes, count, width).is_none_or(|values| values.len() == count));
         }
 
         #[test]
         fn many_single_numbers_are_read(values in proptest::collection::vec(0u32..1000, 0..2000)) {
             let mut out = Vec::new();
             append(&values, 10, &mut out);
+            prop_assert_eq!(taken(&out, values.len(), 10), Some(values.clone()));
             prop_assert_eq!(read(&out, values.len(), 10), values);
         }
     }

@@ -14,6 +14,7 @@ use super::*;
 
 mod index;
 mod large;
+mod weave;
 
 fn field(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)

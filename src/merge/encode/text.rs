@@ -1,5 +1,7 @@
 //! Encodes one leaf of texts: with a dictionary as long as that is small, plainly from then on.
 
+mod woven;
+
 use arrow::array::StringArray;
 use parquet::basic::Encoding;
 use parquet::errors::Result;
@@ -8,7 +10,7 @@ use parquet::file::properties::WriterPropertiesPtr;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::bounds::Bounds;
-use super::chunk::{Chunk, Closed, Filled};
+use super::chunk::{About, Chunk, Closed};
 use super::dictionary::Dictionary;
 use super::hybrid;
 use super::levels::Levels;
@@ -23,6 +25,8 @@ pub struct TextWriter {
     dictionary: Dictionary,
     /// The dictionary is still in use.
     looks_up: bool,
+    /// It is used only if it makes the first page a good deal smaller.
+    must_save: bool,
     page: PageOf,
     limits: Limits,
 }
@@ -51,15 +55,16 @@ struct PageOf {
 }
 
 impl TextWriter {
-    /// A writer without rows.
+    /// A writer without rows. If `properties` want no dictionary for the column, it has one only where that makes it a good deal smaller.
     pub fn new(column: ColumnDescPtr, properties: WriterPropertiesPtr) -> Self {
         let limits = Limits {
             rows: properties.data_page_row_count_limit(),
             page: properties.column_data_page_size_limit(column.path()),
             dictionary: properties.column_dictionary_page_size_limit(column.path()),
         };
+        let must_save = !properties.dictionary_enabled(column.path());
         let chunk = Chunk::new(column.clone(), properties);
-        Self { column, chunk, dictionary: Dictionary::new(), looks_up: true, page: PageOf::default(), limits }
+        Self { column, chunk, dictionary: Dictionary::new(), looks_up: true, must_save, page: PageOf::default(), limits }
     }
 
     /// Bytes so far, about.
@@ -152,6 +157,9 @@ impl TextWriter {
     }
 
     fn close_page(&mut self) -> Result<()> {
+        if self.looks_up && self.must_save && self.chunk.is_empty() && !self.saves() {
+            self.do_without();
+        }
         let page = &mut self.page;
         let slots = page.slots;
         let mut body = Vec::with_capacity(slots / 4 + page.plain.len() + 2 * page.numbers.len());
@@ -167,15 +175,33 @@ impl TextWriter {
             Encoding::PLAIN
         };
         let (rows, text_bytes, nulls) = (page.rows, page.text_bytes, slots - page.values);
-        let bounds = std::mem::take(&mut page.bounds);
+        let ends = std::mem::take(&mut page.bounds).into_ends();
         page.clear(self.limits.page);
-        self.chunk.push(Filled { body: &body, encoding, slots, nulls, rows, text_bytes, bounds, repetition, definition })?;
+        let (nulls, text_bytes) = (Some(nulls), Some(text_bytes));
+        self.chunk.push(&body, &About { encoding, slots, nulls, rows, text_bytes, ends, repetition, definition })?;
         self.dictionary.next_page();
         if self.looks_up && self.is_too_large() {
             self.looks_up = false;
             self.dictionary.end();
         }
         Ok(())
+    }
+
+    /// True if the page and the dictionary together take at most two thirds of what the page would take without one.
+    fn saves(&self) -> bool {
+        let without = self.page.text_bytes + 4 * self.page.values;
+        3 * (self.dictionary.bytes().len() + self.numbers()) < 2 * without
+    }
+
+    /// Gives the dictionary up, and has the texts themselves in the page.
+    fn do_without(&mut self) {
+        let page = &mut self.page;
+        page.plain.reserve(page.text_bytes + 4 * page.values);
+        for number in page.numbers.drain(..) {
+            page.plain.extend_from_slice(self.dictionary.stored(number));
+        }
+        self.looks_up = false;
+        self.dictionary = Dictionary::new();
     }
 
     /// The finished column.

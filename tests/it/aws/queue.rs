@@ -7,6 +7,7 @@ use lakebed::config::Location;
 use lakebed::generate::Settings;
 use lakebed::store::{Aws, Root, Stores};
 use object_store::ObjectStoreExt;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use serde_json::{Value, json};
 
 use super::{AT, Bucketed};
@@ -14,17 +15,17 @@ use crate::support::Lake;
 
 /// The first hour, whose run makes the table, and the ones that are then staged.
 async fn begun() -> (Bucketed, u64) {
-    begun_with("").await
+    begun_with("", 800).await
 }
 
-async fn begun_with(settings: &str) -> (Bucketed, u64) {
+async fn begun_with(settings: &str, records: u64) -> (Bucketed, u64) {
     // A function asks the clock which objects are too old for the queue.
     let lake = Bucketed::with(&format!("lookback = \"1000000h\"\n{settings}")).await;
     let settings = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
     let first = lake.lake.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..settings });
     lake.upload().await;
     lake.run(0);
-    let more = Settings { hours: 2, objects_per_hour: 4, records: 800, bad: 0.05, duplicates: 0.02, ..Settings::default() };
+    let more = Settings { hours: 2, objects_per_hour: 4, records, bad: 0.05, duplicates: 0.02, ..Settings::default() };
     let second = lake.lake.generate(&more);
     lake.upload().await;
     (lake, first.records + second.records)
@@ -81,16 +82,46 @@ async fn what_functions_staged_is_merged_as_if_it_had_been_read_where_it_landed(
     assert!(read.iter().any(|key| key.contains("/queue/")) && !read.iter().any(|key| key.contains("/click-stream/")), "{read:?}");
     assert_eq!(keys(&state, "queue").await, Vec::<String>::new(), "what is merged leaves the queue");
 
-    let plain = plain(|_| {});
+    let plain = plain(800, |_| {});
     assert_eq!(done["records"], plain.1);
     assert!(done["records"]["quarantined"].as_u64().unwrap() > 0 && records > 800);
     compare(&lake, &plain.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn staged_pages_go_into_the_hour_as_they_are() {
+    let (lake, _) = begun_with("", 12_000).await;
+    let notified = notifications(&lake).await;
+    let answers = lake.function("300", &[&json!({"Records": notified}).to_string()]);
+    assert_eq!(answers[0]["response"]["objects"]["staged"], notified.len(), "{answers}");
+    let run = lake.run(0);
+    let plain = plain(12_000, |_| {});
+    assert_eq!(run["tables"][0]["records"], plain.1);
+    compare(&lake, &plain.0);
+
+    let table = Location::parse(&format!("s3://lake-{}/", lake.account.account), Path::new("/")).unwrap();
+    let table = Stores::with_buckets(Aws::of(lake.account.sdk(), None)).created(&table, "the lake").unwrap();
+    let merged = keys(&table, "shop").await.into_iter().filter(|key| key.contains("hour=10") && key.ends_with(".parquet"));
+    for key in merged.collect::<Vec<_>>() {
+        let file = table.read(&key).await.unwrap().unwrap();
+        let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+        let about = reader.parse_and_finish(&file).unwrap();
+        assert_eq!(about.num_row_groups(), 1);
+        let pages = |name: &str| {
+            let leaf = about.row_group(0).columns().iter().position(|column| column.column_path().string() == name).unwrap();
+            about.offset_index().unwrap()[0][leaf].page_locations().len()
+        };
+        // Identifiers are carried over, object by object; names of events get one dictionary and one page.
+        assert_eq!((pages("event_id"), pages("event_name")), (4, 1), "{key}");
+    }
+    let again = lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10", "--output", "json"]).json(0);
+    assert_eq!(again["action"], "nothing to repair", "what landed makes the same rows: {again}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_functions_staged_of_rows_that_scatter_is_merged_share_by_share() {
     let by_time = "time = \"collector_tstamp\"";
-    let (lake, records) = begun_with(by_time).await;
+    let (lake, records) = begun_with(by_time, 800).await;
     let notified = notifications(&lake).await;
     let answers = lake.function("300", &[&json!({"Records": notified}).to_string()]);
     assert_eq!(answers[0]["response"]["objects"]["staged"], notified.len(), "{answers}");
@@ -113,12 +144,12 @@ async fn what_functions_staged_of_rows_that_scatter_is_merged_share_by_share() {
 }
 
 /// The same landings, changed by `change`, in a folder, with no queue; and the counts of their second run.
-fn plain(change: impl Fn(&Lake)) -> (Lake, Value) {
+fn plain(records: u64, change: impl Fn(&Lake)) -> (Lake, Value) {
     let lake = Lake::new("");
     let first = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
     lake.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..first });
     lake.lakebed(&["run", "--at", AT]);
-    lake.generate(&Settings { hours: 2, objects_per_hour: 4, records: 800, bad: 0.05, duplicates: 0.02, ..Settings::default() });
+    lake.generate(&Settings { hours: 2, objects_per_hour: 4, records, bad: 0.05, duplicates: 0.02, ..Settings::default() });
     change(&lake);
     let run = lake.lakebed(&["run", "--at", AT, "--output", "json"]).json(0);
     let counts = run["tables"][0]["records"].clone();
@@ -181,7 +212,7 @@ async fn a_staged_file_that_is_broken_or_of_another_content_is_not_used() {
     // What shows only in the middle of an hour fails that hour, once.
     let runs = (1..=4).find(|_| lake.lakebed(&["run", "--at", AT]).code == 0);
     assert!(runs.is_some(), "a file that is broken is given up");
-    let (plain, _) = plain(|lake| std::fs::write(lake.path("landing").join(key), replaced).unwrap());
+    let (plain, _) = plain(800, |lake| std::fs::write(lake.path("landing").join(key), replaced).unwrap());
     compare(&lake, &plain);
     assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
 }

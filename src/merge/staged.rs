@@ -1,0 +1,104 @@
+//! Feeds staged files to the writer as they are, wherever their rows need neither an order nor a look.
+
+use std::ops::Range;
+
+use futures::{SinkExt, StreamExt};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::schema::types::SchemaDescriptor;
+
+use super::encode::stored::Stored;
+use super::execute::{Account, Attempt};
+use super::feed::{Feed, Rows};
+use super::runs::{self, Run};
+use super::writer::codec;
+use crate::error::{Error, Kind, Result};
+use crate::landing::LandedObject;
+use crate::ledger::Counts;
+use crate::queue::Recipe;
+use crate::queue::read::Whole;
+
+impl Attempt<'_> {
+    /// The objects in runs, in their order: those whose staged files can go on as they are, in pieces that are put together at once, and
+    /// what is between them.
+    pub(super) fn runs(&self) -> Vec<Run> {
+        let merge = &self.table.config.merge;
+        let looked_at = !merge.sort_by.is_empty() || !merge.deduplicate_by.is_empty() || self.table.scatter.is_some();
+        let recipe = Recipe::new(&self.table.config, &self.table.schema);
+        let sizes: Vec<Option<u64>> =
+            self.objects.iter().map(|object| self.queue.staged_size(&recipe, object).filter(|_| !looked_at)).collect();
+        let leaves = self.leaves().map_or(0, |leaves| leaves.num_columns());
+        runs::runs(&sizes, leaves, self.shape().row_group_size)
+    }
+
+    /// Sends the staged files of these objects down the channel, each piece at once, and enters them. Says how many objects that were: it
+    /// ends at one whose file is gone or of no use, which is then to be read where it landed.
+    pub(super) async fn feed_staged(
+        &self,
+        objects: &[LandedObject],
+        pieces: &[Range<usize>],
+        account: &mut Account,
+        rows: &mut Feed,
+    ) -> Result<usize> {
+        let Some(leaves) = self.leaves() else { return Ok(0) };
+        let recipe = Recipe::new(&self.table.config, &self.table.schema);
+        let mut done = 0;
+        for piece in pieces {
+            let fetch = objects[piece.clone()].iter().map(|object| self.fetch(&recipe, object));
+            let mut fetched = futures::stream::iter(fetch).buffered(2 * self.limits.threads);
+            let (mut files, mut all) = (Vec::new(), true);
+            while let Some(found) = fetched.next().await {
+                let Some(whole) = found?.filter(|whole| whole.file.fits(&leaves, codec(self.table.config.merge.compression))) else {
+                    all = false;
+                    break;
+                };
+                files.push(self.enter(&objects[done], whole, account).await?);
+                done += 1;
+                self.limits.progress.inc(1);
+            }
+            drop(fetched);
+            let (taken, is_taken) = futures::channel::oneshot::channel();
+            rows.send(Ok(Rows::Staged(files, taken))).await.map_err(|_| Error::internal("the writer stopped early"))?;
+            // So that one piece is fetched while another one is written, and no more.
+            let _ = is_taken.await;
+            if !all {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// The staged file of an object; `None` if what landed is to be read instead.
+    async fn fetch(&self, recipe: &Recipe, object: &LandedObject) -> Result<Option<Whole>> {
+        let Some(key) = self.queue.staged(recipe, object) else { return Ok(None) };
+        let (state, object) = (self.state.clone(), object.clone());
+        let fetched = tokio::spawn(async move { Whole::fetch(&state, &key, &object).await }).await;
+        match fetched.map_err(|e| Error::internal(format!("reading a staged file stopped: {e}")))? {
+            Err(e) if e.kind() == Kind::Data => {
+                tracing::warn!("{e}; the object is read where it landed");
+                Ok(None)
+            }
+            fetched => fetched,
+        }
+    }
+
+    /// Enters an object with what its staged file says of it, and writes its rejects into the quarantine.
+    async fn enter(&self, object: &LandedObject, whole: Whole, account: &mut Account) -> Result<Stored> {
+        let outcome = whole.outcome();
+        let mut rejects = whole.rejects;
+        while let Some(mut some) = rejects.take() {
+            let read = tokio::task::spawn_blocking(move || some.batch().map(|batch| batch.map(|batch| (batch, some)))).await;
+            let read = read.map_err(|e| Error::internal(format!("reading records stopped: {e}")))?;
+            let Some((batch, rest)) = read.map_err(|e| Error::unavailable(format!("{e}; run again")))? else { break };
+            rejects = Some(rest);
+            self.quarantine(&mut account.quarantine).await?.write(&batch).await?;
+        }
+        let counts = Counts { merged: outcome.tally.rows, ..Counts::default() };
+        account.enter(object.clone(), self.is_late(&object.key), counts, outcome);
+        Ok(whole.file)
+    }
+
+    /// The leaves of the table's files; `None` if they cannot be encoded at all, which the writer says.
+    fn leaves(&self) -> Option<SchemaDescriptor> {
+        ArrowSchemaConverter::new().with_coerce_types(true).convert(&self.table.plan.schema).ok()
+    }
+}
