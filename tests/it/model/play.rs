@@ -7,7 +7,7 @@ use lakebed::error::Kind;
 use serde_json::{Value, json};
 
 use super::check::{self, Hours, folder_of};
-use super::reference::{Answer, Folder, LONGEST, Lake, Minute, Operation, Plan, Run, Version};
+use super::reference::{Answer, Folder, LONGEST, Lake, Minute, Operation, Plan, Run, Tries, Version};
 use super::steps::{Break, HOURS, Step, Story, Verb};
 use super::world::{Ended, Seen, World, hour_of};
 use crate::support::outcome::{attempts_in, leftovers};
@@ -20,6 +20,8 @@ struct Play {
     files: BTreeMap<PathBuf, Vec<u8>>,
     leavings: Leavings,
     told: Told,
+    /// Done to all that is seen before it is compared.
+    spoil: fn(&mut Seen),
 }
 
 /// How each story ends: all that broke is made good, and what it left is removed.
@@ -51,11 +53,12 @@ impl Told {
 
     /// Fails if there was little of anything.
     pub fn assert_enough(&self) {
-        let wanted = ["Create", "Amend", "Repair", "Rollback", "Sweep"]
+        let wanted = ["Create", "Amend", "Repair", "Rollback", "Sweep", "Redrive"]
             .map(|operation| [(operation.to_string(), 20), (format!("{operation}, broken"), 1)]);
         let others =
             [("died", 50), ("broke", 50), ("broke and was done", 3), ("catalog behind", 10), ("refused", 50), ("refused for the data", 2)];
-        let others = others.map(|(what, least)| (what.to_string(), least));
+        let of_redrives = [("came in", 5), ("dry run", 5)];
+        let others = others.into_iter().chain(of_redrives).map(|(what, least)| (what.to_string(), least));
         for (what, least) in wanted.into_iter().flatten().chain(others) {
             assert!(self.0.get(&what).is_some_and(|times| *times >= least), "{what} fewer than {least} times: {self:?}");
         }
@@ -68,9 +71,14 @@ impl Told {
 
 /// Plays a story, and panics where the lake is not what the reference says.
 pub fn play(story: &Story) -> Told {
+    play_spoilt(story, |_| {})
+}
+
+/// As [`play`], where something else is seen than what is there.
+pub fn play_spoilt(story: &Story, spoil: fn(&mut Seen)) -> Told {
     let model = Lake::new(&story.settings);
     let world = World::new(&story.settings, model.now);
-    let mut play = Play { model, world, files: BTreeMap::new(), leavings: Leavings::default(), told: Told::default() };
+    let mut play = Play { model, world, files: BTreeMap::new(), leavings: Leavings::default(), told: Told::default(), spoil };
     for step in story.steps.iter().chain(&END) {
         play.step(step);
     }
@@ -83,11 +91,14 @@ impl Play {
         if let Some((hour, key)) = self.model.happens(step) {
             self.world.land(&key, self.model.hours[hour].landed.get(&key).map(|object| object.bytes.as_slice()));
         }
+        if let Step::Rule(rules) = step {
+            self.world.configure(&self.model.settings, *rules);
+        }
         self.world.set_time(self.model.now);
         match step {
             Step::Do(verb) => self.act(verb, None),
             Step::Break(verb, at) => self.act(verb, Some(at.clone())),
-            _ => self.compare(&self.world.look(), &check::ledgers(&self.world)),
+            _ => self.compare(&self.look(), &check::ledgers(&self.world)),
         }
         let files = self.world.files();
         check::assert_unchanged(&self.files, &files);
@@ -95,10 +106,21 @@ impl Play {
         self.check_leftovers();
     }
 
+    fn look(&self) -> Seen {
+        let mut seen = self.world.look();
+        (self.spoil)(&mut seen);
+        seen
+    }
+
     fn act(&mut self, verb: &Verb, at: Option<Break>) {
         let plan = self.model.plan(verb);
+        let before = verb.only_looks().then(|| crate::support::files(&self.world.lake.path("")));
         let ended = self.world.act(verb, at);
-        let (seen, ledgers) = (self.world.look(), check::ledgers(&self.world));
+        if let Some(before) = before {
+            assert!(before == crate::support::files(&self.world.lake.path("")), "a dry run changes nothing");
+            self.told.note("dry run");
+        }
+        let (seen, ledgers) = (self.look(), check::ledgers(&self.world));
         if ended.broke {
             self.told.note(if ended.answer.is_none() {
                 "died"
@@ -138,6 +160,10 @@ impl Play {
         for (hour, next) in &plan.next {
             let versions = &mut self.model.hours[*hour].versions;
             if ledgers.get(hour).map_or(0, Vec::len) > versions.len() {
+                let came_in = |head: &Version| next.sources.iter().any(|(key, source)| head.sources[key].rejected && !source.rejected);
+                if next.operation == Operation::Redrive && versions.last().is_some_and(came_in) {
+                    self.told.note("came in");
+                }
                 versions.push(next.clone());
                 self.told.note(format!("{:?}{}", next.operation, if ended.broke { ", broken" } else { "" }));
             } else {
@@ -171,7 +197,7 @@ impl Play {
         let answer = ended.answer.as_ref().unwrap();
         let document = match (&plan.answer, answer) {
             (Answer::Wrong, Err((Kind::Config, _))) | (Answer::Refused, Err((Kind::Data, _))) => return,
-            (Answer::Done | Answer::Run(_), Ok(document)) => document,
+            (Answer::Done | Answer::Run(_) | Answer::Redrive(_), Ok(document)) => document,
             _ => panic!("{:?} was to be the answer, and it is {answer:?}", plan.answer),
         };
         let changed: Vec<(usize, &Version)> = plan
@@ -190,6 +216,7 @@ impl Play {
                 let action = if changed.is_empty() { "nothing to do" } else { "rolled back" };
                 assert_eq!((&document["action"], &document["warnings"]), (&json!(action), &json!([])));
             }
+            (Verb::Redrive { dry_run, .. }, Answer::Redrive(tries)) => check_redrive(document, tries, *dry_run),
             _ => self.check_sweep(document, plan),
         }
     }
@@ -254,6 +281,21 @@ impl Play {
             );
         }
     }
+}
+
+fn check_redrive(document: &Value, wanted: &BTreeMap<usize, (Tries, bool)>, dry_run: bool) {
+    assert_eq!((&document["failures"], &document["warnings"]), (&json!([]), &json!([])));
+    let told = document["partitions"].as_array().unwrap().iter().map(|hour| {
+        let of = |name: &str| hour["reasons"].as_array().unwrap().iter().map(|reason| reason[name].as_u64().unwrap()).sum::<u64>();
+        let tries = ["records", "passes", "fails", "left", "resolved", "not_kept"].map(of);
+        (hour_of(hour["values"]["hour"].as_str().unwrap()), hour["action"].clone(), tries)
+    });
+    let changes = json!(if dry_run { "would redrive" } else { "redriven" });
+    let wanted = wanted.iter().map(|(hour, (Tries { records, passes, fails, left, resolved }, is_changed))| {
+        let action = if *is_changed { changes.clone() } else { json!("nothing to redrive") };
+        (*hour, action, [*records, *passes, *fails, *left, *resolved, 0])
+    });
+    assert_eq!(told.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
 }
 
 impl Leavings {

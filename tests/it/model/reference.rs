@@ -1,9 +1,9 @@
 //! What a lake has to hold, by what the documents say of each verb. It shares no decision with lakebed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::objects::{Object, Row};
-use super::steps::{HOURS, Settings, Step, Verb};
+use super::objects::{Object, Reject, Row};
+use super::steps::{HOURS, LOOSE, Rules, Settings, Step, Verb};
 
 /// Minutes from 2026-11-19T00:00Z on.
 pub type Minute = i64;
@@ -22,6 +22,8 @@ pub struct Counts {
     pub merged: u64,
     pub quarantined: u64,
     pub duplicates: u64,
+    /// Of all these, those that a redrive took out of the quarantine.
+    pub resolved: u64,
 }
 
 /// An object in an hour.
@@ -40,6 +42,7 @@ pub enum Operation {
     Repair,
     Rollback,
     Sweep,
+    Redrive,
 }
 
 /// A folder of files, named by the version that it was written for.
@@ -66,8 +69,8 @@ pub struct Version {
     pub quarantine: Option<Quarantine>,
     /// In their order.
     pub rows: Vec<Row>,
-    /// Object and bytes of each quarantined record.
-    pub rejects: Vec<(String, Vec<u8>)>,
+    /// In their order.
+    pub rejects: Vec<Kept>,
     pub sources: BTreeMap<String, Source>,
     pub held: BTreeMap<String, Source>,
     pub missing: BTreeSet<String>,
@@ -75,6 +78,39 @@ pub struct Version {
     pub retired: Vec<Retired>,
     /// Its rows were written once more as they were, by `--from-merged`.
     pub written_anew: bool,
+}
+
+/// What the quarantine says of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub object: String,
+    pub reject: Reject,
+    /// Redrives that found that it does not fit, each for another reason or by other rules.
+    pub attempts: u32,
+    /// The rules of the last of these.
+    pub tried: Option<Rules>,
+    /// When a redrive put it into the table.
+    pub resolved: Option<Minute>,
+}
+
+/// A row of the quarantine, as readers see it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    pub object: String,
+    pub raw: Vec<u8>,
+    pub reason: String,
+    pub attempts: u32,
+    pub resolved: Option<Minute>,
+}
+
+/// Quarantined records by what a redrive makes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tries {
+    pub records: u64,
+    pub passes: u64,
+    pub fails: u64,
+    pub left: u64,
+    pub resolved: u64,
 }
 
 /// The quarantine of an hour.
@@ -138,6 +174,8 @@ pub enum Answer {
     /// It did what the next versions say, or found nothing to do.
     Done,
     Run(Run),
+    /// What a redrive makes of the records, by hour, and whether that changes anything.
+    Redrive(BTreeMap<usize, (Tries, bool)>),
 }
 
 /// What a run has to say.
@@ -169,6 +207,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct Lake {
     pub settings: Settings,
+    pub rules: Rules,
     pub now: Minute,
     pub hours: Vec<Hour>,
     /// A run made the table.
@@ -187,10 +226,11 @@ pub fn key(hour: usize, name: usize) -> String {
 
 impl Lake {
     pub fn new(settings: &Settings) -> Self {
-        Self { settings: settings.clone(), now: 11 * 60 + 30, hours: vec![Hour::default(); HOURS], exists: false, stamps: 0 }
+        let hours = vec![Hour::default(); HOURS];
+        Self { settings: settings.clone(), rules: LOOSE, now: 11 * 60 + 30, hours, exists: false, stamps: 0 }
     }
 
-    /// What happens to the landing and the clock. Returns the hour and the key of what was written or removed.
+    /// What happens to the landing, the rules and the clock. Returns the hour and the key of what was written or removed.
     pub fn happens(&mut self, step: &Step) -> Option<(usize, String)> {
         self.stamps += 1;
         let stamp = self.stamps;
@@ -212,6 +252,10 @@ impl Lake {
                 self.now += minutes;
                 None
             }
+            Step::Rule(rules) => {
+                self.rules = *rules;
+                None
+            }
             Step::Do(_) | Step::Break(..) => None,
         }
     }
@@ -224,6 +268,7 @@ impl Lake {
             Verb::Repair { hour, from_merged: true } => self.reencode(*hour),
             Verb::Rollback { hour, to } => self.rollback(*hour, *to),
             Verb::Sweep => self.sweep(),
+            Verb::Redrive { hour, reason, dry_run } => self.redrive(*hour, *reason, *dry_run),
         }
     }
 
@@ -274,7 +319,7 @@ impl Lake {
             return None;
         }
         for (_, object) in &objects {
-            let becomes = object.becomes();
+            let becomes = object.becomes(self.rules);
             *(if becomes.rejected { &mut run.rejected } else { &mut run.merged }) += 1;
             run.failures += usize::from(becomes.missing);
         }
@@ -302,25 +347,15 @@ impl Lake {
         let replaced = |key: &String| head.is_some_and(|head| head.sources.contains_key(key));
         let afresh = head.is_some() && base.is_none();
         let mut writes_quarantine = next.quarantine.is_some() && (afresh || objects.iter().any(|(key, _)| replaced(key)));
-        next.rejects.retain(|(key, _)| objects.iter().all(|(object, _)| *object != key));
+        next.rejects.retain(|kept| objects.iter().all(|(object, _)| **object != kept.object));
         for (key, object) in objects {
-            let becomes = object.becomes();
+            let becomes = object.becomes(self.rules);
             writes_quarantine |= !becomes.rejects.is_empty();
-            let mut seen: HashSet<String> = HashSet::new();
-            if self.settings.deduplicate {
-                seen.extend(next.rows.iter().filter_map(|row| row.id.clone()));
-            }
             let read = (becomes.rows.len() + becomes.rejects.len()) as u64;
             let mut counts = Counts { read, quarantined: becomes.rejects.len() as u64, ..Counts::default() };
-            for row in becomes.rows {
-                if self.settings.deduplicate && row.id.clone().is_some_and(|id| !seen.insert(id)) {
-                    counts.duplicates += 1;
-                } else {
-                    counts.merged += 1;
-                    next.rows.push(row);
-                }
-            }
-            next.rejects.extend(becomes.rejects.into_iter().map(|raw| ((*key).clone(), raw)));
+            becomes.rows.into_iter().for_each(|row| self.add(&mut next.rows, row, &mut counts));
+            let kept = |reject| Kept { object: (*key).clone(), reject, attempts: 0, tried: None, resolved: None };
+            next.rejects.extend(becomes.rejects.into_iter().map(kept));
             next.missing.remove(*key);
             next.missing.extend(becomes.missing.then(|| (*key).clone()));
             // What is read once more is as late as it was.
@@ -329,10 +364,7 @@ impl Lake {
             next.held.remove(*key);
             next.sources.insert((*key).clone(), Source { stamp: object.stamp, late, counts, rejected: becomes.rejected });
         }
-        if self.settings.sort {
-            // Nulls last, equal rows as they came.
-            next.rows.sort_by(|a, b| (a.id.is_none(), &a.id).cmp(&(b.id.is_none(), &b.id)));
-        }
+        self.order(&mut next.rows);
         if writes_quarantine {
             next.quarantine = Some(Quarantine { generation: number, has_files: true });
         }
@@ -340,8 +372,26 @@ impl Lake {
         next
     }
 
+    /// Adds a row behind others, unless one of these is the same event.
+    pub fn add(&self, rows: &mut Vec<Row>, row: Row, counts: &mut Counts) {
+        let same = |other: &Row| row.id.is_some() && other.id == row.id;
+        if self.settings.deduplicate && rows.iter().any(same) {
+            counts.duplicates += 1;
+        } else {
+            counts.merged += 1;
+            rows.push(row);
+        }
+    }
+
+    /// Nulls last, equal rows as they came.
+    pub fn order(&self, rows: &mut [Row]) {
+        if self.settings.sort {
+            rows.sort_by(|a, b| (a.id.is_none(), &a.id).cmp(&(b.id.is_none(), &b.id)));
+        }
+    }
+
     /// What is retired once the hour is at `next`.
-    fn retired(&self, hour: usize, next: &Version, at: Minute) -> Vec<Retired> {
+    pub fn retired(&self, hour: usize, next: &Version, at: Minute) -> Vec<Retired> {
         let Some(head) = self.hours[hour].head() else { return Vec::new() };
         let live = next.folders();
         let gone = head.folders().into_iter().map(|folder| Retired { folder, at, since: self.now });
@@ -355,7 +405,7 @@ impl Lake {
             return Plan::nothing(Answer::Refused);
         }
         let next = self.written(hour, None, &landed.iter().collect::<Vec<_>>(), Operation::Repair, self.now);
-        let sorted = |version: &Version| (in_any_order(&version.rows), in_any_order(&version.rejects));
+        let sorted = |version: &Version| (in_any_order(&version.rows), in_any_order(&version.quarantined()));
         let same = sorted(head) == sorted(&next);
         let same = same && (&head.sources, &head.held, &head.missing) == (&next.sources, &next.held, &next.missing);
         Plan::of(hour, if same { None } else { Some(next) })
@@ -429,7 +479,26 @@ fn in_any_order<T: Ord + Clone>(all: &[T]) -> Vec<T> {
     all
 }
 
+impl Kept {
+    /// As readers see it.
+    pub fn shown(&self) -> Shown {
+        let Self { object, reject, attempts, resolved, .. } = self;
+        Shown {
+            object: object.clone(),
+            raw: reject.raw.clone(),
+            reason: reject.reason.code().as_str().to_string(),
+            attempts: *attempts,
+            resolved: *resolved,
+        }
+    }
+}
+
 impl Version {
+    /// Its quarantine, as readers see it.
+    pub fn quarantined(&self) -> Vec<Shown> {
+        self.rejects.iter().map(Kept::shown).collect()
+    }
+
     /// The folders that are live.
     pub fn folders(&self) -> Vec<Folder> {
         let quarantine = self.quarantine.map(|quarantine| Folder::Quarantine(quarantine.generation));
@@ -438,7 +507,7 @@ impl Version {
 }
 
 impl Plan {
-    fn nothing(answer: Answer) -> Self {
+    pub fn nothing(answer: Answer) -> Self {
         Self { answer, next: BTreeMap::new(), may_stay: false, shown: BTreeSet::new() }
     }
 
