@@ -12,8 +12,9 @@ use datafusion::prelude::SessionContext;
 use indicatif::ProgressBar;
 use lakebed::app::{Access, App};
 use lakebed::clock::SystemClock;
+use lakebed::config::Config;
 use lakebed::engine::local::session;
-use lakebed::ledger::Operation;
+use lakebed::ledger::{Counts, Operation};
 use lakebed::{config, engine, query};
 use tokio::runtime::Builder;
 
@@ -32,8 +33,32 @@ const PAUSE: Duration = Duration::from_millis(900);
 /// Rounds of all verbs over all hours.
 const ROUNDS: u64 = 4;
 
-/// Rows of an hour, the sum of their numbers, and its quarantined records.
-type State = BTreeMap<String, (i64, i64, i64)>;
+/// The numbers of records that a rule may refuse begin here.
+const HIGH: u64 = 1 << 40;
+
+/// Such records in each object.
+const HIGHS: u64 = 20;
+
+/// Of each hour.
+type State = BTreeMap<String, Held>;
+
+/// What an hour holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    /// Rows, and the sum of their numbers.
+    rows: (i64, i64),
+    /// Records that are in quarantine, and that were until a redrive.
+    rejects: (i64, i64),
+}
+
+/// What is in an object.
+#[derive(Debug)]
+struct Landed {
+    /// Rows by whatever rules, and the sum of their numbers.
+    rows: (i64, i64),
+    /// Rows by some rules.
+    highs: (i64, i64),
+}
 
 /// What a reader saw, between two numbers of states that were known before and after.
 struct Reading {
@@ -52,23 +77,54 @@ impl History {
     }
 }
 
-/// The lake, and what is in each object that ever landed: rows, sum and bad records, by key and size.
+/// The lake, and what is in each object that ever landed, by key and size.
 struct Writer<'a> {
     lake: &'a Lake,
-    landed: BTreeMap<(String, u64), (i64, i64, i64)>,
+    landed: BTreeMap<(String, u64), Landed>,
     history: &'a History,
     random: Seeded,
 }
 
+impl Landed {
+    /// What an hour holds of it by its ledger, which says how many rows it has and not which.
+    fn held(&self, counts: Counts) -> Held {
+        let of = |count: u64| i64::try_from(count).unwrap();
+        let high = match of(counts.merged) - self.rows.0 {
+            0 => (0, 0),
+            all if all == self.highs.0 => self.highs,
+            some => panic!("{some} of {self:?}"),
+        };
+        // One is bad by whatever rules.
+        let quarantined = 1 + self.highs.0 - high.0;
+        assert_eq!((of(counts.quarantined), of(counts.resolved) <= high.0), (quarantined, true), "{self:?} {counts:?}");
+        Held { rows: (self.rows.0 + high.0, self.rows.1 + high.1), rejects: (quarantined, of(counts.resolved)) }
+    }
+}
+
+impl std::iter::Sum for Held {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let add = |a: (i64, i64), b: (i64, i64)| (a.0 + b.0, a.1 + b.1);
+        all.fold(Self::default(), |a, b| Self { rows: add(a.rows, b.rows), rejects: add(a.rejects, b.rejects) })
+    }
+}
+
 impl Writer<'_> {
-    /// Lands an object of some hundred rows and a bad record. Another one of the same name has another size.
+    /// Lands an object of some hundred rows, some high records and a bad one. Another one of the same name has another size.
     fn land(&mut self, hour: &str, name: &str) {
-        let rows = 200 + self.landed.len() as i64;
-        let numbers: Vec<i64> = (0..rows).map(|_| self.random.below(1 << 40) as i64).collect();
-        let mut body: String = numbers.iter().map(|n| format!("{{\"id\":\"{name}\",\"n\":{n}}}")).collect();
-        body.push_str("{\"id\":\"bad\",\"n\":\"x\"}");
+        let mut body = String::from("{\"id\":\"bad\",\"n\":\"x\"}");
+        let mut some = |count: u64, from: u64| {
+            let numbers: Vec<i64> = (0..count).map(|_| (from + self.random.below(HIGH)) as i64).collect();
+            body.extend(numbers.iter().map(|n| format!("{{\"id\":\"{name}\",\"n\":{n}}}")));
+            (count as i64, numbers.iter().sum())
+        };
+        let landed = Landed { rows: some(200 + self.landed.len() as u64, 0), highs: some(HIGHS, HIGH) };
         self.lake.land(hour, name, body.as_bytes());
-        self.landed.insert((format!("2026/11/19/{hour}/{name}"), body.len() as u64), (rows, numbers.iter().sum(), 1));
+        self.landed.insert((format!("2026/11/19/{hour}/{name}"), body.len() as u64), landed);
+    }
+
+    /// Lets high records be rows from now on, or not.
+    fn allow_high(&self, allow: bool) {
+        configure(self.lake, allow);
     }
 
     /// Does something, and notes what the ledgers say after it.
@@ -77,9 +133,8 @@ impl Writer<'_> {
         assert_eq!(answer.code, 0, "{arguments:?}: {}", answer.stderr);
         let mut state = State::new();
         for head in Ledgers::of(self.lake).heads() {
-            let of = head.sources.iter().map(|source| self.landed[&(source.key.clone(), source.size)]);
-            let sum = of.fold((0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
-            state.insert(head.partition.entries()[3].value.clone(), sum);
+            let held = head.sources.iter().map(|source| self.landed[&(source.key.clone(), source.size)].held(source.counts));
+            state.insert(head.partition.entries()[3].value.clone(), held.sum());
         }
         self.history.0.lock().unwrap().push(state);
     }
@@ -91,21 +146,35 @@ impl Writer<'_> {
         let (run, repair) = (["run", "--at", AT], ["repair", "shop.clicks", &place]);
         self.land(hour, &name("late"));
         self.go(&run);
+        self.allow_high(true);
+        self.go(&["redrive", "shop.clicks", "--hour", &place]);
         let newest = Ledgers::of(self.lake);
-        let newest = newest.heads().find(|head| head.partition.entries()[3].value == hour).unwrap().generation.id.to_string();
+        let newest = newest.heads().find(|head| head.partition.entries()[3].value == hour).unwrap();
+        assert_eq!(newest.operation, Operation::Redrive);
         self.go(&["rollback", "shop.clicks", &place]);
         self.land(hour, &name("after"));
         self.go(&run);
-        self.go(&["rollback", "shop.clicks", &place, "--to", &newest]);
+        self.go(&["rollback", "shop.clicks", &place, "--to", &newest.generation.id.to_string()]);
         self.go(&["sweep"]);
+        self.allow_high(false);
         self.go(&repair);
         // Under a name that is there already.
         self.land(hour, &name("late"));
         self.go(&run);
         self.go(&repair);
+        self.allow_high(true);
+        self.go(&["redrive", "shop.clicks"]);
         self.go(&["repair", "shop.clicks", &place, "--from-merged"]);
+        self.allow_high(false);
         self.go(&["sweep"]);
     }
+}
+
+/// Writes the configuration. Nobody else may be reading it.
+fn configure(lake: &Lake, allow_high: bool) {
+    let rule = if allow_high { String::new() } else { format!("[table.columns.n]\nmax = {}\n", HIGH - 1) };
+    lake.configure(&format!("[table.merge]\nrow_group_size = \"4KiB\"\ntarget_file_size = \"8KiB\"\n{rule}"));
+    lake.set("grace", &format!("{}s", GRACE.as_secs()));
 }
 
 /// The batches of a query. With a pause the files are opened that much later than they are looked up. `None` if it failed after it took
@@ -132,13 +201,14 @@ async fn read(app: &App, pause: Option<Duration>) -> Option<State> {
     let context = session(&engine::Limits { memory: 256 << 20, threads: 2, spill: std::env::temp_dir() }).unwrap();
     query::register(&context, &app.catalog, &app.stores).await.unwrap();
     let rows = ask(&context, "SELECT hour, count(*), sum(n) FROM shop.clicks GROUP BY hour", pause).await?;
-    let rejects = ask(&context, "SELECT hour, count(*), sum(byte_offset) FROM shop.clicks_quarantine GROUP BY hour", pause).await?;
+    let rejects =
+        ask(&context, "SELECT hour, count(*) - count(resolved), count(resolved) FROM shop.clicks_quarantine GROUP BY hour", pause).await?;
     let mut state = State::new();
     for (hour, rows, sum) in rows.iter().flat_map(numbers) {
-        state.insert(hour, (rows, sum, 0));
+        state.entry(hour).or_default().rows = (rows, sum);
     }
-    for (hour, rejects, _) in rejects.iter().flat_map(numbers) {
-        state.entry(hour).or_default().2 = rejects;
+    for (hour, rejects, resolved) in rejects.iter().flat_map(numbers) {
+        state.entry(hour).or_default().rejects = (rejects, resolved);
     }
     Some(state)
 }
@@ -151,14 +221,13 @@ fn numbers(batch: &RecordBatch) -> Vec<(String, i64, i64)> {
 }
 
 /// Reads again and again until it is told to stop.
-fn readings(lake: &Lake, history: &History, stop: &AtomicBool, pause: Option<Duration>) -> Vec<Reading> {
+fn readings(config: &Config, history: &History, stop: &AtomicBool, pause: Option<Duration>) -> Vec<Reading> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut readings = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let config = config::read(&lake.path("lakebed.toml")).unwrap();
         let from = history.known() - 1;
         let state = runtime.block_on(async {
-            let app = App::new(config, Access::Read, Arc::new(SystemClock), ProgressBar::hidden()).await.unwrap();
+            let app = App::new(config.clone(), Access::Read, Arc::new(SystemClock), ProgressBar::hidden()).await.unwrap();
             read(&app, pause).await
         });
         readings.extend(state.map(|state| Reading { from, to: history.known(), state }));
@@ -170,18 +239,19 @@ fn readings(lake: &Lake, history: &History, stop: &AtomicBool, pause: Option<Dur
 fn check(reading: &Reading, history: &[State]) {
     let during = &history[reading.from..history.len().min(reading.to + 1)];
     for hour in HOURS {
-        let (rows, sum, rejects) = reading.state.get(hour).copied().unwrap_or_default();
-        let has =
-            |wanted: &dyn Fn(&(i64, i64, i64)) -> bool| during.iter().any(|state| wanted(&state.get(hour).copied().unwrap_or_default()));
-        assert!(has(&|state| (state.0, state.1) == (rows, sum)), "hour {hour} never had {rows} rows whose sum is {sum} at that time");
-        assert!(has(&|state| state.2 == rejects), "hour {hour} never had {rejects} quarantined records at that time");
+        let of = |state: &State| state.get(hour).copied().unwrap_or_default();
+        let Held { rows, rejects } = of(&reading.state);
+        let has = |wanted: &dyn Fn(Held) -> bool| during.iter().any(|state| wanted(of(state)));
+        assert!(has(&|held| held.rows == rows), "hour {hour} never had {} rows whose sum is {} at that time", rows.0, rows.1);
+        assert!(has(&|held| held.rejects == rejects), "hour {hour} never had (quarantined, resolved) {rejects:?} at that time");
     }
 }
 
 #[test]
 fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
-    let lake = Lake::small("[table.merge]\nrow_group_size = \"4KiB\"\ntarget_file_size = \"8KiB\"");
-    lake.set("grace", &format!("{}s", GRACE.as_secs()));
+    let lake = Lake::small("");
+    configure(&lake, false);
+    let config = config::read(&lake.path("lakebed.toml")).unwrap();
     let (history, stop) = (History::default(), AtomicBool::new(false));
     let mut writer = Writer { lake: &lake, landed: BTreeMap::new(), history: &history, random: Seeded(33) };
     // The quarantine has to exist before it is read.
@@ -189,8 +259,8 @@ fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
     writer.go(&["run", "--at", AT]);
     let pauses = [None, None, Some(PAUSE)];
     let readings: Vec<Vec<Reading>> = std::thread::scope(|scope| {
-        let (lake, history, stop) = (&lake, &history, &stop);
-        let readers = pauses.map(|pause| scope.spawn(move || readings(lake, history, stop, pause)));
+        let (config, history, stop) = (&config, &history, &stop);
+        let readers = pauses.map(|pause| scope.spawn(move || readings(config, history, stop, pause)));
         let work = scope.spawn(move || {
             for round in 0..ROUNDS {
                 HOURS.iter().for_each(|hour| writer.round(round, hour));
@@ -206,7 +276,10 @@ fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
     readings.iter().flatten().for_each(|reading| check(reading, &history));
     let seen = |readings: &[Reading]| readings.iter().map(|reading| reading.state.clone()).collect::<BTreeSet<_>>().len();
     let told: Vec<_> = readings.iter().map(|readings| (readings.len(), seen(readings))).collect();
-    let sweeps = Ledgers::of(&lake).0.into_values().filter(|version| version.operation == Operation::Sweep).count();
+    let made = |operation| Ledgers::of(&lake).0.into_values().filter(|version| version.operation == operation).count();
+    let (sweeps, redrives) = (made(Operation::Sweep), made(Operation::Redrive));
+    let resolved = readings.iter().flatten().filter(|reading| reading.state.values().any(|held| held.rejects.1 > 0)).count();
     assert!(told[..2].iter().all(|(readings, states)| *readings >= 50 && *states >= 15), "readings and states: {told:?}");
     assert!(told[2].1 >= 3 && sweeps >= 3, "of the slow reader: {told:?}; {sweeps} sweeps");
+    assert!(redrives >= 24 && resolved >= 10, "{redrives} redrives, seen {resolved} times");
 }
