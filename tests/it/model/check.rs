@@ -52,7 +52,7 @@ pub fn compare(model: &Lake, world: &World, seen: &Seen, ledgers: &Hours) {
         }
         compare_shown(number, hour, seen, versions);
     }
-    let landed = model.hours.iter().flat_map(|hour| &hour.landed);
+    let landed = model.hours.iter().flat_map(Hour::objects);
     let landed: BTreeMap<PathBuf, Vec<u8>> =
         landed.map(|(key, object)| (world.lake.path("landing").join(key), object.bytes.clone())).collect();
     assert!(landed == files(&world.lake.path("landing")), "the landing is as it was");

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use base64::Engine;
 use lakebed::standardize::reject::Code;
 
 use super::steps::{Content, Form, Record, Rules};
@@ -63,6 +64,8 @@ pub struct Object {
     pub bytes: Vec<u8>,
     records: Vec<Written>,
     form: Form,
+    /// It is of Firehose's reports, which count one by one.
+    is_report: bool,
 }
 
 /// What has to become of an object.
@@ -79,10 +82,18 @@ pub struct Becomes {
 impl Object {
     /// The object of a content, whose records are numbered from `stamp` on.
     pub fn new(content: &Content, stamp: u64) -> Self {
-        let all = content.records.iter().cycle().take(content.records.len() * content.times).enumerate();
-        let records: Vec<_> = all.map(|(at, record)| Written { record: *record, number: number(stamp * 10_000 + at as u64) }).collect();
+        let records = numbered(content.records.iter().cycle().take(content.records.len() * content.times), stamp);
         let text: String = records.iter().map(Written::text).collect();
-        Self { stamp, bytes: stored(text.as_bytes(), content.form), records, form: content.form }
+        Self { stamp, bytes: stored(text.as_bytes(), content.form), records, form: content.form, is_report: false }
+    }
+
+    /// An object of Firehose's with a report of each record.
+    pub fn reports(records: &[Record], stamp: u64) -> Self {
+        let records = numbered(records.iter(), stamp);
+        let raw = |record: &Written| base64::engine::general_purpose::STANDARD.encode(record.text());
+        let report = |record| format!("{{\"attemptsMade\":4,\"errorCode\":\"Lambda.FunctionError\",\"rawData\":\"{}\"}}\n", raw(record));
+        let text: String = records.iter().map(report).collect();
+        Self { stamp, bytes: text.into(), records, form: Form::Plain, is_report: true }
     }
 
     /// The same content landed once more.
@@ -97,7 +108,7 @@ impl Object {
         let aside = if self.form == Form::Corrupt {
             Some(Reason::Corrupt)
         } else {
-            rules.are_too_many(bad, readable.len()).then_some(Reason::Aside)
+            (!self.is_report && rules.are_too_many(bad, readable.len())).then_some(Reason::Aside)
         };
         let (mut rows, mut rejects) = (Vec::new(), Vec::new());
         for record in readable {
@@ -114,6 +125,10 @@ impl Object {
         let rejected = aside.is_some() || rows.is_empty() && (is_damaged || rejects.is_empty());
         Becomes { rows, rejects, rejected, missing: is_damaged || aside.is_some() }
     }
+}
+
+fn numbered<'r>(records: impl Iterator<Item = &'r Record>, stamp: u64) -> Vec<Written> {
+    records.enumerate().map(|(at, record)| Written { record: *record, number: number(stamp * 10_000 + at as u64) }).collect()
 }
 
 impl Rules {

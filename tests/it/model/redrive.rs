@@ -5,29 +5,66 @@ use std::collections::{BTreeMap, BTreeSet};
 use lakebed::standardize::reject::Code;
 
 use super::objects::Reason;
-use super::reference::{Answer, Kept, Lake, Operation, Plan, Quarantine, Tries, Version};
+use super::reference::{Answer, FIRST_HOUR, Kept, Lake, Operation, Plan, Quarantine, Redrive, Tries, Version, hour_of};
 use super::steps::HOURS;
 
 impl Lake {
     pub fn redrive(&self, hour: Option<usize>, reason: Option<Code>, dry_run: bool) -> Plan {
-        if !self.exists || hour.is_some_and(|hour| self.hours[hour].versions.is_empty()) {
-            return Plan::nothing(Answer::Wrong);
-        }
-        let (mut tries, mut plan) = (BTreeMap::new(), Plan::nothing(Answer::Done));
+        let (mut told, mut plan) = (Redrive::default(), Plan::nothing(Answer::Done));
         for number in (0..HOURS).filter(|number| hour.is_none_or(|hour| hour == *number)) {
-            let Some(head) = self.hours[number].head().filter(|head| head.quarantine.is_some()) else { continue };
-            let (found, next) = self.redriven(number, head, reason);
-            tries.extend(found.map(|tries| (number, (tries, next.is_some()))));
-            if !dry_run {
-                plan.next.extend(next.map(|next| (number, next)));
+            let in_reach = |number| hour.is_some() || (self.from()..=hour_of(self.now)).contains(&(FIRST_HOUR + number as i64));
+            let reports = &self.hours[number].reports;
+            let has_reports = reason.is_none() && in_reach(number) && !reports.is_empty();
+            let is_closed = self.is_closed(number, self.now);
+            told.warns |= has_reports && !is_closed;
+            let taken = if has_reports && is_closed { self.take_in(number, &mut told) } else { None };
+            // What does not fit of these is tried with the others.
+            let after = taken.clone().filter(|_| !dry_run).map(|version| {
+                let mut after = self.clone();
+                after.hours[number].versions.push(version);
+                after
+            });
+            let redriven = after.as_ref().unwrap_or(self).redriven(number, reason);
+            if let Some((tries, next)) = &redriven {
+                told.tries.extend(Some((number, (*tries, next.is_some()))).filter(|_| tries.records + tries.resolved > 0));
+            }
+            if dry_run {
+                continue;
+            }
+            if redriven.is_some() || has_reports && is_closed {
                 plan.shown.insert(number);
             }
+            if taken.is_some() {
+                plan.instead.extend(self.redriven(number, reason).and_then(|(_, next)| Some((number, next?))));
+            }
+            let next: Vec<Version> = taken.into_iter().chain(redriven.and_then(|(_, next)| next)).collect();
+            plan.next.extend(Some((number, next)).filter(|(_, next)| !next.is_empty()));
         }
-        Plan { answer: Answer::Redrive(tries), ..plan }
+        let is_there = |hour: usize| !self.hours[hour].versions.is_empty() || plan.shown.contains(&hour) || told.taken > 0 || told.warns;
+        if !self.exists || hour.is_some_and(|hour| !is_there(hour)) {
+            return Plan::nothing(Answer::Wrong);
+        }
+        Plan { answer: Answer::Redrive(told), ..plan }
     }
 
-    /// What a redrive makes of the records of an hour that have that reason, if there are any, and the version after it, if it changes anything.
-    fn redriven(&self, hour: usize, head: &Version, reason: Option<Code>) -> (Option<Tries>, Option<Version>) {
+    /// The first hour that a redrive looks for error objects in.
+    fn from(&self) -> i64 {
+        hour_of(self.now - self.settings.lookback * 60)
+    }
+
+    /// The version with the error objects of an hour that it does not have yet, if there are any.
+    fn take_in(&self, hour: usize, told: &mut Redrive) -> Option<Version> {
+        let head = self.hours[hour].head();
+        let known = |key: &String| head.is_some_and(|head| head.sources.contains_key(key) || head.held.contains_key(key));
+        let objects: Vec<_> = self.hours[hour].reports.iter().filter(|(key, _)| !known(key)).collect();
+        told.taken += objects.len();
+        let operation = if head.is_some() { Operation::Amend } else { Operation::Create };
+        (!objects.is_empty()).then(|| self.written(hour, head, &objects, operation, self.now))
+    }
+
+    /// What a redrive makes of the quarantined records of an hour that have that reason, and the version after it, if it changes anything.
+    fn redriven(&self, hour: usize, reason: Option<Code>) -> Option<(Tries, Option<Version>)> {
+        let head = self.hours[hour].head().filter(|head| head.quarantine.is_some())?;
         let number = self.hours[hour].versions.len() as u64 + 1;
         let quarantine = Some(Quarantine { generation: number, has_files: true });
         let mut next = Version { operation: Operation::Redrive, generation: number, quarantine, written_anew: false, ..head.clone() };
@@ -73,7 +110,7 @@ impl Lake {
         }
         self.order(&mut next.rows);
         next.retired = self.retired(hour, &next, self.now);
-        (Some(tries).filter(|tries| tries.records + tries.resolved > 0), Some(next).filter(|_| tries.passes + news > 0))
+        Some((tries, Some(next).filter(|_| tries.passes + news > 0)))
     }
 
     /// Whether an object that was set aside as a whole stays so: it depends on all of its records.

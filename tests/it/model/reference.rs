@@ -125,6 +125,8 @@ pub struct Quarantine {
 #[derive(Debug, Clone, Default)]
 pub struct Hour {
     pub landed: BTreeMap<String, Object>,
+    /// Firehose's error objects of this hour.
+    pub reports: BTreeMap<String, Object>,
     /// Version 1 and those that follow.
     pub versions: Vec<Version>,
     /// The versions that the catalog shows, of the table and of its quarantine.
@@ -134,6 +136,11 @@ pub struct Hour {
 impl Hour {
     pub fn head(&self) -> Option<&Version> {
         self.versions.last()
+    }
+
+    /// All that lies in the landing.
+    pub fn objects(&self) -> BTreeMap<&String, &Object> {
+        self.landed.iter().chain(&self.reports).collect()
     }
 
     /// A version, if the number is not that of none.
@@ -174,8 +181,7 @@ pub enum Answer {
     /// It did what the next versions say, or found nothing to do.
     Done,
     Run(Run),
-    /// What a redrive makes of the records, by hour, and whether that changes anything.
-    Redrive(BTreeMap<usize, (Tries, bool)>),
+    Redrive(Redrive),
 }
 
 /// What a run has to say.
@@ -191,12 +197,25 @@ pub struct Run {
     pub changed: BTreeSet<String>,
 }
 
+/// What a redrive has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redrive {
+    /// What it makes of the quarantined records of an hour, and whether that changes anything.
+    pub tries: BTreeMap<usize, (Tries, bool)>,
+    /// Error objects that it takes in.
+    pub taken: usize,
+    /// There are some of hours that are still open.
+    pub warns: bool,
+}
+
 /// What a verb has to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub answer: Answer,
-    /// The next version of each hour that gets one.
-    pub next: BTreeMap<usize, Version>,
+    /// The next versions of each hour that gets any.
+    pub next: BTreeMap<usize, Vec<Version>>,
+    /// The next version of an hour if the first of these fails, and the verb goes on.
+    pub instead: BTreeMap<usize, Version>,
     /// Hours that may stay as they are all the same.
     pub may_stay: bool,
     /// Hours that the catalog shows as they are after it.
@@ -215,13 +234,19 @@ pub struct Lake {
     stamps: u64,
 }
 
-fn hour_of(minute: Minute) -> i64 {
+pub fn hour_of(minute: Minute) -> i64 {
     minute.div_euclid(60)
 }
 
 /// The key of an object below the landing.
 pub fn key(hour: usize, name: usize) -> String {
     format!("2026/11/19/{:02}/{name}", FIRST_HOUR + hour as i64)
+}
+
+/// The key of an error object.
+fn report_key(hour: usize, name: usize) -> String {
+    let hour = FIRST_HOUR + hour as i64;
+    format!("errors/processing-failed/clicks-1-2026-11-19-{hour:02}-05-0{name}-a9fa96af-e4e4-409f-bac3-1f804714faaa")
 }
 
 impl Lake {
@@ -248,6 +273,11 @@ impl Lake {
                 let key = key(*hour, *name);
                 self.hours[*hour].landed.remove(&key).map(|_| (*hour, key))
             }
+            Step::Report { hour, name, records } => {
+                let key = report_key(*hour, *name);
+                self.hours[*hour].reports.insert(key.clone(), Object::reports(records, stamp));
+                Some((*hour, key))
+            }
             Step::Wait { minutes } => {
                 self.now += minutes;
                 None
@@ -272,7 +302,7 @@ impl Lake {
         }
     }
 
-    fn is_closed(&self, hour: usize, at: Minute) -> bool {
+    pub fn is_closed(&self, hour: usize, at: Minute) -> bool {
         (FIRST_HOUR + hour as i64 + 1) * 60 + CLOSE_AFTER <= at
     }
 
@@ -290,7 +320,7 @@ impl Lake {
                 run.pending += landed.len() as u64;
             } else if !landed.is_empty() {
                 plan.shown.insert(hour);
-                plan.next.extend(self.merge(hour, at, &mut run).map(|next| (hour, next)));
+                plan.next.extend(self.merge(hour, at, &mut run).map(|next| (hour, vec![next])));
             }
         }
         // What a run before it committed and did not come to show.
@@ -328,7 +358,14 @@ impl Lake {
     }
 
     /// The version with the rows of `base` and of these objects.
-    fn written(&self, hour: usize, base: Option<&Version>, objects: &[(&String, &Object)], operation: Operation, at: Minute) -> Version {
+    pub fn written(
+        &self,
+        hour: usize,
+        base: Option<&Version>,
+        objects: &[(&String, &Object)],
+        operation: Operation,
+        at: Minute,
+    ) -> Version {
         let head = self.hours[hour].head();
         let number = self.hours[hour].versions.len() as u64 + 1;
         let mut next = Version {
@@ -399,12 +436,15 @@ impl Lake {
     }
 
     fn repair(&self, hour: usize) -> Plan {
-        let Hour { landed, .. } = &self.hours[hour];
+        let Hour { landed, reports, .. } = &self.hours[hour];
         let Some(head) = self.hours[hour].head().filter(|_| self.exists) else { return Plan::nothing(Answer::Wrong) };
-        if head.sources.keys().any(|key| !landed.contains_key(key)) {
+        // Of error objects those are read again that were taken in.
+        let taken = |(key, _): &(&String, &Object)| head.sources.contains_key(*key) || head.held.contains_key(*key);
+        let objects: Vec<_> = landed.iter().chain(reports.iter().filter(taken)).collect();
+        if head.sources.keys().any(|key| objects.iter().all(|(object, _)| *object != key)) {
             return Plan::nothing(Answer::Refused);
         }
-        let next = self.written(hour, None, &landed.iter().collect::<Vec<_>>(), Operation::Repair, self.now);
+        let next = self.written(hour, None, &objects, Operation::Repair, self.now);
         let sorted = |version: &Version| (in_any_order(&version.rows), in_any_order(&version.quarantined()));
         let same = sorted(head) == sorted(&next);
         let same = same && (&head.sources, &head.held, &head.missing) == (&next.sources, &next.held, &next.missing);
@@ -464,7 +504,7 @@ impl Lake {
             let stays = |retired: &Retired| retired.at > old || retired.since > old || pointed.contains(&retired.folder);
             let retired: Vec<Retired> = head.retired.iter().filter(|retired| stays(retired)).cloned().collect();
             if retired.len() < head.retired.len() {
-                plan.next.insert(hour, Version { operation: Operation::Sweep, retired, ..head.clone() });
+                plan.next.insert(hour, vec![Version { operation: Operation::Sweep, retired, ..head.clone() }]);
                 plan.shown.insert(hour);
             }
         }
@@ -508,11 +548,11 @@ impl Version {
 
 impl Plan {
     pub fn nothing(answer: Answer) -> Self {
-        Self { answer, next: BTreeMap::new(), may_stay: false, shown: BTreeSet::new() }
+        Self { answer, next: BTreeMap::new(), instead: BTreeMap::new(), may_stay: false, shown: BTreeSet::new() }
     }
 
     fn of(hour: usize, next: Option<Version>) -> Self {
-        let next = next.map(|next| (hour, next));
-        Self { answer: Answer::Done, next: next.into_iter().collect(), may_stay: false, shown: [hour].into() }
+        let next = next.map(|next| (hour, vec![next]));
+        Self { next: next.into_iter().collect(), shown: [hour].into(), ..Self::nothing(Answer::Done) }
     }
 }

@@ -52,6 +52,8 @@ pub enum Step {
     Copy { hour: usize, from: usize, to: usize },
     /// An object is removed from the landing, by a rule of the bucket say.
     Expire { hour: usize, name: usize },
+    /// Firehose reports records that it could not deliver, below its error prefix.
+    Report { hour: usize, name: usize, records: Vec<Record> },
     /// Somebody changes what records have to be.
     Rule(Rules),
     /// Time passes.
@@ -188,6 +190,7 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..NAMES, repair()).prop_map(|(name, repair)| vec![Step::Expire { hour: 0, name }, Step::Do(repair)]),
         6 => done(verb()).prop_map(|step| vec![step]),
         1 => rules().prop_map(|rules| vec![Step::Rule(rules)]),
+        2 => (strict(), report(), done(redrive())).prop_map(|(rules, report, redrive)| vec![Step::Rule(rules), report, redrive]),
         5 => (strict(), land(hour()), run(), rules(), done(redrive())).prop_map(|(strict, land, run, rules, redrive)| {
             vec![Step::Rule(strict), land, Step::Do(run), Step::Rule(rules), redrive]
         }),
@@ -198,6 +201,10 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
 /// An object, under a name that may be taken.
 fn land(hour: impl Strategy<Value = usize>) -> impl Strategy<Value = Step> {
     (hour, 0..NAMES, content()).prop_map(|(hour, name, content)| Step::Land { hour, name, content })
+}
+
+fn report() -> impl Strategy<Value = Step> {
+    (hour(), 0..3usize, vec(record(), 1..4)).prop_map(|(hour, name, records)| Step::Report { hour, name, records })
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -255,13 +262,16 @@ fn redrive() -> impl Strategy<Value = Verb> {
     })
 }
 
-fn content() -> impl Strategy<Value = Content> {
-    let record = prop_oneof![
+fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
         6 => (0..IDS).prop_map(Record::Id),
         2 => (0..IDS).prop_map(Record::Stranger),
         1 => Just(Record::NoId),
         2 => Just(Record::Bad),
-    ];
+    ]
+}
+
+fn content() -> impl Strategy<Value = Content> {
     let times = prop_oneof![8 => Just(1usize), 1 => Just(40), 1 => Just(200)];
     let form = prop_oneof![
         6 => Just(Form::Plain),
@@ -270,5 +280,5 @@ fn content() -> impl Strategy<Value = Content> {
         1 => Just(Form::Headless),
         1 => Just(Form::Corrupt),
     ];
-    (vec(record, 0..6), times, form).prop_map(|(records, times, form)| Content { records, times, form })
+    (vec(record(), 0..6), times, form).prop_map(|(records, times, form)| Content { records, times, form })
 }

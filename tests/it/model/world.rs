@@ -82,6 +82,13 @@ impl Ended {
     pub fn says_done(&self) -> bool {
         matches!(&self.answer, Some(Ok(document)) if document.get("failures").is_none_or(|failures| failures == &serde_json::json!([])))
     }
+
+    /// A run left an hour for a later one, because it failed before.
+    pub fn waits(&self) -> bool {
+        let Some(Ok(document)) = &self.answer else { return false };
+        let failures = document["failures"].as_array().into_iter().flatten();
+        failures.filter_map(|failure| failure["error"].as_str()).any(|error| error.ends_with("; not tried by this run"))
+    }
 }
 
 /// What the catalog says and shows, by the lake's hours.
@@ -108,7 +115,8 @@ impl World {
 
     /// Writes the configuration.
     pub fn configure(&self, settings: &Settings, rules: Rules) {
-        let mut table = format!("lookback = \"{}h\"\n[table.merge]\n", settings.lookback);
+        let errors = "error_prefix = \"errors/!{firehose:error-output-type}/\"";
+        let mut table = format!("{errors}\nlookback = \"{}h\"\n[table.merge]\n", settings.lookback);
         if settings.deduplicate {
             table.push_str("deduplicate_by = [\"id\"]\n");
         }
