@@ -16,9 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use play::{Told, play, play_spoilt};
+use play::{Spoil, Told, play, play_spoilt};
 use steps::{Content, Form, LOOSE, Record, Rules, Settings, Step, Story, Verb, story};
-use world::Seen;
 
 /// Stories of a test without settings.
 const STORIES: u64 = 50;
@@ -93,7 +92,7 @@ fn what_a_redrive_did_wrong_is_noticed() {
     ];
     let story = Story { settings: Settings { deduplicate: false, sort: false, grace: 24, lookback: 48, row_group: None }, steps };
     play(&story);
-    let wrong: [(&str, fn(&mut Seen)); 6] = [
+    let wrong: [(&str, Spoil); 6] = [
         ("quarantined records of hour 0: Some", |seen| seen.rejects.values_mut().flatten().for_each(|one| one.resolved = None)),
         ("quarantined records of hour 0: Some", |seen| seen.rejects.values_mut().flatten().for_each(|one| one.attempts = 0)),
         ("quarantined records of hour 0", |seen| seen.rejects.values_mut().for_each(|all| all.retain(|one| one.resolved.is_none()))),

@@ -13,6 +13,9 @@ use super::steps::{Break, HOURS, Step, Story, Verb};
 use super::world::{Ended, Seen, World, hour_of};
 use crate::support::outcome::{attempts_in, leftovers};
 
+/// Makes what is seen another than what is there.
+pub type Spoil = fn(&mut Seen);
+
 /// A lake and its reference.
 struct Play {
     model: Lake,
@@ -24,7 +27,7 @@ struct Play {
     broken_runs: u32,
     told: Told,
     /// Done to all that is seen before it is compared.
-    spoil: fn(&mut Seen),
+    spoil: Spoil,
 }
 
 /// How each story ends: all that broke is made good, and what it left is removed.
@@ -78,7 +81,7 @@ pub fn play(story: &Story) -> Told {
 }
 
 /// As [`play`], where something else is seen than what is there.
-pub fn play_spoilt(story: &Story, spoil: fn(&mut Seen)) -> Told {
+pub fn play_spoilt(story: &Story, spoil: Spoil) -> Told {
     let model = Lake::new(&story.settings);
     let world = World::new(&story.settings, model.now);
     let mut play =
