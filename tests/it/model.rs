@@ -6,6 +6,7 @@ mod breaking;
 mod check;
 mod objects;
 mod play;
+mod redrive;
 mod reference;
 mod steps;
 mod world;
@@ -15,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use play::{Told, play};
-use steps::{Content, Form, Record, Settings, Step, Story, Verb, story};
+use play::{Spoil, Told, play, play_spoilt};
+use steps::{Content, Form, LOOSE, Record, Rules, Settings, Step, Story, Verb, story};
 
 /// Stories of a test without settings.
 const STORIES: u64 = 50;
@@ -77,4 +78,31 @@ fn what_was_live_within_the_grace_stays_whatever_time_the_run_was_made_for_that_
     let (back, wait) = (Step::Do(Verb::Rollback { hour: 0, to: None }), Step::Wait { minutes: 70 });
     let steps = vec![land(0), run(0), land(1), run(0), wait, back, land(2), run(1), Step::Do(Verb::Sweep)];
     play(&Story { settings: Settings { deduplicate: false, sort: false, grace: 1, lookback: 48, row_group: None }, steps });
+}
+
+#[test]
+fn what_a_redrive_did_wrong_is_noticed() {
+    let records = vec![Record::Id(1), Record::Id(8), Record::Bad, Record::Id(2), Record::Stranger(9)];
+    let steps = vec![
+        Step::Rule(Rules { ids: 5, ..LOOSE }),
+        Step::Land { hour: 0, name: 0, content: Content { records, times: 1, form: Form::Plain } },
+        Step::Do(Verb::Run { ago: 0, since: None }),
+        Step::Rule(LOOSE),
+        Step::Do(Verb::Redrive { hour: None, reason: None, dry_run: false }),
+    ];
+    let story = Story { settings: Settings { deduplicate: false, sort: false, grace: 24, lookback: 48, row_group: None }, steps };
+    play(&story);
+    let wrong: [(&str, Spoil); 6] = [
+        ("quarantined records of hour 0: Some", |seen| seen.rejects.values_mut().flatten().for_each(|one| one.resolved = None)),
+        ("quarantined records of hour 0: Some", |seen| seen.rejects.values_mut().flatten().for_each(|one| one.attempts = 0)),
+        ("quarantined records of hour 0", |seen| seen.rejects.values_mut().for_each(|all| all.retain(|one| one.resolved.is_none()))),
+        ("rows of hour 0", |seen| seen.rows.values_mut().filter(|rows| rows.len() > 2).for_each(|rows| drop(rows.pop()))),
+        ("rows of hour 0", |seen| seen.rows.values_mut().filter(|rows| rows.len() > 2).for_each(|rows| rows.swap(0, 2))),
+        ("the versions that the catalog shows of hour 0", |seen| seen.quarantine.clear()),
+    ];
+    for (at, (says, spoil)) in wrong.into_iter().enumerate() {
+        let panicked = std::panic::catch_unwind(|| play_spoilt(&story, spoil)).expect_err("it is not noticed");
+        let said = panicked.downcast_ref::<String>().unwrap();
+        assert!(said.contains(says), "{at}: {said}");
+    }
 }

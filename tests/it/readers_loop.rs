@@ -12,8 +12,9 @@ use datafusion::prelude::SessionContext;
 use indicatif::ProgressBar;
 use lakebed::app::{Access, App};
 use lakebed::clock::SystemClock;
+use lakebed::config::Config;
 use lakebed::engine::local::session;
-use lakebed::ledger::Operation;
+use lakebed::ledger::{Counts, Operation};
 use lakebed::{config, engine, query};
 use tokio::runtime::Builder;
 
@@ -29,11 +30,38 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the slow reader waits between the catalog and the files.
 const PAUSE: Duration = Duration::from_millis(900);
 
-/// Rounds of all verbs over all hours.
+/// Rounds of all verbs over all hours, and of those that there are where rows scatter.
 const ROUNDS: u64 = 4;
+const SCATTERING_ROUNDS: u64 = 2;
 
-/// Rows of an hour, the sum of their numbers, and its quarantined records.
-type State = BTreeMap<String, (i64, i64, i64)>;
+/// The numbers of records that a rule may refuse begin here.
+const HIGH: u64 = 1 << 40;
+
+/// Such records in each object.
+const HIGHS: u64 = 20;
+
+/// Of each hour.
+type State = BTreeMap<String, Held>;
+
+/// What an hour holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    /// Rows, and the sum of their numbers.
+    rows: (i64, i64),
+    /// Records that are in quarantine, and that were until a redrive.
+    rejects: (i64, i64),
+}
+
+/// What is in an object.
+#[derive(Debug)]
+struct Landed {
+    /// Its arrival hour.
+    hour: String,
+    /// Of each hour the rows by whatever rules, and the sum of their numbers.
+    rows: BTreeMap<String, (i64, i64)>,
+    /// Rows of its arrival hour by some rules.
+    highs: (i64, i64),
+}
 
 /// What a reader saw, between two numbers of states that were known before and after.
 struct Reading {
@@ -52,23 +80,58 @@ impl History {
     }
 }
 
-/// The lake, and what is in each object that ever landed: rows, sum and bad records, by key and size.
+/// The lake, and what is in each object that ever landed, by key and size.
 struct Writer<'a> {
     lake: &'a Lake,
-    landed: BTreeMap<(String, u64), (i64, i64, i64)>,
+    landed: BTreeMap<(String, u64), Landed>,
     history: &'a History,
     random: Seeded,
 }
 
+impl Landed {
+    /// What an hour holds of it by its ledger, which says how many rows it has and not which.
+    fn held(&self, hour: &str, counts: Counts) -> Held {
+        let of = |count: u64| i64::try_from(count).unwrap();
+        let rows = self.rows.get(hour).copied().unwrap_or_default();
+        // One is bad by whatever rules.
+        let (bad, highs) = if hour == self.hour { (1, self.highs) } else { (0, (0, 0)) };
+        let high = match of(counts.merged) - rows.0 {
+            0 => (0, 0),
+            all if all == highs.0 => highs,
+            some => panic!("{some} of {self:?}"),
+        };
+        let quarantined = bad + highs.0 - high.0;
+        assert_eq!((of(counts.quarantined), of(counts.resolved) <= high.0), (quarantined, true), "{self:?} {counts:?}");
+        Held { rows: (rows.0 + high.0, rows.1 + high.1), rejects: (quarantined, of(counts.resolved)) }
+    }
+}
+
+impl std::iter::Sum for Held {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let add = |a: (i64, i64), b: (i64, i64)| (a.0 + b.0, a.1 + b.1);
+        all.fold(Self::default(), |a, b| Self { rows: add(a.rows, b.rows), rejects: add(a.rejects, b.rejects) })
+    }
+}
+
 impl Writer<'_> {
-    /// Lands an object of some hundred rows and a bad record. Another one of the same name has another size.
-    fn land(&mut self, hour: &str, name: &str) {
-        let rows = 200 + self.landed.len() as i64;
-        let numbers: Vec<i64> = (0..rows).map(|_| self.random.below(1 << 40) as i64).collect();
-        let mut body: String = numbers.iter().map(|n| format!("{{\"id\":\"{name}\",\"n\":{n}}}")).collect();
-        body.push_str("{\"id\":\"bad\",\"n\":\"x\"}");
+    /// Lands an object in the first of these hours, with some hundred rows of each of them, some high records and a bad one. Another one of
+    /// the same name has another size.
+    fn land(&mut self, hours: &[&str], name: &str) {
+        let (hour, mut body) = (hours[0], String::from("{\"id\":\"bad\",\"n\":\"x\"}"));
+        let mut some = |hour: &str, count: u64, from: u64| {
+            let numbers: Vec<i64> = (0..count).map(|_| (from + self.random.below(HIGH)) as i64).collect();
+            body.extend(numbers.iter().map(|n| format!("{{\"id\":\"{name}\",\"n\":{n},\"at\":\"2026-11-19T{hour}:30:00Z\"}}")));
+            (count as i64, numbers.iter().sum())
+        };
+        let highs = some(hour, HIGHS, HIGH);
+        let rows = hours.iter().map(|hour| (hour.to_string(), some(hour, 200 + self.landed.len() as u64, 0))).collect();
         self.lake.land(hour, name, body.as_bytes());
-        self.landed.insert((format!("2026/11/19/{hour}/{name}"), body.len() as u64), (rows, numbers.iter().sum(), 1));
+        self.landed.insert((format!("2026/11/19/{hour}/{name}"), body.len() as u64), Landed { hour: hour.to_string(), rows, highs });
+    }
+
+    /// Lets high records be rows from now on, or not.
+    fn allow_high(&self, allow: bool) {
+        configure(self.lake, "", allow);
     }
 
     /// Does something, and notes what the ledgers say after it.
@@ -77,35 +140,87 @@ impl Writer<'_> {
         assert_eq!(answer.code, 0, "{arguments:?}: {}", answer.stderr);
         let mut state = State::new();
         for head in Ledgers::of(self.lake).heads() {
-            let of = head.sources.iter().map(|source| self.landed[&(source.key.clone(), source.size)]);
-            let sum = of.fold((0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
-            state.insert(head.partition.entries()[3].value.clone(), sum);
+            let hour = &head.partition.entries()[3].value;
+            let held = head.sources.iter().map(|source| self.landed[&(source.key.clone(), source.size)].held(hour, source.counts));
+            state.insert(hour.clone(), held.sum());
         }
         self.history.0.lock().unwrap().push(state);
+    }
+
+    /// The live generation of an hour, and what made the newest version.
+    fn newest(&self, hour: &str) -> (String, Operation) {
+        let ledgers = Ledgers::of(self.lake);
+        let head = ledgers.heads().find(|head| head.partition.entries()[3].value == hour).unwrap();
+        (head.generation.id.to_string(), head.operation)
     }
 
     /// Every verb, on one hour.
     fn round(&mut self, round: u64, hour: &str) {
         let place = format!("2026-11-19T{hour}");
         let name = |what: &str| format!("{round}-{what}");
-        let (run, repair) = (["run", "--at", AT], ["repair", "shop.clicks", &place]);
-        self.land(hour, &name("late"));
-        self.go(&run);
-        let newest = Ledgers::of(self.lake);
-        let newest = newest.heads().find(|head| head.partition.entries()[3].value == hour).unwrap().generation.id.to_string();
+        let repair = ["repair", "shop.clicks", &place];
+        self.land(&[hour], &name("late"));
+        self.go(&RUN);
+        self.allow_high(true);
+        self.go(&["redrive", "shop.clicks", "--hour", &place]);
+        let (newest, operation) = self.newest(hour);
+        assert_eq!(operation, Operation::Redrive);
         self.go(&["rollback", "shop.clicks", &place]);
-        self.land(hour, &name("after"));
-        self.go(&run);
+        self.land(&[hour], &name("after"));
+        self.go(&RUN);
         self.go(&["rollback", "shop.clicks", &place, "--to", &newest]);
         self.go(&["sweep"]);
+        self.allow_high(false);
         self.go(&repair);
         // Under a name that is there already.
-        self.land(hour, &name("late"));
-        self.go(&run);
+        self.land(&[hour], &name("late"));
+        self.go(&RUN);
         self.go(&repair);
+        self.allow_high(true);
+        self.go(&["redrive", "shop.clicks"]);
         self.go(&["repair", "shop.clicks", &place, "--from-merged"]);
+        self.allow_high(false);
         self.go(&["sweep"]);
     }
+
+    /// Every verb that there is where rows scatter, with objects that belong to all hours.
+    fn scattering_round(&mut self, round: u64, hour: &str) {
+        let place = format!("2026-11-19T{hour}");
+        let name = |what: &str| format!("{round}-{hour}-{what}");
+        self.land(&["11", "09", "10"], &name("late"));
+        self.go(&RUN);
+        let (newest, _) = self.newest(hour);
+        self.go(&["rollback", "shop.clicks", &place]);
+        self.land(&["11", "10", "09"], &name("after"));
+        self.land(&["10", "09"], &name("before"));
+        self.go(&RUN);
+        self.go(&["rollback", "shop.clicks", &place, "--to", &newest]);
+        self.go(&["sweep"]);
+        self.go(&["repair", "shop.clicks", &place, "--from-merged"]);
+        self.land(&["11", "10"], &name("last"));
+        self.go(&RUN);
+        self.go(&["sweep"]);
+    }
+}
+
+const RUN: [&str; 3] = ["run", "--at", AT];
+
+/// A lake with the settings of a table.
+fn lake(table: &str) -> Lake {
+    let lake = Lake::new("");
+    lake.migration(
+        "CREATE EXTERNAL TABLE ${table} (id string, n bigint, at timestamp, rescued map<string,string>) \
+         PARTITIONED BY (year string, month string, day string, hour string) STORED AS PARQUET LOCATION '${location}'",
+    );
+    configure(&lake, table, false);
+    lake
+}
+
+/// Writes the configuration. Nobody else may be reading it.
+fn configure(lake: &Lake, table: &str, allow_high: bool) {
+    let rule = if allow_high { String::new() } else { format!("[table.columns.n]\nmax = {}\n", HIGH - 1) };
+    lake.configure(&format!("{table}\n[table.merge]\nrow_group_size = \"4KiB\"\ntarget_file_size = \"8KiB\"\n{rule}"));
+    lake.set("grace", &format!("{}s", GRACE.as_secs()));
 }
 
 /// The batches of a query. With a pause the files are opened that much later than they are looked up. `None` if it failed after it took
@@ -132,13 +247,14 @@ async fn read(app: &App, pause: Option<Duration>) -> Option<State> {
     let context = session(&engine::Limits { memory: 256 << 20, threads: 2, spill: std::env::temp_dir() }).unwrap();
     query::register(&context, &app.catalog, &app.stores).await.unwrap();
     let rows = ask(&context, "SELECT hour, count(*), sum(n) FROM shop.clicks GROUP BY hour", pause).await?;
-    let rejects = ask(&context, "SELECT hour, count(*), sum(byte_offset) FROM shop.clicks_quarantine GROUP BY hour", pause).await?;
+    let rejects =
+        ask(&context, "SELECT hour, count(*) - count(resolved), count(resolved) FROM shop.clicks_quarantine GROUP BY hour", pause).await?;
     let mut state = State::new();
     for (hour, rows, sum) in rows.iter().flat_map(numbers) {
-        state.insert(hour, (rows, sum, 0));
+        state.entry(hour).or_default().rows = (rows, sum);
     }
-    for (hour, rejects, _) in rejects.iter().flat_map(numbers) {
-        state.entry(hour).or_default().2 = rejects;
+    for (hour, rejects, resolved) in rejects.iter().flat_map(numbers) {
+        state.entry(hour).or_default().rejects = (rejects, resolved);
     }
     Some(state)
 }
@@ -151,14 +267,13 @@ fn numbers(batch: &RecordBatch) -> Vec<(String, i64, i64)> {
 }
 
 /// Reads again and again until it is told to stop.
-fn readings(lake: &Lake, history: &History, stop: &AtomicBool, pause: Option<Duration>) -> Vec<Reading> {
+fn readings(config: &Config, history: &History, stop: &AtomicBool, pause: Option<Duration>) -> Vec<Reading> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut readings = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let config = config::read(&lake.path("lakebed.toml")).unwrap();
         let from = history.known() - 1;
         let state = runtime.block_on(async {
-            let app = App::new(config, Access::Read, Arc::new(SystemClock), ProgressBar::hidden()).await.unwrap();
+            let app = App::new(config.clone(), Access::Read, Arc::new(SystemClock), ProgressBar::hidden()).await.unwrap();
             read(&app, pause).await
         });
         readings.extend(state.map(|state| Reading { from, to: history.known(), state }));
@@ -170,30 +285,29 @@ fn readings(lake: &Lake, history: &History, stop: &AtomicBool, pause: Option<Dur
 fn check(reading: &Reading, history: &[State]) {
     let during = &history[reading.from..history.len().min(reading.to + 1)];
     for hour in HOURS {
-        let (rows, sum, rejects) = reading.state.get(hour).copied().unwrap_or_default();
-        let has =
-            |wanted: &dyn Fn(&(i64, i64, i64)) -> bool| during.iter().any(|state| wanted(&state.get(hour).copied().unwrap_or_default()));
-        assert!(has(&|state| (state.0, state.1) == (rows, sum)), "hour {hour} never had {rows} rows whose sum is {sum} at that time");
-        assert!(has(&|state| state.2 == rejects), "hour {hour} never had {rejects} quarantined records at that time");
+        let of = |state: &State| state.get(hour).copied().unwrap_or_default();
+        let Held { rows, rejects } = of(&reading.state);
+        let has = |wanted: &dyn Fn(Held) -> bool| during.iter().any(|state| wanted(of(state)));
+        assert!(has(&|held| held.rows == rows), "hour {hour} never had {} rows whose sum is {} at that time", rows.0, rows.1);
+        assert!(has(&|held| held.rejects == rejects), "hour {hour} never had (quarantined, resolved) {rejects:?} at that time");
     }
 }
 
-#[test]
-fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
-    let lake = Lake::small("[table.merge]\nrow_group_size = \"4KiB\"\ntarget_file_size = \"8KiB\"");
-    lake.set("grace", &format!("{}s", GRACE.as_secs()));
+/// Lets two readers and a slow one read while a writer works on each hour again and again, and checks all that they saw. Returns that.
+fn watched(lake: &Lake, rounds: u64, work: fn(&mut Writer, u64, &str)) -> Vec<Reading> {
+    let config = config::read(&lake.path("lakebed.toml")).unwrap();
     let (history, stop) = (History::default(), AtomicBool::new(false));
-    let mut writer = Writer { lake: &lake, landed: BTreeMap::new(), history: &history, random: Seeded(33) };
+    let mut writer = Writer { lake, landed: BTreeMap::new(), history: &history, random: Seeded(33) };
     // The quarantine has to exist before it is read.
-    HOURS.iter().for_each(|hour| writer.land(hour, "first"));
-    writer.go(&["run", "--at", AT]);
+    HOURS.iter().for_each(|hour| writer.land(&[hour], "first"));
+    writer.go(&RUN);
     let pauses = [None, None, Some(PAUSE)];
     let readings: Vec<Vec<Reading>> = std::thread::scope(|scope| {
-        let (lake, history, stop) = (&lake, &history, &stop);
-        let readers = pauses.map(|pause| scope.spawn(move || readings(lake, history, stop, pause)));
+        let (config, history, stop) = (&config, &history, &stop);
+        let readers = pauses.map(|pause| scope.spawn(move || readings(config, history, stop, pause)));
         let work = scope.spawn(move || {
-            for round in 0..ROUNDS {
-                HOURS.iter().for_each(|hour| writer.round(round, hour));
+            for round in 0..rounds {
+                HOURS.iter().for_each(|hour| work(&mut writer, round, hour));
             }
         });
         let worked = work.join();
@@ -204,9 +318,31 @@ fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
     });
     let history = history.0.into_inner().unwrap();
     readings.iter().flatten().for_each(|reading| check(reading, &history));
-    let seen = |readings: &[Reading]| readings.iter().map(|reading| reading.state.clone()).collect::<BTreeSet<_>>().len();
-    let told: Vec<_> = readings.iter().map(|readings| (readings.len(), seen(readings))).collect();
-    let sweeps = Ledgers::of(&lake).0.into_values().filter(|version| version.operation == Operation::Sweep).count();
-    assert!(told[..2].iter().all(|(readings, states)| *readings >= 50 && *states >= 15), "readings and states: {told:?}");
-    assert!(told[2].1 >= 3 && sweeps >= 3, "of the slow reader: {told:?}; {sweeps} sweeps");
+    let seen = |readings: &[Reading]| readings.iter().map(|reading| reading.state.clone()).collect::<BTreeSet<_>>().len() as u64;
+    let told: Vec<_> = readings.iter().map(|readings| (readings.len() as u64, seen(readings))).collect();
+    let enough = |(readings, states): &(u64, u64)| *readings >= 12 * rounds && *states >= 4 * rounds;
+    assert!(told[..2].iter().all(enough), "readings and states: {told:?}");
+    assert!(told[2].1 >= 3 && versions(lake, Operation::Sweep) >= 3, "of the slow reader, and sweeps: {told:?}");
+    readings.into_iter().flatten().collect()
+}
+
+/// Versions that a verb made.
+fn versions(lake: &Lake, operation: Operation) -> usize {
+    Ledgers::of(lake).0.into_values().filter(|version| version.operation == operation).count()
+}
+
+#[test]
+fn readers_see_hours_as_they_were_or_as_they_are_whatever_is_done_meanwhile() {
+    let lake = lake("");
+    let readings = watched(&lake, ROUNDS, |writer, round, hour| writer.round(round, hour));
+    let resolved = readings.iter().filter(|reading| reading.state.values().any(|held| held.rejects.1 > 0)).count();
+    assert!(versions(&lake, Operation::Redrive) >= 24 && resolved >= 10, "resolved records were seen {resolved} times");
+}
+
+#[test]
+fn readers_see_each_hour_wholly_where_objects_feed_several() {
+    let lake = lake("time = \"at\"");
+    let readings = watched(&lake, SCATTERING_ROUNDS, |writer, round, hour| writer.scattering_round(round, hour));
+    // A reader may see an object in one hour and not yet in another, but all that it sees of an hour was there at one time.
+    assert!(readings.iter().all(|reading| reading.state.len() == HOURS.len()));
 }

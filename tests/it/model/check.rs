@@ -8,7 +8,7 @@ use lakebed::ledger::{DataFile, LedgerVersion};
 use lakebed::{catalog, ledger};
 use url::Url;
 
-use super::reference::{Counts, Folder, Hour, Lake, Version};
+use super::reference::{Counts, Folder, Hour, Lake, Shown, Version};
 use super::world::{Seen, World, hour_of, instant};
 use crate::support::files;
 use crate::support::outcome::Ledgers;
@@ -52,7 +52,7 @@ pub fn compare(model: &Lake, world: &World, seen: &Seen, ledgers: &Hours) {
         }
         compare_shown(number, hour, seen, versions);
     }
-    let landed = model.hours.iter().flat_map(|hour| &hour.landed);
+    let landed = model.hours.iter().flat_map(Hour::objects);
     let landed: BTreeMap<PathBuf, Vec<u8>> =
         landed.map(|(key, object)| (world.lake.path("landing").join(key), object.bytes.clone())).collect();
     assert!(landed == files(&world.lake.path("landing")), "the landing is as it was");
@@ -69,13 +69,12 @@ fn compare_shown(number: usize, hour: &Hour, seen: &Seen, versions: &[LedgerVers
     let read = seen.rows.get(&number).map(Vec::as_slice).unwrap_or_default();
     assert_eq!(read.len(), rows.len(), "rows of hour {number}");
     assert!(read == rows, "rows of hour {number}: {:?}", read.iter().zip(rows).find(|(one, other)| one != other));
-    let sorted = |rejects: &[(String, Vec<u8>)]| {
-        let mut rejects = rejects.to_vec();
+    let sorted = |mut rejects: Vec<Shown>| {
         rejects.sort();
         rejects
     };
-    let rejects = hour.version(quarantine).map(|version| sorted(&version.rejects)).unwrap_or_default();
-    let read = seen.rejects.get(&number).map(|read| sorted(read)).unwrap_or_default();
+    let rejects = hour.version(quarantine).map(|version| sorted(version.quarantined())).unwrap_or_default();
+    let read = seen.rejects.get(&number).map(|read| sorted(read.clone())).unwrap_or_default();
     assert_eq!(read.len(), rejects.len(), "quarantined records of hour {number}");
     assert!(read == rejects, "quarantined records of hour {number}: {:?}", read.iter().zip(&rejects).find(|(one, other)| one != other));
 }
@@ -122,7 +121,8 @@ fn wanted_of(version: &Version) -> Told {
 fn told(version: &LedgerVersion) -> Told {
     let counts = |counts: ledger::Counts| {
         assert_eq!(counts.dropped, 0);
-        Counts { read: counts.read, merged: counts.merged, quarantined: counts.quarantined, duplicates: counts.duplicates }
+        let ledger::Counts { read, merged, quarantined, duplicates, resolved, .. } = counts;
+        Counts { read, merged, quarantined, duplicates, resolved }
     };
     let source = |source: &ledger::Source| (source.key.clone(), source.late, source.rejected.is_some(), counts(source.counts));
     let quarantine = version.quarantine.as_ref();

@@ -1,9 +1,9 @@
 //! What a lake has to hold, by what the documents say of each verb. It shares no decision with lakebed.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::objects::{Object, Row};
-use super::steps::{HOURS, Settings, Step, Verb};
+use super::objects::{Object, Reject, Row};
+use super::steps::{HOURS, LOOSE, Rules, Settings, Step, Verb};
 
 /// Minutes from 2026-11-19T00:00Z on.
 pub type Minute = i64;
@@ -22,6 +22,8 @@ pub struct Counts {
     pub merged: u64,
     pub quarantined: u64,
     pub duplicates: u64,
+    /// Of all these, those that a redrive took out of the quarantine.
+    pub resolved: u64,
 }
 
 /// An object in an hour.
@@ -40,6 +42,7 @@ pub enum Operation {
     Repair,
     Rollback,
     Sweep,
+    Redrive,
 }
 
 /// A folder of files, named by the version that it was written for.
@@ -66,8 +69,8 @@ pub struct Version {
     pub quarantine: Option<Quarantine>,
     /// In their order.
     pub rows: Vec<Row>,
-    /// Object and bytes of each quarantined record.
-    pub rejects: Vec<(String, Vec<u8>)>,
+    /// In their order.
+    pub rejects: Vec<Kept>,
     pub sources: BTreeMap<String, Source>,
     pub held: BTreeMap<String, Source>,
     pub missing: BTreeSet<String>,
@@ -75,6 +78,39 @@ pub struct Version {
     pub retired: Vec<Retired>,
     /// Its rows were written once more as they were, by `--from-merged`.
     pub written_anew: bool,
+}
+
+/// What the quarantine says of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub object: String,
+    pub reject: Reject,
+    /// Redrives that found that it does not fit, each for another reason or by other rules.
+    pub attempts: u32,
+    /// The rules of the last of these.
+    pub tried: Option<Rules>,
+    /// When a redrive put it into the table.
+    pub resolved: Option<Minute>,
+}
+
+/// A row of the quarantine, as readers see it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    pub object: String,
+    pub raw: Vec<u8>,
+    pub reason: String,
+    pub attempts: u32,
+    pub resolved: Option<Minute>,
+}
+
+/// Quarantined records by what a redrive makes of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tries {
+    pub records: u64,
+    pub passes: u64,
+    pub fails: u64,
+    pub left: u64,
+    pub resolved: u64,
 }
 
 /// The quarantine of an hour.
@@ -89,6 +125,8 @@ pub struct Quarantine {
 #[derive(Debug, Clone, Default)]
 pub struct Hour {
     pub landed: BTreeMap<String, Object>,
+    /// Firehose's error objects of this hour.
+    pub reports: BTreeMap<String, Object>,
     /// Version 1 and those that follow.
     pub versions: Vec<Version>,
     /// The versions that the catalog shows, of the table and of its quarantine.
@@ -98,6 +136,11 @@ pub struct Hour {
 impl Hour {
     pub fn head(&self) -> Option<&Version> {
         self.versions.last()
+    }
+
+    /// All that lies in the landing.
+    pub fn objects(&self) -> BTreeMap<&String, &Object> {
+        self.landed.iter().chain(&self.reports).collect()
     }
 
     /// A version, if the number is not that of none.
@@ -138,6 +181,7 @@ pub enum Answer {
     /// It did what the next versions say, or found nothing to do.
     Done,
     Run(Run),
+    Redrive(Redrive),
 }
 
 /// What a run has to say.
@@ -153,12 +197,25 @@ pub struct Run {
     pub changed: BTreeSet<String>,
 }
 
+/// What a redrive has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Redrive {
+    /// What it makes of the quarantined records of an hour, and whether that changes anything.
+    pub tries: BTreeMap<usize, (Tries, bool)>,
+    /// Error objects that it takes in.
+    pub taken: usize,
+    /// There are some of hours that are still open.
+    pub warns: bool,
+}
+
 /// What a verb has to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub answer: Answer,
-    /// The next version of each hour that gets one.
-    pub next: BTreeMap<usize, Version>,
+    /// The next versions of each hour that gets any.
+    pub next: BTreeMap<usize, Vec<Version>>,
+    /// The next version of an hour if the first of these fails, and the verb goes on.
+    pub instead: BTreeMap<usize, Version>,
     /// Hours that may stay as they are all the same.
     pub may_stay: bool,
     /// Hours that the catalog shows as they are after it.
@@ -169,6 +226,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct Lake {
     pub settings: Settings,
+    pub rules: Rules,
     pub now: Minute,
     pub hours: Vec<Hour>,
     /// A run made the table.
@@ -176,7 +234,7 @@ pub struct Lake {
     stamps: u64,
 }
 
-fn hour_of(minute: Minute) -> i64 {
+pub fn hour_of(minute: Minute) -> i64 {
     minute.div_euclid(60)
 }
 
@@ -185,12 +243,19 @@ pub fn key(hour: usize, name: usize) -> String {
     format!("2026/11/19/{:02}/{name}", FIRST_HOUR + hour as i64)
 }
 
+/// The key of an error object.
+fn report_key(hour: usize, name: usize) -> String {
+    let hour = FIRST_HOUR + hour as i64;
+    format!("errors/processing-failed/clicks-1-2026-11-19-{hour:02}-05-0{name}-a9fa96af-e4e4-409f-bac3-1f804714faaa")
+}
+
 impl Lake {
     pub fn new(settings: &Settings) -> Self {
-        Self { settings: settings.clone(), now: 11 * 60 + 30, hours: vec![Hour::default(); HOURS], exists: false, stamps: 0 }
+        let hours = vec![Hour::default(); HOURS];
+        Self { settings: settings.clone(), rules: LOOSE, now: 11 * 60 + 30, hours, exists: false, stamps: 0 }
     }
 
-    /// What happens to the landing and the clock. Returns the hour and the key of what was written or removed.
+    /// What happens to the landing, the rules and the clock. Returns the hour and the key of what was written or removed.
     pub fn happens(&mut self, step: &Step) -> Option<(usize, String)> {
         self.stamps += 1;
         let stamp = self.stamps;
@@ -208,8 +273,17 @@ impl Lake {
                 let key = key(*hour, *name);
                 self.hours[*hour].landed.remove(&key).map(|_| (*hour, key))
             }
+            Step::Report { hour, name, records } => {
+                let key = report_key(*hour, *name);
+                self.hours[*hour].reports.insert(key.clone(), Object::reports(records, stamp));
+                Some((*hour, key))
+            }
             Step::Wait { minutes } => {
                 self.now += minutes;
+                None
+            }
+            Step::Rule(rules) => {
+                self.rules = *rules;
                 None
             }
             Step::Do(_) | Step::Break(..) => None,
@@ -224,10 +298,11 @@ impl Lake {
             Verb::Repair { hour, from_merged: true } => self.reencode(*hour),
             Verb::Rollback { hour, to } => self.rollback(*hour, *to),
             Verb::Sweep => self.sweep(),
+            Verb::Redrive { hour, reason, dry_run } => self.redrive(*hour, *reason, *dry_run),
         }
     }
 
-    fn is_closed(&self, hour: usize, at: Minute) -> bool {
+    pub fn is_closed(&self, hour: usize, at: Minute) -> bool {
         (FIRST_HOUR + hour as i64 + 1) * 60 + CLOSE_AFTER <= at
     }
 
@@ -245,7 +320,7 @@ impl Lake {
                 run.pending += landed.len() as u64;
             } else if !landed.is_empty() {
                 plan.shown.insert(hour);
-                plan.next.extend(self.merge(hour, at, &mut run).map(|next| (hour, next)));
+                plan.next.extend(self.merge(hour, at, &mut run).map(|next| (hour, vec![next])));
             }
         }
         // What a run before it committed and did not come to show.
@@ -274,7 +349,7 @@ impl Lake {
             return None;
         }
         for (_, object) in &objects {
-            let becomes = object.becomes();
+            let becomes = object.becomes(self.rules);
             *(if becomes.rejected { &mut run.rejected } else { &mut run.merged }) += 1;
             run.failures += usize::from(becomes.missing);
         }
@@ -283,7 +358,14 @@ impl Lake {
     }
 
     /// The version with the rows of `base` and of these objects.
-    fn written(&self, hour: usize, base: Option<&Version>, objects: &[(&String, &Object)], operation: Operation, at: Minute) -> Version {
+    pub fn written(
+        &self,
+        hour: usize,
+        base: Option<&Version>,
+        objects: &[(&String, &Object)],
+        operation: Operation,
+        at: Minute,
+    ) -> Version {
         let head = self.hours[hour].head();
         let number = self.hours[hour].versions.len() as u64 + 1;
         let mut next = Version {
@@ -302,25 +384,15 @@ impl Lake {
         let replaced = |key: &String| head.is_some_and(|head| head.sources.contains_key(key));
         let afresh = head.is_some() && base.is_none();
         let mut writes_quarantine = next.quarantine.is_some() && (afresh || objects.iter().any(|(key, _)| replaced(key)));
-        next.rejects.retain(|(key, _)| objects.iter().all(|(object, _)| *object != key));
+        next.rejects.retain(|kept| objects.iter().all(|(object, _)| **object != kept.object));
         for (key, object) in objects {
-            let becomes = object.becomes();
+            let becomes = object.becomes(self.rules);
             writes_quarantine |= !becomes.rejects.is_empty();
-            let mut seen: HashSet<String> = HashSet::new();
-            if self.settings.deduplicate {
-                seen.extend(next.rows.iter().filter_map(|row| row.id.clone()));
-            }
             let read = (becomes.rows.len() + becomes.rejects.len()) as u64;
             let mut counts = Counts { read, quarantined: becomes.rejects.len() as u64, ..Counts::default() };
-            for row in becomes.rows {
-                if self.settings.deduplicate && row.id.clone().is_some_and(|id| !seen.insert(id)) {
-                    counts.duplicates += 1;
-                } else {
-                    counts.merged += 1;
-                    next.rows.push(row);
-                }
-            }
-            next.rejects.extend(becomes.rejects.into_iter().map(|raw| ((*key).clone(), raw)));
+            becomes.rows.into_iter().for_each(|row| self.add(&mut next.rows, row, &mut counts));
+            let kept = |reject| Kept { object: (*key).clone(), reject, attempts: 0, tried: None, resolved: None };
+            next.rejects.extend(becomes.rejects.into_iter().map(kept));
             next.missing.remove(*key);
             next.missing.extend(becomes.missing.then(|| (*key).clone()));
             // What is read once more is as late as it was.
@@ -329,10 +401,7 @@ impl Lake {
             next.held.remove(*key);
             next.sources.insert((*key).clone(), Source { stamp: object.stamp, late, counts, rejected: becomes.rejected });
         }
-        if self.settings.sort {
-            // Nulls last, equal rows as they came.
-            next.rows.sort_by(|a, b| (a.id.is_none(), &a.id).cmp(&(b.id.is_none(), &b.id)));
-        }
+        self.order(&mut next.rows);
         if writes_quarantine {
             next.quarantine = Some(Quarantine { generation: number, has_files: true });
         }
@@ -340,8 +409,26 @@ impl Lake {
         next
     }
 
+    /// Adds a row behind others, unless one of these is the same event.
+    pub fn add(&self, rows: &mut Vec<Row>, row: Row, counts: &mut Counts) {
+        let same = |other: &Row| row.id.is_some() && other.id == row.id;
+        if self.settings.deduplicate && rows.iter().any(same) {
+            counts.duplicates += 1;
+        } else {
+            counts.merged += 1;
+            rows.push(row);
+        }
+    }
+
+    /// Nulls last, equal rows as they came.
+    pub fn order(&self, rows: &mut [Row]) {
+        if self.settings.sort {
+            rows.sort_by(|a, b| (a.id.is_none(), &a.id).cmp(&(b.id.is_none(), &b.id)));
+        }
+    }
+
     /// What is retired once the hour is at `next`.
-    fn retired(&self, hour: usize, next: &Version, at: Minute) -> Vec<Retired> {
+    pub fn retired(&self, hour: usize, next: &Version, at: Minute) -> Vec<Retired> {
         let Some(head) = self.hours[hour].head() else { return Vec::new() };
         let live = next.folders();
         let gone = head.folders().into_iter().map(|folder| Retired { folder, at, since: self.now });
@@ -349,13 +436,16 @@ impl Lake {
     }
 
     fn repair(&self, hour: usize) -> Plan {
-        let Hour { landed, .. } = &self.hours[hour];
+        let Hour { landed, reports, .. } = &self.hours[hour];
         let Some(head) = self.hours[hour].head().filter(|_| self.exists) else { return Plan::nothing(Answer::Wrong) };
-        if head.sources.keys().any(|key| !landed.contains_key(key)) {
+        // Of error objects those are read again that were taken in.
+        let taken = |(key, _): &(&String, &Object)| head.sources.contains_key(*key) || head.held.contains_key(*key);
+        let objects: Vec<_> = landed.iter().chain(reports.iter().filter(taken)).collect();
+        if head.sources.keys().any(|key| objects.iter().all(|(object, _)| *object != key)) {
             return Plan::nothing(Answer::Refused);
         }
-        let next = self.written(hour, None, &landed.iter().collect::<Vec<_>>(), Operation::Repair, self.now);
-        let sorted = |version: &Version| (in_any_order(&version.rows), in_any_order(&version.rejects));
+        let next = self.written(hour, None, &objects, Operation::Repair, self.now);
+        let sorted = |version: &Version| (in_any_order(&version.rows), in_any_order(&version.quarantined()));
         let same = sorted(head) == sorted(&next);
         let same = same && (&head.sources, &head.held, &head.missing) == (&next.sources, &next.held, &next.missing);
         Plan::of(hour, if same { None } else { Some(next) })
@@ -414,7 +504,7 @@ impl Lake {
             let stays = |retired: &Retired| retired.at > old || retired.since > old || pointed.contains(&retired.folder);
             let retired: Vec<Retired> = head.retired.iter().filter(|retired| stays(retired)).cloned().collect();
             if retired.len() < head.retired.len() {
-                plan.next.insert(hour, Version { operation: Operation::Sweep, retired, ..head.clone() });
+                plan.next.insert(hour, vec![Version { operation: Operation::Sweep, retired, ..head.clone() }]);
                 plan.shown.insert(hour);
             }
         }
@@ -429,7 +519,26 @@ fn in_any_order<T: Ord + Clone>(all: &[T]) -> Vec<T> {
     all
 }
 
+impl Kept {
+    /// As readers see it.
+    pub fn shown(&self) -> Shown {
+        let Self { object, reject, attempts, resolved, .. } = self;
+        Shown {
+            object: object.clone(),
+            raw: reject.raw.clone(),
+            reason: reject.reason.code().as_str().to_string(),
+            attempts: *attempts,
+            resolved: *resolved,
+        }
+    }
+}
+
 impl Version {
+    /// Its quarantine, as readers see it.
+    pub fn quarantined(&self) -> Vec<Shown> {
+        self.rejects.iter().map(Kept::shown).collect()
+    }
+
     /// The folders that are live.
     pub fn folders(&self) -> Vec<Folder> {
         let quarantine = self.quarantine.map(|quarantine| Folder::Quarantine(quarantine.generation));
@@ -438,12 +547,12 @@ impl Version {
 }
 
 impl Plan {
-    fn nothing(answer: Answer) -> Self {
-        Self { answer, next: BTreeMap::new(), may_stay: false, shown: BTreeSet::new() }
+    pub fn nothing(answer: Answer) -> Self {
+        Self { answer, next: BTreeMap::new(), instead: BTreeMap::new(), may_stay: false, shown: BTreeSet::new() }
     }
 
     fn of(hour: usize, next: Option<Version>) -> Self {
-        let next = next.map(|next| (hour, next));
-        Self { answer: Answer::Done, next: next.into_iter().collect(), may_stay: false, shown: [hour].into() }
+        let next = next.map(|next| (hour, vec![next]));
+        Self { next: next.into_iter().collect(), shown: [hour].into(), ..Self::nothing(Answer::Done) }
     }
 }

@@ -1,5 +1,6 @@
 //! What may happen to a lake, as values that proptest draws and makes smaller.
 
+use lakebed::standardize::reject::Code;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -7,6 +8,8 @@ use proptest::prelude::*;
 pub const HOURS: usize = 4;
 /// Names that objects have in each hour.
 const NAMES: usize = 9;
+/// Ids that records have.
+const IDS: u8 = 12;
 
 /// A lake's settings, and what happens to it.
 #[derive(Debug, Clone)]
@@ -28,6 +31,18 @@ pub struct Settings {
     pub row_group: Option<u64>,
 }
 
+/// What records have to be by the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Ids below it are allowed.
+    pub ids: u8,
+    /// `max_ratio`, tenths.
+    pub ratio: u8,
+}
+
+/// The first rules of each story: all ids are allowed, and an object of which more than half is bad is set aside.
+pub const LOOSE: Rules = Rules { ids: IDS, ratio: 5 };
+
 /// One thing that happens.
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -37,6 +52,10 @@ pub enum Step {
     Copy { hour: usize, from: usize, to: usize },
     /// An object is removed from the landing, by a rule of the bucket say.
     Expire { hour: usize, name: usize },
+    /// Firehose reports records that it could not deliver, below its error prefix.
+    Report { hour: usize, name: usize, records: Vec<Record> },
+    /// Somebody changes what records have to be.
+    Rule(Rules),
     /// Time passes.
     Wait { minutes: i64 },
     /// Somebody does something.
@@ -63,6 +82,19 @@ pub enum Verb {
         to: Option<u64>,
     },
     Sweep,
+    /// `redrive`, of an hour or of all, of records with one reason or with any.
+    Redrive {
+        hour: Option<usize>,
+        reason: Option<Code>,
+        dry_run: bool,
+    },
+}
+
+impl Verb {
+    /// It changes nothing.
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::Redrive { dry_run: true, .. })
+    }
 }
 
 /// Where something breaks, and how.
@@ -157,12 +189,33 @@ fn scene() -> impl Strategy<Value = Vec<Step>> {
         3 => (land(Just(0)), run(), done(rollback())).prop_map(|(land, run, rollback)| vec![land, Step::Do(run), rollback]),
         1 => (0..NAMES, repair()).prop_map(|(name, repair)| vec![Step::Expire { hour: 0, name }, Step::Do(repair)]),
         6 => done(verb()).prop_map(|step| vec![step]),
+        1 => rules().prop_map(|rules| vec![Step::Rule(rules)]),
+        2 => (strict(), report(), done(redrive())).prop_map(|(rules, report, redrive)| vec![Step::Rule(rules), report, redrive]),
+        5 => (strict(), land(hour()), run(), rules(), done(redrive())).prop_map(|(strict, land, run, rules, redrive)| {
+            vec![Step::Rule(strict), land, Step::Do(run), Step::Rule(rules), redrive]
+        }),
+        2 => (rules(), done(redrive()), done(redrive())).prop_map(|(rules, one, other)| vec![Step::Rule(rules), one, other]),
     ]
 }
 
 /// An object, under a name that may be taken.
 fn land(hour: impl Strategy<Value = usize>) -> impl Strategy<Value = Step> {
     (hour, 0..NAMES, content()).prop_map(|(hour, name, content)| Step::Land { hour, name, content })
+}
+
+fn report() -> impl Strategy<Value = Step> {
+    (hour(), 0..3usize, vec(record(), 1..4)).prop_map(|(hour, name, records)| Step::Report { hour, name, records })
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let ids = prop_oneof![1 => Just(5u8), 1 => Just(9), 2 => Just(IDS)];
+    (ids, prop_oneof![1 => Just(2u8), 2 => Just(5), 1 => Just(10)]).prop_map(|(ids, ratio)| Rules { ids, ratio })
+}
+
+/// Rules that many records break.
+fn strict() -> impl Strategy<Value = Rules> {
+    (prop_oneof![Just(3u8), Just(7)], prop_oneof![1 => Just(2u8), 2 => Just(5), 2 => Just(10)])
+        .prop_map(|(ids, ratio)| Rules { ids, ratio })
 }
 
 /// A verb that is done, or breaks.
@@ -181,7 +234,7 @@ fn hour() -> impl Strategy<Value = usize> {
 }
 
 fn verb() -> impl Strategy<Value = Verb> {
-    prop_oneof![2 => run(), 2 => repair(), 5 => rollback(), 2 => Just(Verb::Sweep)]
+    prop_oneof![2 => run(), 2 => repair(), 5 => rollback(), 2 => Just(Verb::Sweep), 2 => redrive()]
 }
 
 fn rollback() -> impl Strategy<Value = Verb> {
@@ -199,13 +252,26 @@ fn repair() -> impl Strategy<Value = Verb> {
     (hour(), prop::bool::weighted(0.3)).prop_map(|(hour, from_merged)| Verb::Repair { hour, from_merged })
 }
 
-fn content() -> impl Strategy<Value = Content> {
-    let record = prop_oneof![
-        6 => (0u8..12).prop_map(Record::Id),
-        2 => (0u8..12).prop_map(Record::Stranger),
+fn redrive() -> impl Strategy<Value = Verb> {
+    let hour = prop_oneof![2 => Just(None), 3 => hour().prop_map(Some)];
+    let reason = prop_oneof![Just(Code::Rule), Just(Code::Type), Just(Code::SetAside), Just(Code::DamagedObject)];
+    (hour, prop::option::weighted(0.3, reason), prop::bool::weighted(0.1)).prop_map(|(hour, reason, dry_run)| Verb::Redrive {
+        hour,
+        reason,
+        dry_run,
+    })
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        6 => (0..IDS).prop_map(Record::Id),
+        2 => (0..IDS).prop_map(Record::Stranger),
         1 => Just(Record::NoId),
         2 => Just(Record::Bad),
-    ];
+    ]
+}
+
+fn content() -> impl Strategy<Value = Content> {
     let times = prop_oneof![8 => Just(1usize), 1 => Just(40), 1 => Just(200)];
     let form = prop_oneof![
         6 => Just(Form::Plain),
@@ -214,5 +280,5 @@ fn content() -> impl Strategy<Value = Content> {
         1 => Just(Form::Headless),
         1 => Just(Form::Corrupt),
     ];
-    (vec(record, 0..6), times, form).prop_map(|(records, times, form)| Content { records, times, form })
+    (vec(record(), 0..6), times, form).prop_map(|(records, times, form)| Content { records, times, form })
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::prelude::SessionContext;
 use indicatif::ProgressBar;
@@ -19,7 +19,7 @@ use lakebed::error::{Kind, Result};
 use lakebed::events::outbox::Outbox;
 use lakebed::ledger::store::LedgerStore;
 use lakebed::store::Root;
-use lakebed::{config, engine, pipeline, query, repair, rollback, sweep};
+use lakebed::{config, engine, pipeline, query, redrive, repair, rollback, sweep};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use ulid::Ulid;
@@ -27,8 +27,8 @@ use url::Url;
 
 use super::breaking::{Line, Shelf, Store};
 use super::objects::Row;
-use super::reference::{FIRST_HOUR, Minute};
-use super::steps::{Break, Settings, Verb};
+use super::reference::{FIRST_HOUR, Minute, Shown};
+use super::steps::{Break, LOOSE, Rules, Settings, Verb};
 use crate::support::Lake;
 
 /// A clock that goes on when it is told to.
@@ -50,6 +50,11 @@ impl Clock for Watch {
 /// The instant of a minute.
 pub fn instant(minute: Minute) -> DateTime<Utc> {
     "2026-11-19T00:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(minute)
+}
+
+/// The minute of an instant, in microseconds since 1970.
+fn minute(micros: i64) -> Minute {
+    (micros - instant(0).timestamp_micros()) / 60_000_000
 }
 
 fn hour_text(hour: usize) -> String {
@@ -77,6 +82,13 @@ impl Ended {
     pub fn says_done(&self) -> bool {
         matches!(&self.answer, Some(Ok(document)) if document.get("failures").is_none_or(|failures| failures == &serde_json::json!([])))
     }
+
+    /// A run left an hour for a later one, because it failed before.
+    pub fn waits(&self) -> bool {
+        let Some(Ok(document)) = &self.answer else { return false };
+        let failures = document["failures"].as_array().into_iter().flatten();
+        failures.filter_map(|failure| failure["error"].as_str()).any(|error| error.ends_with("; not tried by this run"))
+    }
 }
 
 /// What the catalog says and shows, by the lake's hours.
@@ -87,8 +99,7 @@ pub struct Seen {
     pub data: BTreeMap<usize, Partition>,
     pub quarantine: BTreeMap<usize, Partition>,
     pub rows: BTreeMap<usize, Vec<Row>>,
-    /// Object and bytes.
-    pub rejects: BTreeMap<usize, Vec<(String, Vec<u8>)>>,
+    pub rejects: BTreeMap<usize, Vec<Shown>>,
 }
 
 fn runtime() -> Runtime {
@@ -97,19 +108,29 @@ fn runtime() -> Runtime {
 
 impl World {
     pub fn new(settings: &Settings, now: Minute) -> Self {
-        let mut merge = String::from("[table.merge]\n");
+        let world = Self { lake: Lake::small(""), clock: Arc::new(Watch(Mutex::new((instant(now), 0)))), runtime: runtime() };
+        world.configure(settings, LOOSE);
+        world
+    }
+
+    /// Writes the configuration.
+    pub fn configure(&self, settings: &Settings, rules: Rules) {
+        let errors = "error_prefix = \"errors/!{firehose:error-output-type}/\"";
+        let mut table = format!("{errors}\nlookback = \"{}h\"\n[table.merge]\n", settings.lookback);
         if settings.deduplicate {
-            merge.push_str("deduplicate_by = [\"id\"]\n");
+            table.push_str("deduplicate_by = [\"id\"]\n");
         }
         if settings.sort {
-            merge.push_str("sort_by = [\"id\"]\n");
+            table.push_str("sort_by = [\"id\"]\n");
         }
         if let Some(bytes) = settings.row_group {
-            merge.push_str(&format!("row_group_size = \"{bytes}\"\ntarget_file_size = \"{}\"\n", bytes * 2));
+            table.push_str(&format!("row_group_size = \"{bytes}\"\ntarget_file_size = \"{}\"\n", bytes * 2));
         }
-        let lake = Lake::small(&format!("lookback = \"{}h\"\n{merge}", settings.lookback));
-        lake.set("grace", &format!("{}h", settings.grace));
-        Self { lake, clock: Arc::new(Watch(Mutex::new((instant(now), 0)))), runtime: runtime() }
+        let ids: Vec<String> = (0..rules.ids).map(|id| format!("id-{id}")).collect();
+        table.push_str(&format!("[table.quarantine]\nmax_ratio = {}\n", f64::from(rules.ratio) / 10.0));
+        table.push_str(&format!("[table.columns.id]\nallowed = {ids:?}\n"));
+        self.lake.configure(&table);
+        self.lake.set("grace", &format!("{}h", settings.grace));
     }
 
     pub fn set_time(&self, now: Minute) {
@@ -134,7 +155,7 @@ impl World {
     pub fn act(&self, verb: &Verb, at: Option<Break>) -> Ended {
         let (own, line) = (runtime(), Line::new(at));
         let answer = own.block_on(async {
-            let mut app = self.app(Access::Write).await;
+            let mut app = self.app(if verb.only_looks() { Access::Read } else { Access::Write }).await;
             let url = Url::parse(&app.state.url_of("")).unwrap();
             app.state = Root::of_store(Arc::new(Store { store: Arc::clone(app.state.store()), line: line.clone() }), url);
             app.ledgers = LedgerStore::new(app.state.clone());
@@ -167,7 +188,9 @@ impl World {
             let name = lakebed::layout::quarantine_table(&name);
             if app.catalog.table(&name).await.unwrap().is_some() {
                 seen.quarantine = by_hour(app.catalog.partitions(&name, &Filter::all()).await.unwrap());
-                for (hours, batch) in batches(&context, "SELECT hour, object, raw FROM shop.clicks_quarantine").await {
+                for (hours, batch) in
+                    batches(&context, "SELECT hour, object, raw, reason, attempts, resolved FROM shop.clicks_quarantine").await
+                {
                     hours.into_iter().zip(rejects(&batch)).for_each(|(hour, reject)| seen.rejects.entry(hour).or_default().push(reject));
                 }
             }
@@ -206,6 +229,11 @@ async fn act(app: &App, verb: &Verb) -> Result<Value> {
             let request = sweep::Request { table: None, dry_run: false };
             sweep::run(app, &request).await.map(|done| json(serde_json::to_value(done)))
         }
+        Verb::Redrive { hour, reason, dry_run } => {
+            let place = hour.map(|hour| hour_text(hour).parse().unwrap());
+            let request = redrive::Request { table, place, reason: *reason, dry_run: *dry_run };
+            redrive::redrive(app, &request).await.map(|done| json(serde_json::to_value(done)))
+        }
     }
 }
 
@@ -240,8 +268,16 @@ fn rows(batch: &RecordBatch) -> Vec<Row> {
     texts(batch, 1).into_iter().enumerate().map(of).collect()
 }
 
-fn rejects(batch: &RecordBatch) -> Vec<(String, Vec<u8>)> {
+fn rejects(batch: &RecordBatch) -> Vec<Shown> {
     let bytes = cast(batch.column(2), &DataType::Binary).unwrap();
-    let bytes = bytes.as_binary::<i32>();
-    texts(batch, 1).into_iter().enumerate().map(|(at, object)| (object.unwrap(), bytes.value(at).to_vec())).collect()
+    let (bytes, attempts) = (bytes.as_binary::<i32>(), batch.column(4).as_primitive::<Int32Type>());
+    let (reasons, resolved) = (texts(batch, 3), batch.column(5).as_primitive::<TimestampMicrosecondType>());
+    let one = |(at, object): (usize, Option<String>)| Shown {
+        object: object.unwrap(),
+        raw: bytes.value(at).to_vec(),
+        reason: reasons[at].clone().unwrap(),
+        attempts: u32::try_from(if attempts.is_null(at) { 0 } else { attempts.value(at) }).unwrap(),
+        resolved: resolved.is_valid(at).then(|| minute(resolved.value(at))),
+    };
+    texts(batch, 1).into_iter().enumerate().map(one).collect()
 }
