@@ -130,6 +130,7 @@ const PURE: &[&str] = &[
     "catalog::limits",
     "merge::append::plan",
     "merge::plan",
+    "merge::reader::batch",
     "merge::dedupe",
     "query::filters",
     "rollback::plan",
