@@ -160,7 +160,7 @@ fn too_many(bad: u64, tally: &Tally) -> String {
     } else {
         format!("beside {} good records it has {} bytes that are no JSON, which is room for {bad}", tally.rows, tally.malformed_bytes)
     };
-    format!("{what}, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again")
+    format!("{what}, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then `lakebed redrive` takes it in")
 }
 
 /// What is wrong with an object that has records which could not be held: what they are is not known, and may be many.
