@@ -216,7 +216,7 @@ fn what_is_no_record_by_today_is_none_in_an_object_that_stays_set_aside_too() {
     let version = head(&lake, "10");
     let counts = json!({"read": 4, "merged": 0, "quarantined": 3, "duplicates": 0, "dropped": 1, "resolved": 1});
     assert_eq!((&version["counts"], version["missing"].as_array().unwrap().len()), (&counts, 1));
-    assert_eq!(reasons(&document(&lake, &[])), ["object_set_aside 1 0 1 0 0 0", "type_mismatch 3 0 2 0 0 1"]);
+    assert_eq!(reasons(&document(&lake, &[])), ["object_set_aside 1 0 1 0 0 0", "type_mismatch 2 0 2 0 0 1"]);
     lake.configure("format = \"cloudwatch-logs\"\n[table.quarantine]\nmax_ratio = 1.0");
     document(&lake, &[]);
     assert_eq!((ids(&lake), &head(&lake, "10")["missing"]), (vec!["a".to_string()], &json!([])));
