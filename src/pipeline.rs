@@ -170,7 +170,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
-        done.warnings.extend(retries.given_up());
+        done.warnings.extend(retries.warnings());
     }
     summary.retries.push(retries);
     if is_shown && !queue.is_empty() {

@@ -68,6 +68,7 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
         && partitions.is_empty()
         && looked_at.is_empty()
         && summary.failures.is_empty()
+        && summary.warnings.is_empty()
     {
         return Err(Error::config(format!(
             "{}: nothing was merged for {hour}, so there is nothing to redrive; `lakebed run --since {hour}` merges what landed in it",

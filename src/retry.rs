@@ -42,6 +42,8 @@ pub struct Retries {
     noted: Option<Noted>,
     /// What is known now.
     hours: BTreeMap<PartitionId, Record>,
+    /// Of the hours that do not fail in this run: those whose ledger lists an object that was never read, and that object.
+    lacking: Vec<(PartitionId, String)>,
 }
 
 impl Retries {
@@ -58,6 +60,7 @@ impl Retries {
             settings: format!("{config:?} {memory}"),
             noted: None,
             hours: BTreeMap::new(),
+            lacking: Vec::new(),
         }
     }
 
@@ -158,7 +161,8 @@ impl Retries {
     }
 
     /// Tells of the hours that failed before and not in this run, which looked at them; `failures` are those of the run, `top` is what lies in
-    /// the state location itself.
+    /// the state location itself. An hour is not good again while its ledger lists an object that was never read: if that was moved away, no
+    /// run tries it any more, and its records are lacking all the same.
     ///
     /// # Errors
     /// As [`crate::events::EventSink::send`]; the next run tells of them then.
@@ -166,8 +170,16 @@ impl Retries {
         self.read(app, Ok(top)).await;
         let fails = |record: &Record| failures.iter().any(|failure| failure.is_of(&self.table, &record.partition));
         let seen = |record: &Record| record.hour >= self.from && record.hour.is_closed(self.at, self.close_after);
-        let healed: Vec<PartitionId> =
+        let quiet: Vec<PartitionId> =
             self.hours.values().filter(|record| seen(record) && !fails(record)).map(|record| record.partition.clone()).collect();
+        let mut healed = Vec::new();
+        for (partition, head) in quiet.iter().zip(app.ledgers.each_head(&self.table, &quiet).await) {
+            match head.map(|head| head.and_then(|head| unread(&head).map(str::to_string))) {
+                Ok(None) => healed.push(partition.clone()),
+                Ok(Some(key)) => self.lacking.push((partition.clone(), key)),
+                Err(e) => tracing::warn!("{} {partition}: it is not known whether it is good again: {e}", self.table),
+            }
+        }
         let events: Vec<Event> = healed.iter().map(|id| Event::of_healed(&self.table, run, self.at, &self.hours[id])).collect();
         if !events.is_empty() {
             app.events.send(&events).await?;
@@ -176,15 +188,23 @@ impl Retries {
         Ok(())
     }
 
-    /// What people should know of hours that fail and that no run looks at any more.
-    pub fn given_up(&self) -> impl Iterator<Item = String> + '_ {
-        self.hours.values().filter(|record| record.hour < self.from).map(|record| {
+    /// What people should know of hours that are not good again although nothing failed: those of which an object is gone that was never
+    /// read, and those that no run looks at any more.
+    pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
+        let lacking = self.lacking.iter().map(|(partition, key)| {
+            format!(
+                "{partition}: object {key} could not be read when its hour was merged, and is not there any more; land it again, or let \
+                 `lakebed repair` make the hour of what is there"
+            )
+        });
+        let given_up = self.hours.values().filter(|record| record.hour < self.from).map(|record| {
             let Record { partition, hour, since, .. } = record;
             format!(
                 "{partition}: it has been failing since {}, and no run looks at it any more; `lakebed run --since {hour}` does",
                 minute(*since)
             )
-        })
+        });
+        lacking.chain(given_up)
     }
 
     /// Notes what is known now for later runs; `told` if others were told of the run's failures.
@@ -202,16 +222,25 @@ impl Retries {
     }
 }
 
-/// Tells that a partition is good again that had been failing, and forgets it. If it had not, nothing is done.
+/// Tells that a partition is good again that had been failing, and forgets it. If it had not, or an object of it could not be read this time
+/// either, nothing is done.
 ///
 /// # Errors
-/// As [`crate::events::EventSink::send`], and if the state location cannot be read or written: the next run that looks at the hour does it.
+/// As [`crate::events::EventSink::send`], and if the ledger cannot be read, or the state location cannot be read or written: the next run that looks at the hour does it.
 pub async fn repaired(app: &App, table: &TableName, run: &str, partition: &PartitionId) -> Result<()> {
     let noted = Noted::read(&app.state, table, &app.state.top().await?).await?;
     let mut hours = noted.hours.clone();
     let Some(known) = hours.remove(partition) else { return Ok(()) };
+    if app.ledgers.head(table, partition).await?.is_some_and(|head| unread(&head).is_some()) {
+        return Ok(());
+    }
     app.events.send(&[Event::of_healed(table, run, app.clock.now(), &known)]).await?;
     noted.replace(&app.state, table, &hours, &app.clock.new_id()).await
+}
+
+/// The first object that the ledger lists as missing because it was never read. Of one that was read in part the rest is not tried again.
+fn unread(head: &LedgerVersion) -> Option<&str> {
+    head.missing.iter().map(|missing| missing.key.as_str()).find(|key| head.source(key).is_none())
 }
 
 fn version(previous: Option<&LedgerVersion>) -> u64 {

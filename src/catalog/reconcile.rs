@@ -92,7 +92,7 @@ pub fn difference(wanted: Vec<Partition>, there: &[Partition]) -> CatalogChange 
             None => change.create.push(partition),
             Some(old) if says(old, &partition) => {}
             Some(old) => {
-                let foreign = changed_by_others(&partition, old);
+                let foreign = changed_by_others(&as_made(&partition, old), old);
                 if !foreign.is_empty() {
                     change.foreign.push((partition.values.clone(), foreign));
                 }
@@ -101,6 +101,17 @@ pub fn difference(wanted: Vec<Partition>, there: &[Partition]) -> CatalogChange 
         }
     }
     change
+}
+
+/// What is wanted of a partition, in the columns that the lakebed had that registered it: those of a quarantine grew behind the others.
+fn as_made(wanted: &Partition, there: &Partition) -> Partition {
+    let columns = reject::columns();
+    let is_quarantine = wanted.columns == columns && there.columns.len() >= reject::FIRST_COLUMNS;
+    let same = |(one, other): (&Column, &Column)| (&one.name, &one.hive) == (&other.name, &other.hive);
+    match is_quarantine && there.columns.len() < columns.len() && there.columns.iter().zip(&columns).all(same) {
+        true => Partition { columns: there.columns.clone(), ..wanted.clone() },
+        false => wanted.clone(),
+    }
 }
 
 fn says(there: &Partition, wanted: &Partition) -> bool {
@@ -394,6 +405,29 @@ mod tests {
                     set back to what its ledger says";
         assert_eq!(warning, told);
         assert!(advice.contains("leave no crawler"), "{advice}");
+    }
+
+    #[test]
+    fn a_quarantine_that_an_older_lakebed_registered_is_brought_up_to_date_and_not_told() {
+        let all = reject::columns();
+        let wanted = Partition { columns: all.clone(), ..wanted() };
+        let check = |change: &dyn Fn(&mut Partition), foreign: usize| {
+            let mut there = wanted.clone();
+            change(&mut there);
+            let change = difference(vec![wanted.clone()], std::slice::from_ref(&there));
+            assert_eq!((change.update.len(), change.foreign.len()), (1, foreign), "{:?} {:?}", there.columns, change.foreign);
+        };
+        for columns in reject::FIRST_COLUMNS..all.len() {
+            check(&|there| there.columns.truncate(columns), 0);
+        }
+        check(&|there| there.columns.truncate(reject::FIRST_COLUMNS - 1), 1);
+        check(&|there| drop(there.columns.remove(0)), 1);
+        check(&|there| there.columns[1].hive = HiveType::String, 1);
+        check(&|there| (there.columns.truncate(8), there.location.push('x')).0, 1);
+        // The columns of a table are those of its ledger version.
+        let table = Partition { columns: all[..8].to_vec(), ..wanted.clone() };
+        let shorter = Partition { columns: all[..7].to_vec(), ..table.clone() };
+        assert_eq!(difference(vec![table], &[shorter]).foreign.len(), 1);
     }
 
     #[test]

@@ -65,10 +65,11 @@ pub fn arrival(key: &str, prefix: &Prefix, error_prefix: Option<&Prefix>, zone: 
     }
 }
 
-/// The hour of an error object: that of its path where the error prefix has one, else that of its name; `zone` is the stream's.
+/// The hour of an error object: that of its name, else that of its path where the error prefix has one; `zone` is the stream's. The name
+/// comes first because it stays what it is: the error prefix may be changed, and an object is then in the same hour as before.
 pub fn error_hour(key: &str, error_prefix: &Prefix, zone: Tz) -> Option<Hour> {
-    let of_path = error_prefix.match_key(key).and_then(|found| found.time.arrival_hour(zone));
-    of_path.or_else(|| object_time(key).and_then(|local| hour_of(local, zone)))
+    let of_name = object_time(key).and_then(|local| hour_of(local, zone));
+    of_name.or_else(|| error_prefix.match_key(key)?.time.arrival_hour(zone))
 }
 
 /// True for a key, or for all keys below a `/`-ended folder, that the error prefix makes.
@@ -133,13 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn an_error_object_has_the_hour_of_its_path_or_its_name() {
+    fn an_error_object_has_the_hour_of_its_name_whatever_the_error_prefix_or_else_of_its_path() {
         let check = |errors: &str, key: &str, expected: &str| {
             let hour = error_hour(&key.replace("UUID", UUID), &Prefix::parse(errors).unwrap(), Tz::UTC);
             assert_eq!(hour.map_or("none".to_string(), |hour| hour.to_string()), expected, "{key}");
         };
         let dated = "e/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/";
-        check(dated, "e/processing-failed/2026/11/19/13/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T13");
+        check(dated, "e/processing-failed/2026/11/19/13/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T14");
+        check(dated, "e/processing-failed/2026/11/19/13/other", "2026-11-19T13");
         check("e/!{firehose:error-output-type}/", "e/processing-failed/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T14");
         check("e/", "e/processing-failed/2026/11/19/14/clicks-1-2026-11-19-14-05-09-UUID", "2026-11-19T14");
         check("e/", "e/processing-failed/other", "none");

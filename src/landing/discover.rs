@@ -189,22 +189,31 @@ fn object(meta: &ObjectMeta, hour: Hour, path_values: BTreeMap<String, String>) 
     LandedObject { key: meta.location.to_string(), etag: etag(meta), size: meta.size, hour, path_values }
 }
 
-/// Firehose's error objects of the hours `from` to `to`, both included, in the order of hour and key. Which hours their records arrived
-/// in is in them alone. Everything below the error prefix is listed, so the number of requests grows with the errors that lie there.
+/// What lies below the error prefix.
+#[derive(Debug, Default)]
+pub struct ErrorObjects {
+    /// Firehose's error objects of the hours asked for, in the order of hour and key.
+    pub objects: Vec<LandedObject>,
+    /// Keys of objects of which neither the path nor the name tells when they were written.
+    pub untimed: Vec<String>,
+}
+
+/// Firehose's error objects of the hours `from` to `to`, both included. Which hours their records arrived in is in them alone. Everything below the error prefix is listed, so the number of requests grows with the errors that lie there.
 ///
 /// # Errors
 /// `Unavailable` if the landing cannot be listed.
-pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<Vec<LandedObject>> {
-    let Some(errors) = &table.error_prefix else { return Ok(Vec::new()) };
+pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<ErrorObjects> {
+    let Some(errors) = &table.error_prefix else { return Ok(ErrorObjects::default()) };
     let mut found = walk_errors(root.store().as_ref(), table, errors).await.map_err(|e| {
         Error::unavailable(format!("cannot list the error objects below {}: {e}; make what is named there readable", table.landing))
     })?;
-    found.retain(|object| from <= object.hour && object.hour <= to);
-    found.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    found.objects.retain(|object| from <= object.hour && object.hour <= to);
+    found.objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    found.untimed.sort();
     Ok(found)
 }
 
-async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Prefix) -> Result<Vec<LandedObject>, object_store::Error> {
+async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Prefix) -> Result<ErrorObjects, object_store::Error> {
     let is_error = |path: &str| !is_hidden(path, errors) && is_error_output(path, &table.prefix, Some(errors));
     let start = match errors.literal_folder() {
         "" => None,
@@ -218,13 +227,14 @@ async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Pref
             all.extend(store.list(Some(&folder)).try_collect::<Vec<_>>().await?);
         }
     }
-    let error = |meta: &ObjectMeta| {
-        let key = meta.location.as_ref();
-        let is_one = is_error(key) && !is_unfinished(key) && meta.size > 0;
-        let hour = error_hour(key, errors, table.timezone).filter(|_| is_one)?;
-        Some(object(meta, hour, BTreeMap::new()))
-    };
-    Ok(all.iter().filter_map(error).collect())
+    let mut found = ErrorObjects::default();
+    for meta in all.iter().filter(|meta| is_error(meta.location.as_ref()) && !is_unfinished(meta.location.as_ref()) && meta.size > 0) {
+        match error_hour(meta.location.as_ref(), errors, table.timezone) {
+            Some(hour) => found.objects.push(object(meta, hour, BTreeMap::new())),
+            None => found.untimed.push(meta.location.to_string()),
+        }
+    }
+    Ok(found)
 }
 
 /// The error object of that key, as it is now, for the partition of `hour`; `None` if it is gone.
@@ -361,24 +371,25 @@ mod tests {
     #[tokio::test]
     async fn error_objects_are_found_wherever_the_error_prefix_leads() {
         let name = |hour: &str| format!("clicks-1-2026-11-19-{hour}-05-09-a9fa96af-e4e4-409f-bac3-1f804714faaa");
-        let check = async |errors: &str, keys: &[String], expected: &[&String]| {
+        let check = async |errors: &str, keys: &[String], expected: &[&String], untimed: &[&str]| {
             let root = Root::in_memory();
             for key in keys {
                 root.store().put(&store::parse(key).unwrap(), PutPayload::from("{}")).await.unwrap();
             }
             let found = error_objects(&root, &table(errors), hour("2026-11-19T14"), hour("2026-11-19T15")).await.unwrap();
-            assert_eq!(found.iter().map(|object| &object.key).collect::<Vec<_>>(), expected, "{errors}");
+            assert_eq!(found.objects.iter().map(|object| &object.key).collect::<Vec<_>>(), expected, "{errors}");
+            assert_eq!(found.untimed, untimed, "{errors}");
         };
         let own = ["13", "14", "16"].map(|hour| format!("errors/processing-failed/{}", name(hour)));
         let [data, strange] = [format!("2026/11/19/14/{}", name("14")), "errors/processing-failed/strange".to_string()];
         let keys = [&own[..], &[data.clone(), strange]].concat();
-        check("error_prefix = \"errors/!{firehose:error-output-type}/\"", &keys, &[&own[1]]).await;
-        check("error_prefix = \"errors/\"", &keys, &[&own[1]]).await;
-        check("", &keys, &[]).await;
-        let dated = ["14", "15", "16"].map(|hour| format!("processing-failed/2026/11/19/{hour}/{}", name("20")));
+        check("error_prefix = \"errors/!{firehose:error-output-type}/\"", &keys, &[&own[1]], &[&keys[4]]).await;
+        check("error_prefix = \"errors/\"", &keys, &[&own[1]], &[&keys[4]]).await;
+        check("", &keys, &[], &[]).await;
+        let dated = ["14", "15", "16"].map(|hour| format!("processing-failed/2026/11/19/{hour}/a-name"));
         let keys = [&dated[..], &[data]].concat();
         let errors = "error_prefix = \"!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/\"";
-        check(errors, &keys, &[&dated[0], &dated[1]]).await;
+        check(errors, &keys, &[&dated[0], &dated[1]], &[]).await;
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Reads the files of a generation, whose names and sizes the ledger knows.
 
+mod batch;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
@@ -114,10 +116,22 @@ async fn open_file(
     schema: SchemaRef,
 ) -> Result<impl Stream<Item = Result<RecordBatch>>> {
     let failed = unreadable(&location, &file);
-    let builder = ParquetRecordBatchStreamBuilder::new(object(&root, &location, &file)?).await.map_err(|e| failed(e.to_string()))?;
-    let names = builder.schema().fields().iter().enumerate();
+    let failed_to_read = |e: ParquetError| failed(e.to_string());
+    let (mut reader, about) = (object(&root, &location, &file)?, metadata(&root, &location, &file, false).await?);
+    let about = ArrowReaderMetadata::try_new(Arc::new(about), ArrowReaderOptions::new()).map_err(failed_to_read)?;
+    let names = about.schema().fields().iter().enumerate();
     let wanted = names.filter(|(_, field)| schema.index_of(field.name()).is_ok()).map(|(index, _)| index).collect::<Vec<_>>();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let mask = ProjectionMask::roots(about.parquet_schema(), wanted);
+    let leaves: Vec<usize> = (0..about.parquet_schema().num_columns()).filter(|leaf| mask.leaf_included(*leaf)).collect();
+    let rows = if batch::may_be_large(about.metadata(), &leaves) {
+        let known = ParquetMetaData::clone(about.metadata());
+        let mut pages = ParquetMetaDataReader::new_with_metadata(known).with_page_index_policy(PageIndexPolicy::Optional);
+        pages.load_page_index(&mut reader).await.map_err(failed_to_read)?;
+        batch::rows_at_once(&pages.finish().map_err(failed_to_read)?, &leaves)
+    } else {
+        batch::rows_at_once(about.metadata(), &leaves)
+    };
+    let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, about).with_batch_size(rows);
     let builder = match row_groups {
         Some(some) => builder.with_row_groups(some.collect()),
         None => builder,

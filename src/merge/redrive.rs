@@ -25,6 +25,19 @@ struct Moved {
     dropped: u64,
 }
 
+/// What the quarantine says of whole objects.
+#[derive(Default)]
+struct Objects {
+    /// They lack something still, in the table and in the account of what is bad.
+    wanting: BTreeSet<String>,
+    /// Good records of them were set aside with the others, and may be in the table since.
+    aside: BTreeSet<String>,
+}
+
+/// Why an object is missing of which a redrive took in a part.
+const IN_PART: &str =
+    "a redrive took in a part of it; `lakebed redrive` without --reason, or `lakebed repair`, takes in what is left and fits";
+
 impl Attempt<'_> {
     /// Tries the records of the live quarantine that `redrive` is about: sends the rows of those that fit down the channel, behind all
     /// that is live, and enters them as resolved.
@@ -41,13 +54,13 @@ impl Attempt<'_> {
         let Some(live) = self.previous.and_then(|version| version.quarantine.as_ref()) else { return Ok(()) };
         let schema = arrow_schema(&reject::columns());
         let mut writer = self.quarantine_writer(&schema);
-        let (mut moved, mut wanting): (BTreeMap<String, Moved>, BTreeSet<String>) = Default::default();
+        let (mut moved, mut objects): (BTreeMap<String, Moved>, Objects) = Default::default();
         let mut batches = Box::pin(read_generation(self.state, live, &schema));
         while let Some(batch) = batches.try_next().await? {
             let Judged { verdicts, rows: found, warned } = judged(&self.table.plan, &batch, redrive).await?;
             account.warned += warned;
             writer.write(&entered(&batch, &verdicts, redrive)?).await?;
-            let fitting = enter(&batch, &verdicts, &mut moved, &mut wanting)?;
+            let fitting = enter(&batch, &verdicts, &mut moved, &mut objects)?;
             let mut fitting = fitting.into_iter();
             for batch in found {
                 let keep = match dedupe {
@@ -64,7 +77,7 @@ impl Attempt<'_> {
             }
         }
         account.quarantine = Some(writer);
-        account.resolve(moved, &wanting);
+        account.resolve(moved, &objects);
         Ok(())
     }
 }
@@ -84,18 +97,21 @@ fn enter(
     batch: &RecordBatch,
     verdicts: &[Option<Verdict>],
     moved: &mut BTreeMap<String, Moved>,
-    wanting: &mut BTreeSet<String>,
+    objects: &mut Objects,
 ) -> Result<Vec<String>> {
     let (records, mut fitting) = (Records::of(batch)?, Vec::new());
     for (row, verdict) in verdicts.iter().enumerate() {
         let kept = records.get(row);
+        if kept.reason.as_ref().is_some_and(|reason| reason.code == Code::SetAside) {
+            objects.aside.insert(kept.object.to_string());
+        }
         let reason = if let Some(Verdict::Fails(reason)) = verdict { Some(reason) } else { kept.reason.as_ref() };
         let code = reason.map(|reason| reason.code);
         match verdict {
             Some(Verdict::Row) => fitting.push(kept.object.to_string()),
             Some(Verdict::Dropped) => moved.entry(kept.object.to_string()).or_default().dropped += 1,
             _ if !kept.resolved && matches!(code, Some(Code::SetAside | Code::TooLarge | Code::DamagedObject)) => {
-                wanting.insert(kept.object.to_string());
+                objects.wanting.insert(kept.object.to_string());
             }
             _ => {}
         }
@@ -104,9 +120,9 @@ fn enter(
 }
 
 impl Account {
-    /// Counts what was moved. An object that was set aside as a whole is so no longer once any of it is in the table; it is missing
-    /// no more if nothing of it is `wanting`.
-    fn resolve(&mut self, moved: BTreeMap<String, Moved>, wanting: &BTreeSet<String>) {
+    /// Counts what was moved. An object that was set aside as a whole is so no longer once any of it is in the table, or nothing of it is in
+    /// quarantine; it is missing no more if nothing of it is wanting. What lands under its name from then on is a changed object.
+    fn resolve(&mut self, moved: BTreeMap<String, Moved>, objects: &Objects) {
         for (key, Moved { merged, duplicates, dropped }) in moved {
             let Some(source) = self.sources.get_mut(&key) else { continue };
             let counts = &mut source.counts;
@@ -115,8 +131,16 @@ impl Account {
             counts.dropped += dropped;
             counts.quarantined = counts.quarantined.saturating_sub(merged + duplicates + dropped);
             counts.resolved += merged + duplicates + dropped;
-            if merged + duplicates > 0 && source.rejected.take().is_some() && !wanting.contains(&key) {
-                self.missing.retain(|missing| missing.key != key);
+            let is_in = merged + duplicates > 0 || counts.quarantined == 0;
+            let came_in = is_in && source.rejected.take().is_some();
+            match objects.wanting.contains(&key) {
+                true if came_in => {
+                    self.missing.iter_mut().filter(|missing| missing.key == key).for_each(|missing| missing.reason = IN_PART.to_string());
+                }
+                false if came_in || source.rejected.is_none() && objects.aside.contains(&key) => {
+                    self.missing.retain(|missing| missing.key != key)
+                }
+                _ => {}
             }
         }
     }

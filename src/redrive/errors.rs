@@ -9,7 +9,7 @@ use super::{Work, plan};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
-use crate::landing::discover::error_objects;
+use crate::landing::discover::{ErrorObjects, error_objects};
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion};
 use crate::merge::intake::fetch;
@@ -18,6 +18,7 @@ use crate::merge::{self, Merged};
 use crate::queue::Queue;
 use crate::standardize::reject::Code;
 use crate::standardize::{Limits, errors};
+use crate::summary::counted;
 
 /// Firehose tries this long to deliver a record before it reports it: the longest retry duration that a stream may have is two hours, and
 /// deliveries to S3 are tried for a day.
@@ -42,14 +43,16 @@ impl Work<'_> {
             Some(place) => (place.hour, Hour::of(place.hour.start() + REPORTED_WITHIN)),
             None => (Hour::of(now - config.lookback), Hour::of(now)),
         };
-        let objects = error_objects(&self.table.landing, config, from, to).await?;
+        let ErrorObjects { objects, untimed } = error_objects(&self.table.landing, config, from, to).await?;
+        let why = "neither path nor name tells when it was written; name it as Firehose does, or move it away if it is none of Firehose's";
+        summary.warnings.extend(left_alone(&untimed, why));
         if objects.is_empty() {
             return Ok(Vec::new());
         }
         if config.partition_by.iter().any(|(_, expression)| !expression.is_of_time()) {
             summary.warnings.push(format!(
                 "left alone {} of Firehose: `partition_by` needs a value of the path, which error objects do not have",
-                crate::summary::counted(objects.len() as u64, "error object")
+                counted(objects.len() as u64, "error object")
             ));
             return Ok(Vec::new());
         }
@@ -73,7 +76,7 @@ impl Work<'_> {
     /// Reads the objects, to know which partitions their records belong to. Hours that are still open are left for later.
     async fn placed(&self, objects: Vec<LandedObject>, summary: &mut RedriveSummary) -> Result<Placed> {
         let (config, now) = (&self.table.config, self.app.clock.now());
-        let (mut placed, mut open) = (Placed::new(), 0);
+        let (mut placed, mut open, mut without_report) = (Placed::new(), 0, Vec::new());
         for object in objects {
             let hours = match self.hours(&object).await {
                 Ok(hours) => hours,
@@ -82,6 +85,10 @@ impl Work<'_> {
                     continue;
                 }
             };
+            if hours.is_empty() {
+                without_report.push(object.key);
+                continue;
+            }
             let mut of_object: BTreeMap<PartitionId, LandedObject> = BTreeMap::new();
             for hour in hours.into_iter().map(|hour| hour.unwrap_or(object.hour)) {
                 let object = LandedObject { hour, ..object.clone() };
@@ -99,6 +106,7 @@ impl Work<'_> {
             }
             of_object.into_iter().for_each(|(partition, object)| placed.entry(partition).or_default().push(object));
         }
+        summary.warnings.extend(left_alone(&without_report, "no report of Firehose's is in it; if it is data, correct `error_prefix`"));
         if open > 0 {
             summary
                 .warnings
@@ -125,7 +133,16 @@ impl Work<'_> {
         objects: Vec<LandedObject>,
         summary: &mut RedriveSummary,
     ) -> Result<()> {
+        let is_held = |object: &&LandedObject| head.as_ref().is_some_and(|head| head.held(&object.key).is_some());
+        summary.warnings.extend(objects.iter().filter(is_held).map(|LandedObject { key, .. }| {
+            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until `lakebed repair`")
+        }));
         let plan = merge::plan::plan(partition.clone(), head, objects);
+        summary.warnings.extend(plan.changed.iter().map(|key| {
+            format!(
+                "{partition}: error object {key} was written again since it was taken in; what is in it now comes in with `lakebed repair`"
+            )
+        }));
         let Action::Merge { objects, .. } = &plan.action else { return Ok(()) };
         if self.request.dry_run {
             for object in objects {
@@ -165,4 +182,14 @@ impl Work<'_> {
         let tally = work.await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))??.tally;
         Ok(Counts { read: tally.read, merged: tally.rows, quarantined: tally.rejected, dropped: tally.dropped, ..Counts::default() })
     }
+}
+
+/// What to say of objects that are left alone for the same reason.
+fn left_alone(keys: &[String], why: &str) -> Option<String> {
+    let first = keys.first()?;
+    let others = match keys.len() {
+        1 => String::new(),
+        many => format!(", and {}", counted(many as u64 - 1, "other object")),
+    };
+    Some(format!("left alone error object {first}{others}: {why}"))
 }

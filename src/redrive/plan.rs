@@ -14,8 +14,8 @@ use crate::ledger::LedgerVersion;
 use crate::queue::hex;
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Tally;
-use crate::standardize::kept::{Kept, Records, Redrive, Verdict, still_set_aside};
-use crate::standardize::reject::Code;
+use crate::standardize::kept::{Fate, Kept, Records, Redrive, Verdict, still_set_aside};
+use crate::standardize::reject::{Code, Reason};
 
 /// Quarantined records by what a redrive makes of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -50,16 +50,27 @@ impl std::iter::Sum for Tries {
 /// What was found of one object's records.
 #[derive(Debug, Default)]
 struct Found {
-    /// Those that the redrive is about, by reason; with them how many of the failures are news.
-    asked: BTreeMap<String, (Tries, u64)>,
-    /// How many of the records that fit would be news as set aside.
-    aside: BTreeMap<String, u64>,
+    /// Those that the redrive is about, by reason.
+    asked: BTreeMap<String, Asked>,
     /// All records of an object that was set aside as a whole.
     tally: Tally,
     /// Their bytes.
     bytes: u64,
     /// The object could not be read to its end.
     damaged: bool,
+}
+
+/// What was found of one object's records with the same reason.
+#[derive(Debug, Clone, Copy, Default)]
+struct Asked {
+    /// What each is by itself.
+    tries: Tries,
+    /// Of those that pass, the ones that are none for the table.
+    dropped: u64,
+    /// Failures that are news.
+    news: u64,
+    /// Rows that would be news as set aside.
+    news_aside: u64,
 }
 
 /// What was found in a partition's quarantine.
@@ -111,21 +122,25 @@ impl Findings {
                 continue;
             }
             let name = kept.reason.as_ref().map_or("unknown", |reason| reason.code.as_str());
-            let (tries, news) = found.asked.entry(name.to_string()).or_default();
-            tries.records += u64::from(!kept.resolved);
+            let asked = found.asked.entry(name.to_string()).or_default();
+            let is_news = |reason: &Reason| u64::from(records.is_new(row, reason, &trial.tried));
+            asked.tries.records += u64::from(!kept.resolved);
             match verdict {
-                None => tries.resolved += 1,
-                Some(Verdict::Row | Verdict::Dropped) => tries.passes += 1,
-                Some(Verdict::Fails(_)) => tries.fails += 1,
-                Some(Verdict::NotKept) => tries.not_kept += 1,
-                Some(Verdict::Left) => tries.left += 1,
-            }
-            match verdict {
-                Some(Verdict::Fails(reason)) => *news += u64::from(records.is_new(row, reason, &trial.tried)),
-                Some(Verdict::Row) if records.is_new(row, &still_set_aside(), &trial.tried) => {
-                    *found.aside.entry(name.to_string()).or_default() += 1;
+                None => asked.tries.resolved += 1,
+                Some(Verdict::Row) => {
+                    asked.tries.passes += 1;
+                    asked.news_aside += is_news(&still_set_aside());
                 }
-                _ => {}
+                Some(Verdict::Dropped) => {
+                    asked.tries.passes += 1;
+                    asked.dropped += 1;
+                }
+                Some(Verdict::Fails(reason)) => {
+                    asked.tries.fails += 1;
+                    asked.news += is_news(reason);
+                }
+                Some(Verdict::NotKept) => asked.tries.not_kept += 1,
+                Some(Verdict::Left) => asked.tries.left += 1,
             }
         }
         Ok(())
@@ -135,43 +150,52 @@ impl Findings {
     pub fn decide(self, trial: Redrive, max_ratio: f64) -> Decision {
         let (mut set_aside, mut damaged, mut reasons, mut news) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new(), 0);
         for (key, found) in self.objects {
-            let wholly = trial.wholly.contains(&key);
-            let (is_damaged, is_set_aside) = (wholly && found.damaged, wholly && found.is_too_bad(max_ratio));
-            for (reason, (mut tries, of_fails)) in found.asked {
-                let of_passes = found.aside.get(&reason).copied().unwrap_or(0);
-                if is_damaged {
-                    tries.left = tries.records;
-                    (tries.passes, tries.fails, tries.not_kept) = (0, 0, 0);
-                } else if is_set_aside {
-                    tries.fails += std::mem::take(&mut tries.passes);
-                    news += of_fails + of_passes;
-                } else {
-                    news += of_fails;
-                }
+            let fate = match trial.wholly.contains(&key) {
+                true if found.damaged => Fate::Damaged,
+                true if found.is_too_bad(max_ratio) => Fate::SetAside,
+                _ => Fate::In,
+            };
+            for (reason, asked) in found.asked {
+                let (tries, of_reason) = asked.within(fate);
+                news += of_reason;
                 let all: &mut Tries = reasons.entry(reason).or_default();
                 *all = [*all, tries].into_iter().sum();
             }
-            if is_damaged {
-                damaged.insert(key);
-            } else if is_set_aside {
-                set_aside.insert(key);
+            match fate {
+                Fate::Damaged => drop(damaged.insert(key)),
+                Fate::SetAside => drop(set_aside.insert(key)),
+                Fate::In => {}
             }
         }
         Decision { redrive: Redrive { wholly: BTreeSet::new(), set_aside, damaged, ..trial }, reasons, news }
     }
 }
 
+impl Asked {
+    /// What becomes of the records in an object of that fate, and how much of it is news: the same that
+    /// [`judge`](crate::standardize::kept::judge) finds once the fate is known.
+    fn within(self, fate: Fate) -> (Tries, u64) {
+        let Self { tries, dropped, news, news_aside } = self;
+        let Tries { records, passes, fails, resolved, .. } = tries;
+        match fate {
+            Fate::In => (tries, news),
+            Fate::SetAside => (Tries { passes: dropped, fails: fails + passes - dropped, ..tries }, news + news_aside),
+            Fate::Damaged => (Tries { records, left: records, resolved, ..Tries::default() }, 0),
+        }
+    }
+}
+
 impl Found {
     /// Counts a record as good or bad. One that cannot be tried is what it was.
     fn weigh(&mut self, kept: &Kept<'_>, verdict: Option<&Verdict>) {
-        let code = kept.reason.as_ref().map(|reason| reason.code);
-        self.damaged |= code == Some(Code::DamagedObject);
+        let before = kept.reason.as_ref().map(|reason| reason.code);
+        self.damaged |= before == Some(Code::DamagedObject);
         self.bytes += kept.length;
         let is_good = match verdict {
             Some(Verdict::Row) => true,
             Some(Verdict::Dropped) => return,
             Some(Verdict::Fails(_)) => false,
-            Some(Verdict::NotKept | Verdict::Left) | None => code == Some(Code::SetAside),
+            Some(Verdict::NotKept | Verdict::Left) | None => before == Some(Code::SetAside),
         };
         if is_good {
             self.tally.rows += 1;
@@ -179,7 +203,8 @@ impl Found {
         }
         self.tally.rejected += 1;
         self.tally.rejected_bytes += kept.length;
-        if code == Some(Code::Malformed) {
+        let today = if let Some(Verdict::Fails(reason)) = verdict { Some(reason.code) } else { before };
+        if today == Some(Code::Malformed) {
             self.tally.malformed += 1;
             self.tally.malformed_bytes += kept.length;
         }
@@ -225,7 +250,7 @@ mod tests {
     use super::*;
     use crate::landing::testing::table;
     use crate::ledger::testing::{source, version};
-    use crate::standardize::reject::{Reason, Reject, to_batch};
+    use crate::standardize::reject::{Reject, to_batch};
 
     /// What a redrive of one object's records comes to: of each its reason and what it is today (`+` a row, `-` not, `?` not kept).
     fn decided(records: &[(Code, char)], asked: Option<Code>, rejected: bool, max_ratio: f64) -> String {
@@ -313,6 +338,51 @@ mod tests {
             1.0,
             "damaged_object 0+ 0- 0? 1!, rule_broken 0+ 0- 0? 1!; damaged, 0 news, nothing",
         );
+    }
+
+    #[test]
+    fn what_is_decided_is_what_comes_of_it() {
+        use crate::standardize::kept::judge;
+        let column = |name: &str, hive| crate::schema::Column { name: name.into(), hive, comment: None };
+        let columns = vec![column("id", crate::schema::HiveType::String), column("n", crate::schema::HiveType::Int)];
+        let schema = TableSchema { columns, partition_keys: vec![] };
+        let config = table("format = \"cloudwatch-logs\"\n[table.evolution]\nnew_columns = \"ignore\"");
+        let today = crate::standardize::Plan::new(&schema, &config.rules, config.new_columns, config.max_ratio).unwrap();
+        let today = crate::standardize::Plan { format: config.format, ..today };
+        let document = |kind: &str, n: &str| {
+            format!("{{\"messageType\":\"{kind}\",\"logEvents\":[{{\"id\":\"a\",\"message\":\"{{\\\"n\\\":{n}}}\"}}]}}").into_bytes()
+        };
+        let whole = |raw: Vec<u8>| Reject { raw: Some(raw), ..reject(Code::NotCloudwatch) };
+        let rejects = [
+            whole(document("CONTROL_MESSAGE", "1")),
+            whole(document("DATA_MESSAGE", "1")),
+            whole(document("DATA_MESSAGE", "true")),
+            whole(b"{}".to_vec()),
+            Reject { raw: None, ..reject(Code::Rule) },
+            reject(Code::Malformed),
+        ];
+        let batch = to_batch("14/a", &rejects).unwrap();
+        for (max_ratio, damaged, expected) in [(1.0, false, [2, 2, 1, 1]), (0.1, false, [1, 3, 1, 1]), (1.0, true, [0, 0, 0, 6])] {
+            let head = version("14", 1, vec![crate::ledger::Source { rejected: Some("bad".into()), ..source("14", "a") }]);
+            let trial = trial(&head, None, "r1", 7);
+            let mut findings = Findings::default();
+            findings.enter(&batch, &judge(&today, &batch, &trial).unwrap().verdicts, &trial).unwrap();
+            findings.objects.values_mut().for_each(|found| found.damaged = damaged);
+            let decision = findings.decide(trial, max_ratio);
+            let planned: Tries = decision.reasons.values().copied().sum();
+            let mut done = Tries::default();
+            for verdict in judge(&today, &batch, &decision.redrive).unwrap().verdicts {
+                let slot = match verdict.unwrap() {
+                    Verdict::Row | Verdict::Dropped => &mut done.passes,
+                    Verdict::Fails(_) => &mut done.fails,
+                    Verdict::NotKept => &mut done.not_kept,
+                    Verdict::Left => &mut done.left,
+                };
+                *slot += 1;
+            }
+            assert_eq!([planned.passes, planned.fails, planned.not_kept, planned.left], expected, "{max_ratio} {damaged}");
+            assert_eq!(Tries { records: 6, ..done }, planned, "{max_ratio} {damaged}");
+        }
     }
 
     #[test]

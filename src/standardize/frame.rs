@@ -47,6 +47,11 @@ const AHEAD: usize = 16;
 /// The byte order mark, in UTF-8. Producers put it in front of records, so it may stand anywhere between two.
 pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
 
+/// True if a document has an array as its member `field`, where its records are then.
+pub fn holds_array(document: &[u8], field: &str, open: &mut Vec<u8>) -> bool {
+    into_array(&mut Cursor::new(document, 0), field, open).unwrap_or(false)
+}
+
 /// A document that records are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {

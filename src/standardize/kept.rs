@@ -30,6 +30,8 @@ pub struct Kept<'b> {
     pub redacted: Option<bool>,
     /// A redrive put it into the table.
     pub resolved: bool,
+    /// A redrive tried it before. So it was a record when it landed, whatever its reason is since.
+    pub tried: bool,
 }
 
 /// What a record of the quarantine is today.
@@ -45,6 +47,17 @@ pub enum Verdict {
     NotKept,
     /// No columns and rules make one row of it: it is no whole JSON object, or not one record, or its object is damaged.
     Left,
+}
+
+/// What becomes of an object as a whole, which its records depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Each record is what it is by itself.
+    In,
+    /// So many of its records are bad that the good ones are rejected too. What is none for the table is none all the same.
+    SetAside,
+    /// Its records are left.
+    Damaged,
 }
 
 /// Which records a redrive tries, and how it enters what becomes of them.
@@ -68,6 +81,15 @@ impl Redrive {
     /// True if a record is of those that the redrive is about.
     pub fn is_asked(&self, kept: &Kept<'_>) -> bool {
         self.reason.is_none_or(|code| kept.reason.as_ref().is_some_and(|reason| reason.code == code))
+    }
+
+    /// What becomes of an object.
+    pub fn fate(&self, object: &str) -> Fate {
+        match (self.damaged.contains(object), self.set_aside.contains(object)) {
+            (true, _) => Fate::Damaged,
+            (_, true) => Fate::SetAside,
+            _ => Fate::In,
+        }
     }
 
     fn tries(&self, kept: &Kept<'_>) -> bool {
@@ -127,6 +149,7 @@ impl<'b> Records<'b> {
             raw: self.raw.is_valid(row).then(|| self.raw.value(row)),
             redacted: self.redacted.is_valid(row).then(|| self.redacted.value(row)),
             resolved: self.resolved.is_valid(row),
+            tried: self.tried.is_valid(row),
         }
     }
 
@@ -172,9 +195,11 @@ pub fn judge(plan: &Plan, batch: &RecordBatch, redrive: &Redrive) -> Result<Judg
 fn verdict(plan: &Plan, kept: &Kept<'_>, redrive: &Redrive, rows: &mut Rows<'_, '_>) -> Result<Verdict> {
     let Some(reason) = &kept.reason else { return Ok(Verdict::Left) };
     let is_corrupt = reason.code == Code::SetAside && reason.detail.starts_with(CORRUPT);
-    // Where a record begins and ends was decided by what stood around it: without that, a part of one could pass for a whole one.
-    let is_no_record = matches!(reason.code, Code::Malformed | Code::NotAnObject | Code::DamagedObject);
-    if is_corrupt || is_no_record || redrive.damaged.contains(kept.object) {
+    // Where a record begins and ends was decided by what stood around it: without that, a part of one could pass for a whole one. What was
+    // tried before was whole, and is only no JSON by the configuration of that redrive.
+    let is_no_record = matches!(reason.code, Code::Malformed | Code::NotAnObject) && !kept.tried;
+    let fate = redrive.fate(kept.object);
+    if is_corrupt || is_no_record || reason.code == Code::DamagedObject || fate == Fate::Damaged {
         return Ok(Verdict::Left);
     }
     let as_it_landed = !kept.redacted.unwrap_or(plan.root.private);
@@ -183,8 +208,7 @@ fn verdict(plan: &Plan, kept: &Kept<'_>, redrive: &Redrive, rows: &mut Rows<'_, 
     if reason.code == Code::FirehoseError && firehose_error::parse(raw).is_none() {
         return Ok(Verdict::Left);
     }
-    let set_aside = redrive.set_aside.contains(kept.object).then_some(TOO_MANY);
-    Ok(match rows.again(raw, reason, set_aside)? {
+    Ok(match rows.again(raw, reason, kept.tried, (fate == Fate::SetAside).then_some(TOO_MANY))? {
         Again::Row => Verdict::Row,
         Again::Dropped => Verdict::Dropped,
         Again::Fails(reason) => Verdict::Fails(reason),

@@ -147,7 +147,9 @@ pub fn standardize(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, emit: 
         damage = Some(if reading.tally.rows == 0 {
             Damage::Rejected(format!("{why}; land it again under the same name, and the next run takes it in"))
         } else {
-            Damage::Partly(format!("{why}; the records before that are in the table"))
+            Damage::Partly(format!(
+                "{why}; the records before that are in the table: land it again under the same name, then `lakebed repair` its hour"
+            ))
         });
     }
     Ok(Outcome { tally: reading.tally, damage })
@@ -160,14 +162,14 @@ fn too_many(bad: u64, tally: &Tally) -> String {
     } else {
         format!("beside {} good records it has {} bytes that are no JSON, which is room for {bad}", tally.rows, tally.malformed_bytes)
     };
-    format!("{what}, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then land it again")
+    format!("{what}, more than [table.quarantine] max_ratio allows; correct the schema or the ratio, then `lakebed redrive` takes it in")
 }
 
 /// What is wrong with an object that has records which could not be held: what they are is not known, and may be many.
 fn too_long(tally: &Tally, limits: Limits) -> Damage {
     let why = format!(
-        "{} of its records have more than {} bytes and stay in the landing alone; raise [lake] memory if that is less than 1 GiB, or land \
-         them as records of their own",
+        "{} of its records have more than {} bytes and stay in the landing alone; raise [lake] memory if that is less than 1 GiB and \
+         `lakebed repair` the hour, or land them as records of their own",
         tally.oversized, limits.record
     );
     if tally.rows == 0 { Damage::Rejected(why) } else { Damage::Partly(why) }

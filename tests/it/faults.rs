@@ -24,7 +24,7 @@ use object_store::{
 };
 use url::Url;
 
-use crate::support::outcome::{Outcome, assert_leftovers_are_of_dead_attempts};
+use crate::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts};
 use crate::support::seeded::Seeded;
 use crate::support::{AT, Lake};
 
@@ -252,14 +252,20 @@ async fn a_lost_reply_to_a_create_alone_fails_no_commit() {
     panic!("no seed lost only that reply");
 }
 
-/// A run over the lake whose state is behind a faulty store, some time after the one before; true if nothing failed.
-async fn faulty_run(lake: &Lake, clock: &Arc<FixedClock>, seed: u64, run: u64) -> bool {
+/// The program, with the lake's state behind a store that has so many faults in a hundred requests.
+async fn faulty_app(lake: &Lake, clock: &Arc<FixedClock>, seed: u64, share: u64) -> App {
     let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
     let mut app = App::new(config, Access::Write, clock.clone(), ProgressBar::hidden()).await.unwrap();
-    let faulty = Faulty::new(Arc::clone(app.state.store()), seed * 1000 + run, 6);
+    let faulty = Faulty::new(Arc::clone(app.state.store()), seed, share);
     let url = Url::parse(&app.state.url_of("")).unwrap();
     app.state = Root::of_store(Arc::new(faulty), url);
     app.ledgers = LedgerStore::new(app.state.clone());
+    app
+}
+
+/// A run over the lake whose state is behind a faulty store, some time after the one before; true if nothing failed.
+async fn faulty_run(lake: &Lake, clock: &Arc<FixedClock>, seed: u64, run: u64) -> bool {
+    let app = faulty_app(lake, clock, seed * 1000 + run, 6).await;
     // An hour that fails again and again is tried less often.
     let at = AT.parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(20) * i32::try_from(run).unwrap();
     let request = Request { table: None, at, since: None, dry_run: false, until: None };
@@ -304,4 +310,59 @@ async fn get_there(settings: &str, landed: &Settings) {
         assert_leftovers_are_of_dead_attempts(&lake, &context);
     }
     assert!(failed > 0, "no run met a fault");
+}
+
+/// A lake whose quarantine is full of records that fit by now, and in which error objects of Firehose wait.
+fn redrivable() -> Lake {
+    const ERRORS: &str = "error_prefix = \"errors/!{firehose:error-output-type}/\"\n";
+    let lake = Lake::new(&format!("{ERRORS}[table.columns.sequence]\nmax = 4000"));
+    lake.generate(&Settings { hours: 2, objects_per_hour: 2, records: 400, bad: 0.02, ..Settings::default() });
+    let folder = lake.path("landing/errors/processing-failed");
+    std::fs::create_dir_all(&folder).unwrap();
+    let report = |arrival: &str, record: &str| {
+        use base64::Engine;
+        let raw = base64::engine::general_purpose::STANDARD.encode(record);
+        format!("{{\"attemptsMade\":4,{arrival}\"errorCode\":\"X\",\"rawData\":\"{raw}\"}}\n")
+    };
+    let hour = lake.run(0)["tables"][0]["partitions"][0]["values"]["hour"].as_str().unwrap().to_string();
+    let millis = format!("2026-11-19T{hour}:30:00Z").parse::<DateTime<Utc>>().unwrap().timestamp_millis();
+    let known = format!("\"arrivalTimestamp\":{millis},");
+    let reports = [report(&known, "{\"event_id\":\"a\"}"), report("", "{\"event_id\":\"b\"}{\"event_id\":[]}")].concat();
+    std::fs::write(folder.join("clicks-1-2026-11-19-02-05-09-a9fa96af-e4e4-409f-bac3-1f804714faaa"), reports).unwrap();
+    lake.configure(ERRORS);
+    lake
+}
+
+/// True if nothing failed.
+async fn redrive(app: &App) -> bool {
+    let request = lakebed::redrive::Request { table: "shop.clicks".into(), place: None, reason: None, dry_run: false };
+    lakebed::redrive::redrive(app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redrives_on_a_faulty_store_get_there_in_the_end() {
+    let clock = || Arc::new(FixedClock::at(AT.parse().unwrap()));
+    let undisturbed = redrivable();
+    let before = Outcome::of(&undisturbed).rows.len();
+    assert!(redrive(&faulty_app(&undisturbed, &clock(), 0, 0).await).await);
+    let expected = Outcome::of(&undisturbed);
+    assert!(expected.rows.len() > before + 50, "{} and {before}", expected.rows.len());
+    let mut failed = 0;
+    for seed in 0..6 {
+        let (lake, clock) = (redrivable(), clock());
+        let mut tries = 0;
+        while !redrive(&faulty_app(&lake, &clock, seed * 1000 + tries, 6).await).await {
+            tries += 1;
+            assert!(tries < 100, "seed {seed}: still failing");
+        }
+        failed += tries;
+        let context = format!("seed {seed}, after {tries} redrives that failed");
+        Outcome::of(&lake).assert_same(&expected, &context);
+        let versions = Ledgers::of(&lake).0.len();
+        assert!(redrive(&faulty_app(&lake, &clock, 0, 0).await).await);
+        assert_eq!(Ledgers::of(&lake).0.len(), versions, "{context}: a repetition changes nothing");
+        lake.run(0);
+        assert_leftovers_are_of_dead_attempts(&lake, &context);
+    }
+    assert!(failed > 0, "no redrive met a fault");
 }

@@ -59,3 +59,25 @@ fn a_record_of_64_mebibytes_is_a_row_within_a_gibibyte() {
     let lengths = lake.query("SELECT length(id) AS n FROM shop.clicks ORDER BY n DESC LIMIT 2");
     assert_eq!(lengths, [json!({"n": (64 << 20) - head.len() - 2}), json!({"n": 1})]);
 }
+
+#[test]
+fn long_records_in_quarantine_are_read_a_few_at_a_time() {
+    let lake = Lake::small("[table.columns.n]\nmax = 5\n[table.quarantine]\nmax_ratio = 1.0");
+    lake.limit_memory("512MiB");
+    let pad = "x".repeat(4 << 20);
+    let record = |id: usize, n: usize| format!("{{\"id\":\"{id:03}\",\"n\":{n},\"pad\":\"{pad}\"}}");
+    let mut object = flate2::write::GzEncoder::new(File::create(lake.land("10", "a.gz", b"")).unwrap(), flate2::Compression::fast());
+    (0..200).for_each(|id| object.write_all(record(id, 7).as_bytes()).unwrap());
+    object.finish().unwrap();
+    within(&lake, 512 << 20, 0);
+    lake.land("10", "b", b"{\"id\":\"b\",\"n\":8}");
+    within(&lake, 512 << 20, 0);
+    lake.configure("[table.columns.n]\nmax = 7\n[table.quarantine]\nmax_ratio = 1.0");
+    lake.limit_memory("512MiB");
+    for more in [&["--dry-run"][..], &[]] {
+        let (done, peak) = lake.measured(&[&["redrive", "shop.clicks", "--output", "json"], more].concat(), 0);
+        assert!(peak < 512 << 20, "the redrive had {} MB", peak >> 20);
+        assert_eq!((&done["total"]["passes"], &done["total"]["fails"]), (&json!(200), &json!(1)));
+    }
+    assert_eq!(lake.query("SELECT count(*) AS n, count(distinct id) AS ids FROM shop.clicks"), [json!({"n": 200, "ids": 200})]);
+}

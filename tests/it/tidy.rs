@@ -131,6 +131,7 @@ const PURE: &[&str] = &[
     "merge::append::plan",
     "merge::plan",
     "merge::runs",
+    "merge::reader::batch",
     "merge::dedupe",
     "query::filters",
     "rollback::plan",

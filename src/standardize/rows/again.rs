@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Rows, Tally, frame};
 use crate::config::Format;
 use crate::error::Result;
+use crate::standardize::cloudwatch::{self, Kind};
 use crate::standardize::reject::{Code, Reason};
 use crate::standardize::window::Window;
 
@@ -22,13 +23,18 @@ pub enum Again {
 }
 
 impl Rows<'_, '_> {
-    /// Takes the bytes of a record that was rejected with `reason`. With `set_aside` it is rejected also if it fits.
+    /// Takes the bytes of a record that was rejected with `reason`, by a redrive if it was `tried`. With `set_aside` it is rejected also if it
+    /// fits.
     ///
     /// # Errors
     /// As [`frame::Records::accept`].
-    pub fn again(&mut self, raw: &[u8], reason: &Reason, set_aside: Option<&'static str>) -> Result<Again> {
-        let is_document = matches!((reason.code, reason.column.as_str()), (Code::NotCloudwatch, _) | (Code::Type, ""));
-        if is_document && self.plan.format != Format::SnowplowTsv && !self.is_one(raw)? {
+    pub fn again(&mut self, raw: &[u8], reason: &Reason, tried: bool, set_aside: Option<&'static str>) -> Result<Again> {
+        let was_document = matches!((reason.code, reason.column.as_str()), (Code::NotCloudwatch, _) | (Code::Type, ""));
+        let holds_records = !was_document && self.holds_records(raw);
+        // One that was tried was a document then, too, or it would have been left.
+        let is_document = was_document || holds_records && tried;
+        let is_whole = if is_document { self.plan.format == Format::SnowplowTsv || self.is_one(raw)? } else { !holds_records };
+        if !is_whole {
             return Ok(Again::NotOne);
         }
         self.set_aside = set_aside;
@@ -51,6 +57,21 @@ impl Rows<'_, '_> {
     /// Rows that were counted so far.
     fn rows(&self) -> u64 {
         self.tally.rows + self.decoder.rows as u64
+    }
+
+    /// True if a record has others in it by now: it landed under a configuration that took such a document for one record.
+    fn holds_records(&mut self, raw: &[u8]) -> bool {
+        let is_envelope = |open: &mut Vec<u8>| {
+            let read = cloudwatch::read(raw, 0, open);
+            read.is_ok_and(|envelope| matches!(envelope.kind, Kind::Control | Kind::Data(_)))
+        };
+        match self.plan.format {
+            Format::CloudwatchLogs if is_envelope(&mut self.open) => true,
+            Format::Json | Format::CloudwatchLogs => {
+                self.plan.unwrap.as_deref().is_some_and(|field| frame::holds_array(raw, field, &mut self.open))
+            }
+            Format::SnowplowTsv | Format::Parquet => false,
+        }
     }
 
     /// True if a document is one record, or a broken one.

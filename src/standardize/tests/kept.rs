@@ -95,6 +95,50 @@ fn what_no_schema_makes_a_row_of_is_left() {
 }
 
 #[test]
+fn what_was_a_record_is_tried_again_after_a_redrive_under_a_wrong_format() {
+    let lines = "format = \"snowplow-tsv\"";
+    let strict = plan(COLUMNS, &format!("{lines}\n[table.columns.id]\nrequired = true\n"));
+    // Events with an application alone, one of them called `7`; and what was no record when it landed.
+    let event = |application: &[u8]| [application, &[b'\t'; 130], b"\n"].concat();
+    let object = [event(b"shop"), event(b"7"), b"{\"id\":\n".to_vec()].concat();
+    let redrive = |tried: &str| Redrive { tried: tried.into(), at: 1, ..Redrive::default() };
+    for wrong in ["", "unwrap = \"r\"", "format = \"cloudwatch-logs\"", "format = \"parquet\""] {
+        let landed = quarantine(&strict, &object);
+        let verdicts = judge(&plan(COLUMNS, wrong), &landed, &redrive("wrong")).unwrap().verdicts;
+        let batch = entered(&landed, &verdicts, &redrive("wrong")).unwrap();
+        let reasons = batch["reason"].as_string::<i32>().iter().map(Option::unwrap).collect::<Vec<_>>();
+        assert_eq!(reasons, ["malformed_json", "not_an_object", "malformed_json"], "under {wrong}");
+        let found = |batch: &RecordBatch| judge(&plan(COLUMNS, lines), batch, &redrive("right")).unwrap().verdicts;
+        assert_eq!(found(&batch), [Some(Verdict::Row), Some(Verdict::Row), Some(Verdict::Left)], "{wrong} and then the right one");
+        assert_eq!(found(&batch), found(&landed));
+    }
+}
+
+#[test]
+fn a_document_that_holds_records_by_now_is_left_to_a_repair() {
+    let strict = |settings: &str| plan(COLUMNS, &format!("{settings}\n[table.columns.n]\nrequired = true\n"));
+    let loose = |settings: &str| plan(COLUMNS, settings);
+    let envelope = br#"{"messageType":"DATA_MESSAGE","owner":"1","logEvents":[{"id":"a","message":"{\"n\":7}"}]}"#;
+    let control = br#"{"messageType":"CONTROL_MESSAGE","owner":"1","logEvents":[]}"#;
+    let in_array = br#"{"id":"c","r":[{"id":"a","n":7}]}"#;
+    let logs = "format = \"cloudwatch-logs\"";
+    for (settings, object, expected) in
+        [(logs, &envelope[..], "left"), (logs, control, "left"), ("unwrap = \"r\"", in_array, "left"), ("", in_array, "row")]
+    {
+        assert_eq!(again(&strict(""), &loose(settings), object)[0], format!("rule_broken {expected}"), "{settings}");
+    }
+    // A document that was refused as one stays one, whatever its record is refused for since.
+    let mut batch = quarantine(&loose("unwrap = \"s\""), in_array);
+    for (settings, tried, expected) in [("unwrap = \"r\"\n[table.columns.n]\nmax = 5", "1", "fails"), ("unwrap = \"r\"", "2", "row")] {
+        let redrive = Redrive { tried: tried.into(), ..Redrive::default() };
+        let judged = judge(&loose(settings), &batch, &redrive).unwrap();
+        let told = format!("{:?}", judged.verdicts[0].as_ref().unwrap()).to_lowercase();
+        assert!(told.starts_with(expected) && judged.rows.iter().all(|rows| rows["id"].as_string::<i32>().value(0) == "a"), "{told}");
+        batch = entered(&batch, &judged.verdicts, &redrive).unwrap();
+    }
+}
+
+#[test]
 fn records_that_are_not_kept_as_they_landed_are_not_tried() {
     let private = |rule: &str| plan(COLUMNS, &format!("[table.columns.id]\nprivacy = \"drop\"\n{rule}"));
     let strict = private("[table.columns.n]\nmax = 5\n");

@@ -53,6 +53,28 @@ fn an_object_that_cannot_be_read_costs_only_itself() {
 }
 
 #[test]
+fn an_hour_is_not_good_again_while_an_object_is_gone_that_was_never_read() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    land_unreadable(&lake, "b");
+    assert_eq!(unprivileged(&lake, &RUN).code, 3);
+    let failing = || lake.lakebed(&["status", "shop.clicks", "--output", "json"]).json(0)[0]["hours"][0]["failing"].clone();
+    assert_eq!(failing()["attempts"], 1);
+    assert_eq!(unprivileged(&lake, &["repair", "shop.clicks", "2026-11-19T10"]).code, 3);
+    assert_eq!(failing()["attempts"], 1, "a repair that cannot read it makes nothing good");
+    std::fs::remove_file(lake.path("landing/2026/11/19/10/b")).unwrap();
+    for _ in 0..2 {
+        let run = lake.run(0);
+        let warnings = run["tables"][0]["warnings"].to_string();
+        assert!(warnings.contains("object 2026/11/19/10/b could not be read") && warnings.contains("lakebed repair"), "{warnings}");
+        assert_eq!(failing()["attempts"], 1, "its ledger still lists the object as missing");
+    }
+    lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10", "--output", "json"]).json(0);
+    assert_eq!((failing(), ids(&lake)), (serde_json::Value::Null, vec!["a".to_string()]));
+    assert_eq!(lake.run(0)["tables"][0]["warnings"], serde_json::json!([]));
+}
+
+#[test]
 fn a_repair_that_cannot_read_an_object_whose_rows_are_there_changes_nothing() {
     let lake = Lake::small("");
     lake.land("10", "a", b"{\"id\":\"a\"}");

@@ -182,6 +182,75 @@ fn an_object_that_was_set_aside_comes_in_once_enough_of_it_fits() {
 }
 
 #[test]
+fn an_object_that_comes_in_reason_by_reason_lacks_nothing_in_the_end() {
+    let lake = Lake::small("[table.columns.n]\nmax = 5");
+    lake.land("10", "a", b"{\"id\":\"a\",\"n\":7}{\"id\":\"b\",\"n\":8}{\"id\":\"c\",\"n\":\"x\"}{\"id\":\"d\"}");
+    lake.run(3);
+    lake.configure("");
+    let missing = || head(&lake, "10")["missing"].clone();
+    let told = missing()[0]["reason"].as_str().unwrap().to_string();
+    assert!(told.contains("`lakebed redrive` takes it in"), "what is the same under the same name is not taken in again: {told}");
+    document(&lake, &["--reason", "rule_broken"]);
+    let told = missing()[0]["reason"].as_str().unwrap().to_string();
+    assert!(told.contains("`lakebed repair`") && !told.contains("land it again"), "another content is a changed object now: {told}");
+    assert_eq!((ids(&lake), head(&lake, "10")["sources"][0]["rejected"].clone()), (vec!["a".to_string(), "b".into()], Value::Null));
+    document(&lake, &["--reason", "object_set_aside"]);
+    assert_eq!((ids(&lake).len(), missing()), (3, json!([])), "a record of another type is in quarantine, and nothing is missing");
+    assert_eq!(document(&lake, &[])["partitions"][0]["action"], "redriven");
+    assert_eq!(document(&lake, &[])["partitions"][0]["action"], "nothing to redrive");
+}
+
+#[test]
+fn what_is_no_record_by_today_is_none_in_an_object_that_stays_set_aside_too() {
+    let lake = Lake::small("unwrap = \"r\"");
+    let data = |id: &str, n: &str| {
+        format!("{{\"messageType\":\"DATA_MESSAGE\",\"logEvents\":[{{\"id\":\"{id}\",\"message\":\"{{\\\"n\\\":{n}}}\"}}]}}")
+    };
+    let control = "{\"messageType\":\"CONTROL_MESSAGE\",\"logEvents\":[]}";
+    lake.land("10", "a", [control, &data("a", "7"), &data("b", "true"), &data("c", "true")].concat().as_bytes());
+    lake.run(3);
+    lake.configure("format = \"cloudwatch-logs\"");
+    let planned = document(&lake, &["--dry-run"]);
+    assert_eq!(reasons(&planned), ["type_mismatch 4 1 3 0 0 0"]);
+    assert_eq!(reasons(&document(&lake, &[])), reasons(&planned));
+    let version = head(&lake, "10");
+    let counts = json!({"read": 4, "merged": 0, "quarantined": 3, "duplicates": 0, "dropped": 1, "resolved": 1});
+    assert_eq!((&version["counts"], version["missing"].as_array().unwrap().len()), (&counts, 1));
+    assert_eq!(reasons(&document(&lake, &[])), ["object_set_aside 1 0 1 0 0 0", "type_mismatch 2 0 2 0 0 1"]);
+    lake.configure("format = \"cloudwatch-logs\"\n[table.quarantine]\nmax_ratio = 1.0");
+    document(&lake, &[]);
+    assert_eq!((ids(&lake), &head(&lake, "10")["missing"]), (vec!["a".to_string()], &json!([])));
+}
+
+#[test]
+fn an_object_without_a_record_for_the_table_is_set_aside_no_more() {
+    let lake = Lake::small("unwrap = \"r\"");
+    lake.land("10", "a", b"{\"messageType\":\"CONTROL_MESSAGE\",\"logEvents\":[]}");
+    lake.land("10", "b", b"{\"r\":[{\"id\":\"b\"}]}");
+    lake.run(3);
+    lake.configure("format = \"cloudwatch-logs\"");
+    document(&lake, &[]);
+    let version = head(&lake, "10");
+    assert_eq!((&version["missing"], &version["sources"][0]["rejected"]), (&json!([]), &Value::Null));
+}
+
+#[test]
+fn a_redrive_under_a_wrong_format_takes_nothing_away_from_the_next() {
+    let right = "format = \"snowplow-tsv\"\n[table.quarantine]\nmax_ratio = 1.0\n";
+    let lake = Lake::small(&format!("{right}[table.columns.id]\nrequired = true"));
+    let event = [&b"shop"[..], &[b'\t'; 130], b"\n"].concat();
+    lake.land("10", "a", &[&event[..], b"{\"id\":\n", b"{\"id\":\"a\"}\n"].concat());
+    lake.run(0);
+    lake.configure("[table.quarantine]\nmax_ratio = 1.0\n");
+    assert_eq!(reasons(&document(&lake, &[])), ["malformed_json 1 0 0 0 1 0", "rule_broken 1 0 1 0 0 0"]);
+    assert_eq!(quarantine(&lake), ["malformed_json 1 false", "malformed_json null false"]);
+    lake.configure(right);
+    assert_eq!(reasons(&document(&lake, &[])), ["malformed_json 2 1 0 0 1 0"]);
+    assert_eq!(quarantine(&lake), ["malformed_json 1 true", "malformed_json null false"]);
+    assert_eq!(lake.query("SELECT count(*) AS n, count(id) AS ids FROM shop.clicks"), [json!({"n": 2, "ids": 1})]);
+}
+
+#[test]
 fn a_damaged_object_is_left_to_be_landed_again() {
     let lake = Lake::small("[table.columns.n]\nmax = 5");
     let mut whole = gzip(b"{\"id\":\"a\",\"n\":7}{\"id\":\"b\"}{\"id\":\"c\"}");
@@ -337,6 +406,69 @@ fn firehoses_error_objects_go_into_the_hours_of_their_records_once() {
     assert_eq!(ids(&lake), ["a", "b", "c", "d", "e", "f"]);
     std::fs::remove_file(lake.path("landing").join(&key)).unwrap();
     refused(&lake.lakebed(&["repair", "shop.clicks", HOUR]), 1, &["errors/processing-failed/", "nothing was changed"]);
+}
+
+/// The warnings of a redrive, which must be as many as these and say each of these.
+fn warned(done: &Value, expected: &[&[&str]]) {
+    let told: Vec<&str> = done["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (warning, words) in told.iter().zip(expected) {
+        assert!(words.iter().all(|word| warning.contains(word)), "{words:?}: {warning}");
+    }
+}
+
+#[test]
+fn error_objects_that_are_passed_over_are_told_with_what_to_do() {
+    let lake = Lake::small(ERRORS);
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    let key = land_errors(&lake, "10", &report(Some(millis(10)), b"{\"id\":\"b\"}"));
+    document(&lake, &[]);
+    assert_eq!(ids(&lake), ["a", "b"]);
+    // Written again.
+    land_errors(&lake, "10", &[report(Some(millis(10)), b"{\"id\":\"b\"}"), report(Some(millis(10)), b"{\"id\":\"c\"}")].concat());
+    for more in [&["--dry-run"][..], &[]] {
+        warned(&document(&lake, more), &[&["hour=10", &key, "was written again", "`lakebed repair`"]]);
+    }
+    lake.lakebed(&["repair", "shop.clicks", HOUR, "--output", "json"]).json(0);
+    assert_eq!(ids(&lake), ["a", "b", "c"]);
+    warned(&document(&lake, &[]), &[]);
+    // Taken out by a rollback.
+    let first = versions(&lake, "10")[0]["generation"]["id"].as_str().unwrap().to_string();
+    lake.lakebed(&["rollback", "shop.clicks", HOUR, "--to", &first, "--output", "json"]).json(0);
+    for _ in 0..2 {
+        warned(&document(&lake, &[]), &[&["hour=10", &key, "rolled back", "`lakebed repair`"]]);
+    }
+    assert_eq!(ids(&lake), ["a"]);
+    lake.lakebed(&["repair", "shop.clicks", HOUR, "--output", "json"]).json(0);
+    warned(&document(&lake, &[]), &[]);
+    // No reports, and no time.
+    std::fs::write(lake.path("landing").join(key.replace("-10-05-09-", "-10-05-10-")), "{\"manifest\":1}").unwrap();
+    std::fs::write(lake.path("landing/errors/processing-failed/one"), report(Some(millis(10)), b"{\"id\":\"d\"}")).unwrap();
+    std::fs::write(lake.path("landing/errors/processing-failed/two"), "").unwrap();
+    let untimed = ["left alone error object errors/processing-failed/one:", "name it as Firehose does"];
+    warned(&document(&lake, &["--hour", HOUR]), &[&untimed, &["-10-05-10-", "no report of Firehose's", "`error_prefix`"]]);
+    assert_eq!(ids(&lake), ["a", "b", "c"]);
+}
+
+#[test]
+fn another_error_prefix_or_time_zone_takes_no_error_record_in_twice() {
+    let lake = Lake::small(ERRORS);
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    // Of two records one does not tell when it arrived. The folder is of the hour before the one in the name.
+    let name = "2026/11/19/09/clicks-1-2026-11-19-10-05-09-a9fa96af-e4e4-409f-bac3-1f804714faaa";
+    let file = lake.path("landing/errors/processing-failed").join(name);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, [report(None, b"{\"id\":\"b\"}"), report(Some(millis(12)), b"{\"id\":\"c\"}")].concat()).unwrap();
+    document(&lake, &[]);
+    let dated = ERRORS.replace("-type}/", "-type}/!{timestamp:yyyy/MM/dd/HH}/");
+    for errors in [&dated, "error_prefix = \"errors/\"\nlookback = \"100000h\"\n"] {
+        lake.configure(errors);
+        assert_eq!((&document(&lake, &[])["errors"], ids(&lake)), (&json!([]), vec!["a".to_string(), "b".into(), "c".into()]));
+    }
+    lake.configure(&format!("{ERRORS}timezone = \"America/New_York\""));
+    refused(&redrive(&lake, &[]), 2, &["`timezone` is `America/New_York`", "every landed object would be merged a second time"]);
 }
 
 #[test]

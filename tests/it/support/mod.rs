@@ -134,7 +134,12 @@ impl Lake {
 
     /// As [`Self::run`], and the most bytes of memory that the process had.
     pub fn measured_run(&self, code: i32) -> (Value, u64) {
-        let run = self.command(&["run", "--at", AT, "--output", "json"]);
+        self.measured(&["run", "--at", AT, "--output", "json"], code)
+    }
+
+    /// The document that a command answers with, and the most bytes of memory that the process had.
+    pub fn measured(&self, arguments: &[&str], code: i32) -> (Value, u64) {
+        let run = self.command(arguments);
         let mut command = Command::new("/usr/bin/env");
         command.args(["python3", "-c", PEAK]).arg(run.get_program()).args(run.get_args());
         let answer = Answer::of(command.output().unwrap());
