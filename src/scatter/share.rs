@@ -21,8 +21,8 @@ pub struct Share {
     pub partition: PartitionId,
     /// Rows of it that the object is known to have.
     pub rows: u64,
-    /// What became no row, and what is wrong with the object as a whole, counts here.
-    pub rest: bool,
+    /// Records that became no rows, where they count here; with them what is wrong with the object as a whole.
+    pub rest: Option<u64>,
     /// The key of its staged file, below the state location, if there is one.
     pub staged: Option<String>,
 }
@@ -38,17 +38,19 @@ impl Share {
     /// # Errors
     /// `Data` if they are not those that were counted before: other partitions count on that.
     pub fn outcome(&self, object: &str, whole: Outcome, rows: u64) -> Result<Outcome> {
-        if rows != self.rows {
+        let Tally { rejected, dropped, .. } = whole.tally;
+        let rest = self.rest.map(|_| rejected + dropped);
+        if (rows, rest) != (self.rows, self.rest) {
             return Err(Error::data(format!(
-                "{rows} of its rows belong here, and {} did when it was begun; if the rules or the columns were changed since, put them back \
-                 until {object} is wholly in the table",
-                self.rows
+                "{} of its records belong here, and {} did when it was begun; if the rules, the columns or `memory` were changed since, put them \
+                 back until {object} is wholly in the table",
+                rows + rest.unwrap_or_default(),
+                self.rows + self.rest.unwrap_or_default()
             )));
         }
-        if !self.rest {
+        if rest.is_none() {
             return Ok(Outcome { tally: Tally { read: rows, rows, ..Tally::default() }, damage: None });
         }
-        let Tally { rejected, dropped, .. } = whole.tally;
         let tally = Tally { read: rows + rejected + dropped, rows, rejected, dropped, ..Tally::default() };
         Ok(Outcome { tally, damage: whole.damage })
     }
@@ -68,7 +70,7 @@ impl Narrow<'_> {
     /// # Errors
     /// As [`Places::of`].
     pub fn part(&mut self, part: Part) -> Result<Option<Part>> {
-        let Part::Rows(batch) = part else { return Ok(Some(part).filter(|_| self.share.rest)) };
+        let Part::Rows(batch) = part else { return Ok(Some(part).filter(|_| self.share.rest.is_some())) };
         let numbers = self.places.of(&batch)?;
         let ours = self.places.partitions().iter().position(|partition| *partition == self.share.partition);
         let keep: BooleanArray = numbers.iter().map(|number| Some(Some(*number as usize) == ours)).collect();

@@ -19,10 +19,10 @@ use super::{refused, snapshot};
 
 const NOTHING: [String; 0] = [];
 
-const BY_PAGE: &str = "time = \"at\"\npartition_by = \"p=!{column:page}/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n";
+pub(super) const BY_PAGE: &str = "time = \"at\"\npartition_by = \"p=!{column:page}/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n";
 
 /// A lake whose rows scatter by their time and their page.
-fn lake(extra: &str) -> Lake {
+pub(super) fn lake(extra: &str) -> Lake {
     let lake = Lake::new(&format!("{BY_PAGE}{extra}"));
     lake.migration(
         "CREATE EXTERNAL TABLE ${table} (event_id string, sequence bigint, collector_tstamp timestamp, at timestamp, page string, \
@@ -31,17 +31,17 @@ fn lake(extra: &str) -> Lake {
     lake
 }
 
-fn row(id: &str, at: &str, page: &str) -> String {
+pub(super) fn row(id: &str, at: &str, page: &str) -> String {
     json!({"event_id": id, "sequence": 1, "at": at, "page": page}).to_string()
 }
 
 /// An hour of 2026-11-19 and a page, for each row.
-fn rows(rows: &[(&str, &str, &str)]) -> Vec<u8> {
+pub(super) fn rows(rows: &[(&str, &str, &str)]) -> Vec<u8> {
     rows.iter().map(|(id, hour, page)| row(id, &format!("2026-11-19T{hour}:30:00Z"), page)).collect::<String>().into_bytes()
 }
 
 /// `partition: ids` of all rows as queries see them, and of all ledgers `partition: object=records`.
-fn told(lake: &Lake) -> (Vec<String>, Vec<String>) {
+pub(super) fn told(lake: &Lake) -> (Vec<String>, Vec<String>) {
     let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in lake.query("SELECT event_id, p, at_hour FROM shop.clicks ORDER BY event_id") {
         let text = |name: &str| row[name].as_str().unwrap_or("null").to_string();
@@ -55,7 +55,7 @@ fn told(lake: &Lake) -> (Vec<String>, Vec<String>) {
     (seen.into_iter().map(|(partition, ids)| format!("{partition}: {}", ids.join(" "))).collect(), ledgers)
 }
 
-fn objects(run: &Value) -> String {
+pub(super) fn objects(run: &Value) -> String {
     let count = |name: &str| run["tables"][0]["objects"][name].as_u64().unwrap_or(0);
     format!(
         "{} landed {} merged {} rejected {} held {} pending",
@@ -170,7 +170,7 @@ fn events_are_compared_within_their_partition_and_every_record_counts() {
 }
 
 /// The newest intake of an hour that arrived.
-fn newest_intake(lake: &Lake) -> std::path::PathBuf {
+pub(super) fn newest_intake(lake: &Lake) -> std::path::PathBuf {
     files(&lake.path(".lakebed/intake")).into_keys().next_back().unwrap()
 }
 
