@@ -3,6 +3,7 @@
 //! What each partition gets of an object is written down before the first of them gets it, and the object is done when all have it
 //! ([`intake`]). The ledgers of the partitions are the fence, as for every table: an object is a source of each that it feeds.
 
+pub mod again;
 mod begin;
 pub mod intake;
 mod merging;
@@ -28,9 +29,11 @@ use crate::landing::LandedObject;
 use crate::landing::arrival::{Arrival, arrival};
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
+use crate::merge::plan::partition_of;
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{self, ManagedTable, Request};
 use crate::queue::{Queue, Recipe};
+use crate::retry::Retries;
 use crate::store::Root;
 use crate::summary::{Failure, RunSummary, TableDone, warning};
 
@@ -73,7 +76,8 @@ pub async fn run_table(
         return Ok(done);
     }
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
-    let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes);
+    let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, from);
+    let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
     work.last = last;
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
@@ -82,11 +86,20 @@ pub async fn run_table(
     done.warnings.extend(warning(work.warned));
     worked?;
     settle::count(&closed, &work.intakes, &work.heads, &mut done)?;
-    let Work { heads, intakes, staged, queue, merged, .. } = work;
+    let open_partitions = work.lacking(&closed);
+    let Work { heads, intakes, staged, queue, merged, mut retries, .. } = work;
     let known = heads.values().filter(|head| !merged.contains(&head.partition)).map(|head| (head.partition.clone(), Wanted::of(head)));
     let seen = Seen { known: known.collect(), partitions: heads.into_keys().collect() };
     let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
-    if shown.is_some() && !(staged.is_empty() && queue.is_empty()) {
+    let is_shown = shown.is_some();
+    if let Some(top) = shown {
+        let is_open = |partition: &PartitionId, hour: Hour| unreadable.contains_key(&hour) || open_partitions.contains(partition);
+        let healed = retries.heal(app, &summary.run, top, &summary.failures, is_open).await;
+        summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
+        done.warnings.extend(retries.given_up());
+    }
+    summary.retries.push(retries);
+    if is_shown && !(staged.is_empty() && queue.is_empty()) {
         // Also what was staged meanwhile, by this run or by others.
         let mut queue = Queue::list(&app.state, &config.name).await?;
         let (done, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
@@ -144,6 +157,8 @@ struct Work<'a> {
     probed: bool,
     /// Objects that cannot go on.
     stuck: BTreeSet<String>,
+    /// Partitions that fail.
+    retries: Retries,
     /// Values of the objects read that broke a rule whose `on_fail` is `warn` or `null`.
     warned: u64,
     failures: Vec<Failure>,
@@ -157,6 +172,7 @@ impl<'a> Work<'a> {
         run: &'a str,
         queue: Queue,
         intakes: BTreeMap<Hour, Intake>,
+        retries: Retries,
     ) -> Self {
         Self {
             recipe: Recipe::new(&table.config, &table.schema),
@@ -176,6 +192,7 @@ impl<'a> Work<'a> {
             run,
             queue,
             intakes,
+            retries,
         }
     }
 
@@ -233,6 +250,14 @@ impl<'a> Work<'a> {
             }
             self.looked_at.insert(partition);
         }
+    }
+
+    /// Partitions that lack something of these objects or of what was begun before, or may.
+    fn lacking(&self, closed: &[LandedObject]) -> BTreeSet<PartitionId> {
+        let is_new = |object: &&LandedObject| self.intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_none();
+        let new = closed.iter().filter(is_new).filter_map(|object| partition_of(&self.table.config, object).ok());
+        let begun = self.intakes.values().flat_map(|intake| &intake.objects).filter(|taken| !taken.done);
+        new.chain(begun.filter_map(|taken| taken.partitions().ok()).flatten()).collect()
     }
 
     fn sort_out(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<Sorted> {

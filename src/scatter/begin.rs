@@ -15,7 +15,7 @@ use crate::ledger::{FORMAT, LedgerVersion, Operation};
 use crate::merge;
 use crate::merge::execute::Attempt;
 use crate::merge::intake::Intake as Reader;
-use crate::merge::plan::partition_of;
+use crate::merge::plan::{Action, PartitionPlan, partition_of};
 use crate::queue::Queue;
 use crate::queue::spread::{self, Spread};
 use crate::queue::stage::Staging;
@@ -49,6 +49,7 @@ impl Work<'_> {
         self.take_back(&sorted.begun).await;
         self.staged.extend(sorted.begun.into_iter().filter(|taken| self.queue.has(&taken.key, &taken.staged)).map(|taken| taken.staged));
         let (known, new) = self.known_of(sorted.new).await;
+        let new = self.due(new).await;
         self.app.limits.progress.set_length(new.len() as u64);
         let (mut portion, mut unread) = (Portion::default(), Vec::new());
         for object in new {
@@ -117,10 +118,61 @@ impl Work<'_> {
         (known, readable)
     }
 
+    /// Those that are to be read now: what could not be read before, and has not changed since, waits. It fails in the partition of its
+    /// arrival hour.
+    async fn due(&mut self, new: Vec<LandedObject>) -> Vec<LandedObject> {
+        let (mut homes, mut due) = (BTreeMap::<PartitionId, Vec<LandedObject>>::new(), Vec::new());
+        for object in new {
+            match partition_of(&self.table.config, &object) {
+                Ok(home) => homes.entry(home).or_default().push(object),
+                Err(e) => self.fail(None, &e),
+            }
+        }
+        self.look_at(homes.keys().cloned().collect()).await;
+        let mut plans: Vec<_> = homes.into_iter().map(|(home, objects)| self.reading(home, objects)).collect();
+        let waiting = self.retries.hold_back(self.app, &mut plans).await;
+        self.failures.extend(waiting.into_iter().map(|(failure, _)| failure));
+        for plan in plans {
+            if let Action::Merge { objects, .. } = plan.action {
+                due.extend(objects);
+            }
+        }
+        due.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+        due
+    }
+
+    /// Reading these objects, as something that may fail in the partition of their arrival hour.
+    fn reading(&self, home: PartitionId, objects: Vec<LandedObject>) -> PartitionPlan {
+        let previous = self.heads.get(&home).cloned().map(Box::new);
+        let action = Action::Merge { previous, objects };
+        PartitionPlan { partition: home, action, changed: Vec::new(), merged: 0, rejected: 0, held: 0 }
+    }
+
+    /// Enters which objects could not be read.
+    fn fail_reading(&mut self, unread: Vec<(LandedObject, Error)>) {
+        let mut homes: BTreeMap<PartitionId, (Vec<LandedObject>, Error)> = BTreeMap::new();
+        for (object, e) in unread {
+            let told = Error::new(e.kind(), format!("cannot take in object {}: {e}", object.key));
+            match partition_of(&self.table.config, &object) {
+                Ok(home) => homes.entry(home).or_insert_with(|| (Vec::new(), told)).0.push(object),
+                Err(e) => self.fail(None, &e),
+            }
+        }
+        for (home, (objects, first)) in homes {
+            let error = match objects.len() {
+                1 => first,
+                more => Error::new(first.kind(), format!("{first}; and {} more", more - 1)),
+            };
+            let failure = self.retries.failed(&self.reading(home, objects), &error);
+            self.failures.push(failure);
+        }
+    }
+
     async fn read(&mut self, objects: &[LandedObject], known: &Known) -> Result<()> {
         let Some(scatter) = &self.table.scatter else { return Err(Error::internal("a table whose rows do not scatter")) };
         let (state, limits, none) = (&self.app.state, &self.app.limits, Queue::default());
-        let (mut reader, mut portion) = (Reader::new(self.table, state, &none, objects, limits), Portion::default());
+        let mut reader = Reader::new(self.table, state, &none, objects, limits);
+        let (mut portion, mut unread) = (Portion::default(), Vec::new());
         while let Some(reading) = reader.next().await {
             let object = reading.object.clone();
             if self.is_over() {
@@ -138,11 +190,12 @@ impl Work<'_> {
                     }
                     self.enter(&mut portion, &object, &spread, known).await;
                 }
-                Err(e) => self.fail(None, &Error::new(e.kind(), format!("cannot take in object {}: {e}", object.key))),
+                Err(e) => unread.push((object, e)),
             }
             self.app.limits.progress.inc(1);
         }
         self.write_portion(&mut portion, known).await;
+        self.fail_reading(unread);
         Ok(())
     }
 
@@ -181,10 +234,14 @@ impl Work<'_> {
         }
         self.look_at(partitions).await;
         let (mut new, mut moved, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-        for (taken, before) in objects {
+        for (mut taken, before) in objects {
             match &before {
                 None => {
                     let holders = self.holders(&taken, known)?;
+                    if holders.contains(&taken.home) {
+                        // Where it was set aside once, its records there were replaced by none.
+                        taken.shares.entry(taken.home.to_string()).or_insert(0);
+                    }
                     let fits = holders.is_empty() || plan::is_whole(&taken, &holders, &self.heads)?;
                     if fits { new.push((taken, before)) } else { unknown.push((taken, holders)) }
                 }

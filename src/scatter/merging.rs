@@ -1,7 +1,6 @@
 //! Merges into each partition its shares of the objects that were begun.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::Work;
 use super::intake::Taken;
@@ -41,32 +40,32 @@ impl Work<'_> {
             );
         }
         self.look_at(wanted.keys().cloned().collect()).await;
-        for (partition, objects) in wanted {
-            if self.unreadable.contains(&partition) {
-                continue;
+        let mut plans = Vec::new();
+        for (partition, objects) in &wanted {
+            let landed = objects.iter().map(|(hour, taken)| self.landed(*hour, taken)).collect();
+            let plan = plan(partition.clone(), self.heads.get(partition).cloned(), landed);
+            if plan.action != Action::UpToDate && !self.unreadable.contains(partition) {
+                plans.push(plan);
             }
+        }
+        let waiting = self.retries.hold_back(self.app, &mut plans).await;
+        self.failures.extend(waiting.into_iter().map(|(failure, _)| failure));
+        for plan in plans {
             if self.is_over() {
                 let late = Error::unavailable("the time for this run was over before this hour began; run again");
-                self.fail(Some(&partition), &late);
+                self.fail(Some(&plan.partition), &late);
                 continue;
             }
-            let landed = objects.iter().map(|(hour, taken)| self.landed(*hour, taken)).collect();
-            let plan = plan(partition.clone(), self.heads.get(&partition).cloned(), landed);
-            if plan.action != Action::UpToDate {
-                self.merge_one(&plan, &objects, done).await;
-            }
+            self.merge_one(&plan, &wanted[&plan.partition], done).await;
         }
         Ok(())
     }
 
     async fn merge_one(&mut self, plan: &PartitionPlan, objects: &[(Hour, Taken)], done: &mut TableDone) {
         let Some(scatter) = &self.table.scatter else { return };
-        let share = |taken: &Taken| Share {
-            scatter: Arc::clone(scatter),
-            partition: plan.partition.clone(),
-            rows: taken.shares.get(&plan.partition.to_string()).copied().unwrap_or_default(),
-            rest: Some(taken.rejected + taken.dropped).filter(|_| plan.partition == taken.home),
-            staged: Some(taken.staged.clone()).filter(|key| self.staged.contains(key)),
+        let share = |taken: &Taken| {
+            let staged = Some(taken.staged.clone()).filter(|key| self.staged.contains(key));
+            Share { staged, ..Share::of(scatter, taken, &plan.partition) }
         };
         let queue = Queue::of_shares(objects.iter().map(|(_, taken)| (taken.key.clone(), share(taken))).collect());
         let version = |hour: &Hour| self.intakes.get(hour).map_or(0, |intake| intake.version);
@@ -79,13 +78,14 @@ impl Work<'_> {
         let version = match merge::merge(&context, self.table, plan).await {
             Ok(Merged::Committed { version, objects, .. }) => {
                 done.enter_share(&objects, &version, &mut self.failures);
+                self.retries.committed(&version, &objects);
                 version
             }
             Ok(Merged::ByAnother(version)) => {
                 done.enter_other_share(&version);
                 version
             }
-            Err(e) => return self.fail(Some(&plan.partition), &e),
+            Err(e) => return self.failures.push(self.retries.failed(plan, &e)),
         };
         self.merged.insert(plan.partition.clone());
         self.heads.insert(plan.partition.clone(), *version);

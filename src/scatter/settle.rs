@@ -127,7 +127,7 @@ pub(super) fn count(
         if !head.held.is_empty() {
             let held = counted(head.held.len() as u64, "object");
             done.warnings.push(format!(
-                "{}: it was rolled back, and its rows of {held} stay out of it until it is rolled forward again",
+                "{}: it was rolled back, and its rows of {held} stay out of it until `lakebed repair`, or until it is rolled forward again",
                 head.partition
             ));
         }
