@@ -279,8 +279,8 @@ impl Work<'_> {
             }
             let named: Vec<String> = holders.iter().take(3).map(ToString::to_string).collect();
             let lost = format!(
-                "object {} is in {} of the table already ({}), not as it would be taken in today, and the intake that says which rows belong where is \
-                 lost; nothing of it was changed: restore the folder `intake` from a backup of the state location",
+                "object {} is in {} of the table already ({}), not as it would be taken in today, and no intake says which of its rows belong where; nothing \
+                 of it was changed: if intakes were lost, restore the folder `intake` from a backup of the state location",
                 taken.key,
                 crate::summary::counted(holders.len() as u64, "partition"),
                 named.join(", ")

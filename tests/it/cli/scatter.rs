@@ -514,7 +514,7 @@ fn a_partition_that_fails_again_waits_and_the_others_go_on() {
     let early = run_at(4, 3);
     assert!(early["failures"][0]["error"].as_str().unwrap().contains("not tried by this run"), "{early}");
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 3"]);
-    let due = lake.command(&["run", "--at", "2026-11-19T20:05:00Z"]).env("RUST_LOG", "info").output().unwrap();
+    let due = lake.command(&["run", "--at", "2026-11-19T20:05:00Z"]).env("LAKEBED_LOG", "info").output().unwrap();
     let told_of = String::from_utf8_lossy(&due.stderr).to_string();
     assert!(due.status.success() && told_of.contains("HourHealed"), "{told_of}");
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 3", "y 2026-11-19-11: 2"]);
