@@ -130,8 +130,8 @@ pub fn taken(object: &LandedObject, found: Placed<'_>, home: PartitionId, staged
     let Placed { outcome, shares, untimed, placement, memory } = found;
     let (tally, placement) = (outcome.tally, placement.to_string());
     let mut shares: BTreeMap<String, u64> = shares.iter().map(|(partition, rows)| (partition.to_string(), *rows)).collect();
-    // Where it was set aside before, its records are there to be replaced.
-    let replaces = before.is_some_and(|before| before.done);
+    // Where it was set aside before, its records are there to be replaced, also if what was to replace them is itself placed anew.
+    let replaces = before.is_some_and(|before| before.done || before.shares.contains_key(&home.to_string()));
     if tally.rejected + tally.dropped > 0 || shares.is_empty() || replaces {
         shares.entry(home.to_string()).or_insert(0);
     }
@@ -344,6 +344,9 @@ mod tests {
         assert_eq!(told(2, Some(Damage::Partly("cut".into())), &rows, None), "3 2 false");
         assert_eq!(told(0, None, &rows, Some(entry(&object, true))), "3 0 false", "what was set aside is replaced");
         assert_eq!(told(0, None, &rows, Some(entry(&object, false))), "3 - false");
+        let begun = entry(&object, false);
+        let replacing = Taken { shares: [(partition("14").to_string(), 0)].into_iter().chain(begun.shares.clone()).collect(), ..begun };
+        assert_eq!(told(0, None, &rows, Some(replacing)), "3 0 false", "and still is where that is placed anew");
         assert_eq!(told(5, Some(Damage::Rejected("bad".into())), &none, None), "- 5 true");
         assert_eq!(told(0, Some(Damage::Empty), &none, None), "- 0 true");
         assert_eq!(told(0, None, &none, None), "- 0 false");

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{AT, Answer, Lake, files};
+use super::failures::unprivileged;
 use super::{refused, snapshot};
 
 const NOTHING: [String; 0] = [];
@@ -519,4 +520,30 @@ fn a_partition_that_fails_again_waits_and_the_others_go_on() {
     assert!(due.status.success() && told_of.contains("HourHealed"), "{told_of}");
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 3", "y 2026-11-19-11: 2"]);
     assert_eq!(objects(&run_at(6, 0)), "2 landed 2 merged 0 rejected 0 held 0 pending");
+}
+
+#[test]
+fn an_object_that_cannot_be_read_waits_and_the_others_of_its_hour_go_on() {
+    let lake = lake("");
+    lake.land("12", "a", &rows(&[("1", "10", "x")]));
+    let path = lake.land("12", "b", &rows(&[("2", "10", "x"), ("3", "11", "y")]));
+    let mode = |mode: u32| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o000);
+    let run = |minute: &str| ["run", "--at", minute, "--output", "json"].map(str::to_string);
+    for attempts in [1, 2] {
+        let arguments = run(AT);
+        let failed = unprivileged(&lake, &arguments.each_ref().map(String::as_str)).json(3);
+        assert_eq!(
+            (objects(&failed).as_str(), &failed["failures"][0]["attempts"]),
+            ("2 landed 1 merged 0 rejected 0 held 1 pending", &attempts.into())
+        );
+        assert!(failed["failures"][0]["error"].as_str().unwrap().contains("cannot take in object 2026/11/19/12/b"), "{failed}");
+    }
+    mode(0o644);
+    let waiting = lake.run(3);
+    assert!(waiting["failures"][0]["error"].as_str().unwrap().contains("not tried by this run"), "{waiting}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1"]);
+    let arguments = run("2026-11-19T20:05:00Z");
+    lake.lakebed(&arguments.each_ref().map(String::as_str)).json(0);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 2", "y 2026-11-19-11: 3"]);
 }
