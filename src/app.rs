@@ -87,7 +87,7 @@ impl App {
     /// What merges of one run work with: what is staged of the table, the run's ULID, and the time that it is made for.
     pub fn merging<'a>(&'a self, queue: &'a Queue, run: &'a str, at: DateTime<Utc>) -> Context<'a> {
         let Self { state, ledgers, outbox, clock, limits, .. } = self;
-        Context { state, ledgers, outbox, clock: &**clock, queue, limits, run, at }
+        Context { state, ledgers, outbox, clock: &**clock, queue, placed: None, limits, run, at }
     }
 
     /// The URL of a table's quarantine.

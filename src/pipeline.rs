@@ -168,7 +168,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
     if let Some(top) = shown {
-        let healed = retries.heal(app, &summary.run, top, &summary.failures).await;
+        let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
         done.warnings.extend(retries.warnings());
     }

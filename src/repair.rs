@@ -23,6 +23,7 @@ use crate::merge::execute::Attempt;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::retry;
+use crate::scatter::again;
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
 use crate::summary::warning;
@@ -43,37 +44,40 @@ pub struct Request {
 /// Repairs a partition.
 ///
 /// # Errors
-/// `Config` if there is no such table or partition; `Data` if objects that the partition holds are gone from the landing; `Unavailable` if
-/// one cannot be read; `Conflict` if runs keep being faster. The partition is as it was before then.
+/// `Config` if there is no such table or partition; `Data` if objects that the partition holds are gone from the landing, or, where rows scatter,
+/// would have rows elsewhere by now; `Unavailable` if one cannot be read; `Conflict` if runs keep being faster. The partition is as it was before then.
 pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
     let partition = merge::plan::partition_at(config, &request.place)?;
-    if config.scatters() && !request.from_merged {
-        return Err(Error::config(format!(
-            "{}: the rows of its objects scatter over several partitions, and a repair of one from what landed could lose or double rows of the \
-             others; --from-merged writes the rows that are there once more",
-            config.name
-        )));
-    }
     let run = app.clock.new_id();
     for _ in 0..merge::RACES {
         let Some(head) = app.ledgers.head(&config.name, &partition).await? else { return Err(never_merged(config, request, &partition)) };
         let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, &partition)) };
-        let landed = if request.from_merged { Vec::new() } else { landed_of(&table, &head, request.place.hour).await? };
+        let landed = match (request.from_merged, config.scatters()) {
+            (true, _) => Vec::new(),
+            (false, true) => again::landed_of(&table, &head).await?,
+            (false, false) => landed_of(&table, &head, request.place.hour).await?,
+        };
         let taken = taken(&head, plan::plan(&head, landed, request.from_merged))?;
+        // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
+        let queue = match config.scatters() {
+            true => again::shares(app, &table, &head, &taken.iter().map(|taken| &taken.object).collect::<Vec<_>>()).await?,
+            false => Queue::default(),
+        };
         let planned = RepairSummary::planned(run.clone(), &head, &taken, request.from_merged);
         if request.dry_run {
             return Ok(planned);
         }
-        if let Some(mut summary) = rebuild(app, &table, &head, &taken, planned).await? {
+        if let Some(mut summary) = rebuild(app, &table, &head, &taken, &queue, planned).await? {
             app.limits.progress.finish_and_clear();
             match announce::partitions_of(app, &config.name, std::slice::from_ref(&partition)).await {
                 Ok(warnings) => summary.warnings.extend(warnings),
                 Err(e) => summary.failures.push(e.to_string()),
             }
-            // All that landed is in it now. What was not found so is for the next run to see.
+            // All that landed is in it now, unless others decide what belongs here. What was not found so is for the next run to see.
             if summary.failures.is_empty()
                 && !request.from_merged
+                && !config.scatters()
                 && let Err(e) = retry::repaired(app, &config.name, &run, &partition).await
             {
                 summary.failures.push(e.to_string());
@@ -117,15 +121,14 @@ async fn rebuild(
     table: &ManagedTable,
     head: &LedgerVersion,
     taken: &[Taken],
+    queue: &Queue,
     mut planned: RepairSummary,
 ) -> Result<Option<RepairSummary>> {
     app.ledgers.probe(&app.clock.new_id()).await?;
     let objects: Vec<LandedObject> = taken.iter().map(|taken| taken.object.clone()).collect();
     app.limits.progress.set_length(objects.len() as u64);
-    // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
-    let queue = Queue::default();
     let run = planned.run.clone();
-    let context = app.merging(&queue, &run, app.clock.now());
+    let context = app.merging(queue, &run, app.clock.now());
     let attempt = Attempt {
         table,
         state: &app.state,
@@ -135,7 +138,7 @@ async fn rebuild(
         previous: Some(head),
         afresh: !planned.from_merged,
         objects: &objects,
-        queue: &queue,
+        queue,
         redrive: None,
     };
     let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;

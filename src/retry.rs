@@ -160,15 +160,25 @@ impl Retries {
         self.hours.entry(partition.clone()).insert_entry(record).into_mut()
     }
 
-    /// Tells of the hours that failed before and not in this run, which looked at them; `failures` are those of the run, `top` is what lies in
-    /// the state location itself. An hour is not good again while its ledger lists an object that was never read: if that was moved away, no
-    /// run tries it any more, and its records are lacking all the same.
+    /// Tells of the hours that failed before and not in this run, which looked at them; `failures` are those of the run, `is_open` is true for a
+    /// partition that lacks something of an arrival hour all the same, `top` is what lies in the state location itself. An hour is not good
+    /// again while its ledger lists an object that was never read: if that was moved away, no run tries it any more, and its records are
+    /// lacking all the same.
     ///
     /// # Errors
     /// As [`crate::events::EventSink::send`]; the next run tells of them then.
-    pub async fn heal(&mut self, app: &App, run: &str, top: Vec<(String, u64)>, failures: &[Failure]) -> Result<()> {
+    pub async fn heal(
+        &mut self,
+        app: &App,
+        run: &str,
+        top: Vec<(String, u64)>,
+        failures: &[Failure],
+        is_open: impl Fn(&PartitionId, Hour) -> bool,
+    ) -> Result<()> {
         self.read(app, Ok(top)).await;
-        let fails = |record: &Record| failures.iter().any(|failure| failure.is_of(&self.table, &record.partition));
+        let fails = |record: &Record| {
+            is_open(&record.partition, record.hour) || failures.iter().any(|failure| failure.is_of(&self.table, &record.partition))
+        };
         let seen = |record: &Record| record.hour >= self.from && record.hour.is_closed(self.at, self.close_after);
         let quiet: Vec<PartitionId> =
             self.hours.values().filter(|record| seen(record) && !fails(record)).map(|record| record.partition.clone()).collect();

@@ -3,19 +3,21 @@
 //! What each partition gets of an object is written down before the first of them gets it, and the object is done when all have it
 //! ([`intake`]). The ledgers of the partitions are the fence, as for every table: an object is a source of each that it feeds.
 
+pub mod again;
+mod begin;
 pub mod intake;
+mod merging;
 pub mod place;
 pub mod plan;
-pub mod share;
 mod settle;
+pub mod share;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use intake::{Intake, Taken};
-use plan::{Placed, Sorted, There};
-use share::Share;
+use plan::{Sorted, There};
+use store::Newest;
 
 use crate::announce::{self, Seen};
 use crate::app::App;
@@ -27,14 +29,11 @@ use crate::landing::LandedObject;
 use crate::landing::arrival::{Arrival, arrival};
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
-use crate::merge::intake::Intake as Reader;
-use crate::merge::plan::{Action, PartitionPlan, partition_of, plan};
-use crate::merge::{self, Merged};
+use crate::merge::plan::partition_of;
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{self, ManagedTable, Request};
-use crate::queue::spread::{self, Spread};
-use crate::queue::stage::Staging;
 use crate::queue::{Queue, Recipe};
+use crate::retry::Retries;
 use crate::store::Root;
 use crate::summary::{Failure, RunSummary, TableDone, warning};
 
@@ -68,7 +67,8 @@ pub async fn run_table(
     let queue = Queue::list(&app.state, &config.name).await?;
     // What was begun goes on, be its object gone or before the hours looked at.
     let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
-    let intakes = store::newest(&app.state, &config.name, &hours).await?;
+    let Newest { intakes, unreadable, last } = store::newest(&app.state, &config.name, &hours).await?;
+    summary.failures.extend(unreadable.iter().map(|(hour, e)| failure_of_hour(config, *hour, e)));
     if request.dry_run {
         settle::count(&closed, &intakes, &BTreeMap::new(), &mut done)?;
         done.tell_plans(&migration, &[]);
@@ -76,21 +76,35 @@ pub async fn run_table(
         return Ok(done);
     }
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
-    let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes);
-    let worked = work.work(&closed, &mut done).await;
+    let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, from);
+    let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
+    work.last = last;
+    // Nobody knows what became of what arrived in an hour whose intake cannot be read.
+    let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
+    let worked = work.work(&known, &mut done).await;
     summary.failures.append(&mut work.failures);
     done.warnings.extend(warning(work.warned));
     worked?;
     settle::count(&closed, &work.intakes, &work.heads, &mut done)?;
-    let Work { heads, intakes, staged, queue, merged, .. } = work;
+    let open_partitions = work.lacking(&closed);
+    let Work { heads, intakes, staged, queue, merged, mut retries, .. } = work;
     let known = heads.values().filter(|head| !merged.contains(&head.partition)).map(|head| (head.partition.clone(), Wanted::of(head)));
     let seen = Seen { known: known.collect(), partitions: heads.into_keys().collect() };
     let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
-    if shown.is_some() && !(staged.is_empty() && queue.is_empty()) {
+    let is_shown = shown.is_some();
+    if let Some(top) = shown {
+        let is_open = |partition: &PartitionId, hour: Hour| unreadable.contains_key(&hour) || open_partitions.contains(partition);
+        let healed = retries.heal(app, &summary.run, top, &summary.failures, is_open).await;
+        summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
+        done.warnings.extend(retries.given_up());
+    }
+    summary.retries.push(retries);
+    if is_shown && !(staged.is_empty() && queue.is_empty()) {
         // Also what was staged meanwhile, by this run or by others.
         let mut queue = Queue::list(&app.state, &config.name).await?;
         let (done, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
         begun.iter().for_each(|object| queue.leave(&object.key));
+        unreadable.keys().for_each(|hour| queue.leave_hour(*hour));
         // `--since` may look at fewer hours than the next run does.
         let from = from.min(Hour::of(request.at - config.lookback));
         queue.remove(&app.state, done.iter().map(|object| object.key.as_str()), from).await;
@@ -106,10 +120,16 @@ pub async fn not_done(state: &Root, config: &TableConfig, landed: Vec<LandedObje
     if !config.scatters() {
         return Ok(landed);
     }
-    let intakes = store::newest(state, &config.name, &landed.iter().map(|object| object.hour).collect()).await?;
+    // Of an hour whose intake cannot be read it is not known that anything is done; a run tells why.
+    let Newest { intakes, .. } = store::newest(state, &config.name, &landed.iter().map(|object| object.hour).collect()).await?;
     let is_done =
         |object: &LandedObject| intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_some_and(|taken| taken.done);
     Ok(landed.into_iter().filter(|object| !is_done(object)).collect())
+}
+
+/// A failure of one arrival hour, which may feed any number of partitions.
+fn failure_of_hour(config: &TableConfig, hour: Hour, error: &Error) -> Failure {
+    Failure::new(&config.name, None, &Error::new(error.kind(), format!("what arrived in {hour} is not taken in: {error}")))
 }
 
 /// What a run is doing to the table.
@@ -124,6 +144,8 @@ struct Work<'a> {
     staged: BTreeSet<String>,
     /// The newest of each hour.
     intakes: BTreeMap<Hour, Intake>,
+    /// The last hour that has an intake.
+    last: Option<Hour>,
     /// The newest version of each partition looked at that has one.
     heads: BTreeMap<PartitionId, LedgerVersion>,
     /// Partitions whose ledgers were read, and those for which that failed.
@@ -131,8 +153,12 @@ struct Work<'a> {
     unreadable: BTreeSet<PartitionId>,
     /// Partitions that this run, or another one meanwhile, changed.
     merged: BTreeSet<PartitionId>,
+    /// The state location was tried.
+    probed: bool,
     /// Objects that cannot go on.
     stuck: BTreeSet<String>,
+    /// Partitions that fail.
+    retries: Retries,
     /// Values of the objects read that broke a rule whose `on_fail` is `warn` or `null`.
     warned: u64,
     failures: Vec<Failure>,
@@ -146,14 +172,17 @@ impl<'a> Work<'a> {
         run: &'a str,
         queue: Queue,
         intakes: BTreeMap<Hour, Intake>,
+        retries: Retries,
     ) -> Self {
         Self {
             recipe: Recipe::new(&table.config, &table.schema),
+            last: None,
             staged: BTreeSet::new(),
             heads: BTreeMap::new(),
             looked_at: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             merged: BTreeSet::new(),
+            probed: false,
             stuck: BTreeSet::new(),
             warned: 0,
             failures: Vec::new(),
@@ -163,21 +192,38 @@ impl<'a> Work<'a> {
             run,
             queue,
             intakes,
+            retries,
         }
     }
 
     /// Takes in what landed, as far as that is possible now.
     async fn work(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<()> {
         self.look_at(self.named()?).await;
+        // What lacks nothing is done, whatever the rules are today.
+        self.settle(done).await?;
         let sorted = self.sort_out(closed, done)?;
         self.begin(sorted).await?;
         self.merge(done).await?;
-        self.settle(done).await;
+        self.settle(done).await?;
+        self.look_for_astray().await;
         Ok(())
     }
 
     fn fail(&mut self, partition: Option<&PartitionId>, error: &Error) {
         self.failures.push(Failure::new(&self.table.config.name, partition, error));
+    }
+
+    /// Makes sure, once, that the state location refuses to create a key twice.
+    async fn probe(&mut self) -> Result<()> {
+        if !self.probed {
+            self.app.ledgers.probe(&self.app.clock.new_id()).await?;
+            self.probed = true;
+        }
+        Ok(())
+    }
+
+    fn fail_hour(&mut self, hour: Hour, error: &Error) {
+        self.failures.push(failure_of_hour(&self.table.config, hour, error));
     }
 
     fn is_over(&self) -> bool {
@@ -206,11 +252,19 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Partitions that lack something of these objects or of what was begun before, or may.
+    fn lacking(&self, closed: &[LandedObject]) -> BTreeSet<PartitionId> {
+        let is_new = |object: &&LandedObject| self.intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_none();
+        let new = closed.iter().filter(is_new).filter_map(|object| partition_of(&self.table.config, object).ok());
+        let begun = self.intakes.values().flat_map(|intake| &intake.objects).filter(|taken| !taken.done);
+        new.chain(begun.filter_map(|taken| taken.partitions().ok()).flatten()).collect()
+    }
+
     fn sort_out(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<Sorted> {
         let staged = |taken: &Taken| self.queue.has(&taken.key, &taken.staged);
         let key = |object: &LandedObject| self.recipe.staged_key(object);
-        let sorted =
-            plan::sort_out(closed, &self.intakes, &self.heads, &There { staged: &staged, key: &key, unreadable: &self.unreadable })?;
+        let there = There { staged: &staged, key: &key, memory: self.app.limits.memory, unreadable: &self.unreadable };
+        let sorted = plan::sort_out(closed, &self.intakes, &self.heads, &there)?;
         settle::tell_changed(&sorted.changed, done);
         sorted.stuck.iter().for_each(|taken| self.give_up(taken));
         Ok(sorted)
@@ -218,159 +272,12 @@ impl<'a> Work<'a> {
 
     fn give_up(&mut self, taken: &Taken) {
         let stuck = format!(
-            "object {} is in some of its partitions and not in others, and its content, the columns or the rules are not those any more that it was \
-             begun with; put them back and run again",
+            "object {} is in some of its partitions and not in others, and its content, the columns, the rules or `memory` are not those any more \
+             that it was begun with; put them back and run again",
             taken.key
         );
         self.fail(None, &Error::data(stuck));
         self.stuck.insert(taken.key.clone());
-    }
-
-    /// Reads new objects, stages them and writes down what each partition is to get of them.
-    async fn begin(&mut self, sorted: Sorted) -> Result<()> {
-        let work = !sorted.new.is_empty() || !sorted.begun.is_empty();
-        if work {
-            self.app.ledgers.probe(&self.app.clock.new_id()).await?;
-        }
-        self.staged.extend(sorted.begun.into_iter().filter(|taken| self.queue.has(&taken.key, &taken.staged)).map(|taken| taken.staged));
-        self.app.limits.progress.set_length(sorted.new.len() as u64);
-        let (mut hours, mut unread) = (BTreeMap::new(), Vec::new());
-        let before: BTreeMap<String, Option<Taken>> =
-            sorted.new.iter().map(|(object, before)| (object.key.clone(), before.clone())).collect();
-        for (object, before) in sorted.new {
-            let staged = self.queue.staged(&self.recipe, &object);
-            let known = match &staged {
-                Some(key) => spread::known(&self.app.state, self.table, key, &object).await,
-                None => Ok(None),
-            };
-            match known {
-                Ok(Some(spread)) => {
-                    self.staged.extend(staged);
-                    self.enter(&mut hours, &object, &spread, before)?;
-                }
-                Ok(None) => unread.push(object),
-                Err(e) => {
-                    tracing::warn!("{e}; the object is read where it landed");
-                    unread.push(object);
-                }
-            }
-        }
-        self.read(&unread, &before, &mut hours).await?;
-        for (hour, new) in hours {
-            self.write_down(hour, |known| plan::with(known, &new)).await?;
-        }
-        Ok(())
-    }
-
-    async fn read(&mut self, objects: &[LandedObject], before: &BTreeMap<String, Option<Taken>>, hours: &mut Hours) -> Result<()> {
-        let Some(scatter) = &self.table.scatter else { return Err(Error::internal("a table whose rows do not scatter")) };
-        let (state, limits, none) = (&self.app.state, &self.app.limits, Queue::default());
-        let mut reader = Reader::new(self.table, state, &none, objects, limits);
-        while let Some(reading) = reader.next().await {
-            let object = reading.object.clone();
-            if self.is_over() {
-                reading.give_up().await;
-                self.fail(
-                    None,
-                    &Error::unavailable(format!("the time for this run was over before object {} was read; run again", object.key)),
-                );
-                break;
-            }
-            match spread::spread(state, self.table, scatter, limits, &self.app.clock.new_id(), reading).await {
-                Ok((spread, staging)) => {
-                    if staging != Staging::ForTheRun {
-                        self.staged.insert(self.recipe.staged_key(&object));
-                    }
-                    self.enter(hours, &object, &spread, before.get(&object.key).cloned().flatten())?;
-                }
-                Err(e) => self.fail(None, &Error::new(e.kind(), format!("cannot take in object {}: {e}", object.key))),
-            }
-            self.app.limits.progress.inc(1);
-        }
-        Ok(())
-    }
-
-    fn enter(&mut self, hours: &mut Hours, object: &LandedObject, spread: &Spread, before: Option<Taken>) -> Result<()> {
-        let home = partition_of(&self.table.config, object)?;
-        let key = self.recipe.staged_key(object);
-        let Spread { outcome, shares, untimed, placement } = spread;
-        let taken = plan::taken(object, Placed { outcome, shares, untimed: *untimed, placement }, home, key, before.as_ref());
-        if let Some(begun) = before.as_ref().filter(|before| !before.done)
-            && begun.is_begun(&self.heads)?
-            && !taken.places_as(begun)
-        {
-            self.give_up(begun);
-            return Ok(());
-        }
-        self.warned += outcome.tally.warned;
-        hours.entry(object.hour).or_default().push((taken, before));
-        Ok(())
-    }
-
-    /// Merges into each partition what it lacks.
-    async fn merge(&mut self, done: &mut TableDone) -> Result<()> {
-        let (mut wanted, mut begun_otherwise) = (BTreeMap::<PartitionId, Vec<(Hour, Taken)>>::new(), Vec::new());
-        for intake in self.intakes.values() {
-            for taken in intake.objects.iter().filter(|taken| !taken.done && !self.stuck.contains(&taken.key)) {
-                // Its shares are by other columns or rules, and it was not read anew: today's rows would not fit them.
-                if self.recipe.staged_key(&self.landed(intake.hour, taken)) != taken.staged {
-                    begun_otherwise.push(taken.key.clone());
-                    continue;
-                }
-                for partition in taken.partitions()? {
-                    wanted.entry(partition).or_default().push((intake.hour, taken.clone()));
-                }
-            }
-        }
-        for key in begun_otherwise {
-            self.fail(
-                None,
-                &Error::unavailable(format!("object {key} was begun by other columns or rules, and is not read anew yet; run again")),
-            );
-        }
-        self.look_at(wanted.keys().cloned().collect()).await;
-        for (partition, objects) in wanted {
-            if self.unreadable.contains(&partition) {
-                continue;
-            }
-            if self.is_over() {
-                let late = Error::unavailable("the time for this run was over before this hour began; run again");
-                self.fail(Some(&partition), &late);
-                continue;
-            }
-            let landed = objects.iter().map(|(hour, taken)| self.landed(*hour, taken)).collect();
-            let plan = plan(partition.clone(), self.heads.get(&partition).cloned(), landed);
-            if plan.action != Action::UpToDate {
-                self.merge_one(&plan, &objects, done).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn merge_one(&mut self, plan: &PartitionPlan, objects: &[(Hour, Taken)], done: &mut TableDone) {
-        let Some(scatter) = &self.table.scatter else { return };
-        let share = |taken: &Taken| Share {
-            scatter: Arc::clone(scatter),
-            partition: plan.partition.clone(),
-            rows: taken.shares.get(&plan.partition.to_string()).copied().unwrap_or_default(),
-            rest: plan.partition == taken.home,
-            staged: Some(taken.staged.clone()).filter(|key| self.staged.contains(key)),
-        };
-        let queue = Queue::of_shares(objects.iter().map(|(_, taken)| (taken.key.clone(), share(taken))).collect());
-        let context = self.app.merging(&queue, self.run, self.request.at);
-        let version = match merge::merge(&context, self.table, plan).await {
-            Ok(Merged::Committed { version, objects, .. }) => {
-                done.enter_share(&objects, &version, &mut self.failures);
-                version
-            }
-            Ok(Merged::ByAnother(version)) => {
-                done.enter_other_share(&version);
-                version
-            }
-            Err(e) => return self.fail(Some(&plan.partition), &e),
-        };
-        self.merged.insert(plan.partition.clone());
-        self.heads.insert(plan.partition.clone(), *version);
     }
 
     /// The object as it was when it was begun, whatever lies there now.
@@ -384,6 +291,3 @@ impl<'a> Work<'a> {
         LandedObject { key, etag, size, hour, path_values }
     }
 }
-
-/// What is new of each hour, and what was known of it before.
-type Hours = BTreeMap<Hour, Vec<(Taken, Option<Taken>)>>;

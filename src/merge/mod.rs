@@ -27,6 +27,7 @@ use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
+use crate::scatter::store::Placements;
 use crate::schema::fingerprint;
 use crate::store::Root;
 use execute::{Attempt, Written};
@@ -47,6 +48,8 @@ pub struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// What is staged of the table.
     pub queue: &'a Queue,
+    /// Where its rows scatter: the places that the merge counts on.
+    pub placed: Option<&'a Placements>,
     /// Memory and threads.
     pub limits: &'a Limits,
     /// ULID of the run.
@@ -109,6 +112,12 @@ async fn attempt(
     let Context { state, limits, queue, .. } = *context;
     let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, afresh: false, objects, queue, redrive: None };
     let (version, warned) = write(context, &attempt, plan.action.operation().unwrap_or(Operation::Amend)).await?;
+    if let Some(placed) = context.placed
+        && let Err(e) = placed.hold().await
+    {
+        attempt.clean_up().await;
+        return Err(e);
+    }
     match finish(context, &attempt, &version).await? {
         Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
         Committed::Lost(winner) => Ok(Tried::Lost(winner)),

@@ -219,6 +219,11 @@ impl Queue {
         self.files.remove(&source(key));
     }
 
+    /// Forgets the files of all objects that arrived in an hour.
+    pub fn leave_hour(&mut self, hour: Hour) {
+        self.files.retain(|_, (of, _)| *of != hour);
+    }
+
     /// Removes all files of these objects, which must be in a ledger, and those of hours before `from`, which no run looks at: what
     /// landed stays. What cannot be removed is for a later run.
     pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {

@@ -41,7 +41,7 @@ impl Staged {
                 rows.with_offset(number(before)).with_limit(number(count))
             }
         };
-        let rejects = match head.rejects.as_ref().filter(|_| share.is_none_or(|share| share.rest)) {
+        let rejects = match head.rejects.as_ref().filter(|_| share.is_none_or(|share| share.rest.is_some())) {
             None => None,
             Some(rejects) => match state.read(&rejects.key).await? {
                 None => return Ok(None),
@@ -63,7 +63,7 @@ impl Staged {
         };
         let rows = each(&self.key, self.rows, &mut |batch| send(Part::Rows(batch)))?;
         let (wanted, rest) =
-            self.share.as_ref().map_or((self.head.rows, true), |share| (self.head.rows_of(&share.partition).1, share.rest));
+            self.share.as_ref().map_or((self.head.rows, true), |share| (self.head.rows_of(&share.partition).1, share.rest.is_some()));
         if (rows, rejected) != (wanted, if rest { self.head.rejected } else { 0 }) {
             return Err(Error::data(format!("staged file {} has not as many rows as it says", self.key)));
         }

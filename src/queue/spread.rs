@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
-use sha2::{Digest, Sha256};
 
 use super::stage::{Made, Staging};
-use super::{Head, HeadShare, Recipe, hex, read};
+use super::{Head, HeadShare, Recipe, read};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::layout::PartitionId;
@@ -57,7 +56,6 @@ pub async fn spread(
     let mut gathered = Gathered {
         places: scatter.places(&object),
         counts: Vec::new(),
-        placement: Sha256::new(),
         held: Some((Vec::new(), Made::new(table)?)),
         memory: 0,
         most: limits.memory / 4,
@@ -96,7 +94,6 @@ struct Gathered<'a> {
     places: Places<'a>,
     /// Rows of each partition, by its number.
     counts: Vec<u64>,
-    placement: Sha256,
     /// The rows, and the file that they are to go to; `None` once they are too many to be staged.
     held: Option<(Vec<Numbered>, Made)>,
     memory: u64,
@@ -111,7 +108,6 @@ impl Gathered<'_> {
                 self.counts.resize(self.places.partitions().len(), 0);
                 for number in &numbers {
                     self.counts[*number as usize] += 1;
-                    self.placement.update(number.to_le_bytes());
                 }
                 self.memory += batch.get_array_memory_size() as u64;
                 if let Some((batches, _)) = &mut self.held {
@@ -132,13 +128,11 @@ impl Gathered<'_> {
 
     fn spread(&self, outcome: Outcome) -> Spread {
         let partitions = self.places.partitions();
-        let mut placement = self.placement.clone();
-        partitions.iter().for_each(|partition| placement.update(format!("{partition}\n")));
         Spread {
             outcome,
             shares: partitions.iter().cloned().zip(self.counts.iter().copied()).collect(),
             untimed: self.places.untimed(),
-            placement: hex(&placement.finalize(), 8),
+            placement: self.places.placement(),
         }
     }
 }

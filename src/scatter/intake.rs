@@ -64,8 +64,18 @@ pub struct Taken {
     /// Why the whole object was set aside, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
+    /// `[lake] memory` of the run that read it, bytes: of what is not staged, it decides which records are too large.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory: u64,
+    /// ULID of whoever withdrew it, because its rows have other places by now: no partition gets its share until it is entered anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
     /// Every partition has its share.
     pub done: bool,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Taken {
@@ -77,7 +87,12 @@ impl Taken {
     /// True if each record of the object has the same place in both.
     pub fn places_as(&self, other: &Self) -> bool {
         let places = |taken: &Self| (taken.read, taken.rejected, taken.dropped, taken.shares.clone(), taken.placement.clone());
-        (&self.etag, self.size) == (&other.etag, other.size) && places(self) == places(other)
+        (&self.etag, self.size, &self.home) == (&other.etag, other.size, &other.home) && places(self) == places(other)
+    }
+
+    /// True if a partition may take in its share of `begun` under this entry, which is the newest of that object.
+    pub fn lets(&self, begun: &Self) -> bool {
+        self.withdrawn.is_none() && self.places_as(begun)
     }
 
     /// The partitions that get a share.
@@ -100,7 +115,7 @@ impl Taken {
     /// `Data` if a partition holds something else of the object than its share.
     pub fn lacks(&self, heads: &BTreeMap<PartitionId, LedgerVersion>) -> Result<Option<PartitionId>> {
         for partition in self.partitions()? {
-            let Some(source) = heads.get(&partition).and_then(|head| of_object(head, &self.key)) else { return Ok(Some(partition)) };
+            let Some(source) = heads.get(&partition).and_then(|head| self.had_by(head)) else { return Ok(Some(partition)) };
             let records = self.records(&partition).unwrap_or_default();
             if (&source.etag, source.size, source.counts.read) != (&self.etag, self.size, records) {
                 return Err(Error::data(format!(
@@ -115,13 +130,23 @@ impl Taken {
 
     /// True if a partition has its share.
     pub fn is_begun(&self, heads: &BTreeMap<PartitionId, LedgerVersion>) -> Result<bool> {
-        Ok(self.partitions()?.iter().any(|partition| heads.get(partition).is_some_and(|head| of_object(head, &self.key).is_some())))
+        Ok(self.partitions()?.iter().any(|partition| heads.get(partition).is_some_and(|head| self.had_by(head).is_some())))
+    }
+
+    /// What a partition has of the object. That another content of it was set aside there is nothing.
+    fn had_by<'h>(&self, head: &'h LedgerVersion) -> Option<&'h Source> {
+        let aside = |source: &Source| source.rejected.is_some() && (&source.etag, source.size) != (&self.etag, self.size);
+        of_object(head, &self.key).filter(|source| !aside(source))
     }
 
     /// Why this cannot follow what was known of the object before.
     fn breaks(&self, before: &Self) -> Option<&'static str> {
-        let same = Self { done: before.done, ..self.clone() } == *before;
+        let same = Self { done: before.done, withdrawn: before.withdrawn.clone(), ..self.clone() } == *before;
         match (before.done, self.done) {
+            (_, true) if self.withdrawn.is_some() => Some("is done and withdrawn"),
+            (false, false) if before.withdrawn.is_none() && !self.places_as(before) => {
+                Some("would be moved while partitions may be taking it in")
+            }
             (true, true) if !same => Some("is done and would be changed"),
             (true, false) if before.set_aside.is_none() => Some("is done and would be taken in again"),
             (false, true) if !same => Some("is done otherwise than it was begun"),
@@ -149,6 +174,7 @@ impl Intake {
     /// | table, hour | the same as before |
     /// | objects | ordered by key, each once; none of the previous ones lost |
     /// | done | an object that is done stays as it is, unless it was set aside as a whole; what is done is as it was begun |
+    /// | begun | its rows get other places only after it was withdrawn |
     /// | counts | the rows of all partitions, the rejected and the dropped records are what was read (P1) |
     /// | the arrival hour's partition | it gets a share if there are records without rows |
     ///
@@ -208,7 +234,9 @@ impl Intake {
         if head.format > FORMAT {
             return Err(Error::config(format!("{key} has format {}, this lakebed reads up to {FORMAT}; update lakebed", head.format)));
         }
-        serde_json::from_slice(bytes).map_err(broken)
+        let intake: Self = serde_json::from_slice(bytes).map_err(broken)?;
+        intake.objects.iter().try_for_each(|taken| taken.partitions().map(drop))?;
+        Ok(intake)
     }
 }
 
@@ -234,6 +262,8 @@ mod tests {
             home: partition("14"),
             staged: "staged".into(),
             set_aside: None,
+            memory: 0,
+            withdrawn: None,
             done,
         }
     }
@@ -272,7 +302,14 @@ mod tests {
         refused(&intake(1, vec![taken("a", &[], 0, false)]), None, "belong nowhere");
         let other = taken("a", &[("12", 6)], 0, false);
         refused(&intake(2, vec![Taken { done: true, ..other.clone() }]), Some(&first), "done otherwise than it was begun");
-        intake(2, vec![other.clone()]).check(Some(&first)).unwrap();
+        refused(&intake(2, vec![other.clone()]), Some(&first), "would be moved while partitions may be taking it in");
+        let withdrawn = Taken { withdrawn: Some("by b".into()), ..begun.clone() };
+        let second_thoughts = intake(2, vec![withdrawn.clone()]);
+        second_thoughts.check(Some(&first)).unwrap();
+        for next in [&begun, &other, &done, &Taken { withdrawn: Some("by c".into()), ..begun.clone() }] {
+            intake(3, vec![next.clone()]).check(Some(&second_thoughts)).unwrap();
+        }
+        refused(&intake(3, vec![Taken { done: true, ..withdrawn }]), Some(&second_thoughts), "is done and withdrawn");
         refused(&intake(3, vec![begun, second.objects[1].clone()]), Some(&second), "would be taken in again");
         let changed = Taken { etag: "f".into(), ..done.clone() };
         refused(&intake(3, vec![changed, second.objects[1].clone()]), Some(&second), "is done and would be changed");
@@ -299,6 +336,10 @@ mod tests {
         assert_eq!(lacks(vec![head("13", 2), held]), "nothing", "no run undoes a rollback");
         let other = lacks(vec![head("13", 1), head("14", 4)]);
         assert!(other.contains("hour=13 holds 1 records of object 14/a, and its share is 2"), "{other}");
+        let mut aside = head("14", 4);
+        aside.1.sources[0] = Source { etag: "before".into(), rejected: Some("bad".into()), ..aside.1.sources[0].clone() };
+        assert_eq!(lacks(vec![head("13", 2), aside.clone()]), partition("14").to_string(), "what was set aside is replaced");
+        assert!(!object.is_begun(&[aside].into()).unwrap());
         let heads = BTreeMap::from([head("13", 2)]);
         assert!(object.is_begun(&heads).unwrap() && !object.is_begun(&BTreeMap::new()).unwrap());
     }

@@ -7,6 +7,7 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
 
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -74,7 +75,8 @@ impl Scatter {
 
     /// The partitions of one object's rows, none of which is known yet.
     pub fn places<'a>(&'a self, object: &'a LandedObject) -> Places<'a> {
-        Places { scatter: self, object, numbers: HashMap::new(), known: HashMap::new(), partitions: Vec::new(), untimed: 0 }
+        let (numbers, known, partitions) = (HashMap::new(), HashMap::new(), Vec::new());
+        Places { scatter: self, object, numbers, known, partitions, untimed: 0, digest: Sha256::new() }
     }
 }
 
@@ -106,6 +108,8 @@ pub struct Places<'a> {
     known: HashMap<PartitionId, u32>,
     partitions: Vec<PartitionId>,
     untimed: u64,
+    /// Of the numbers of all rows so far.
+    digest: Sha256,
 }
 
 impl Places<'_> {
@@ -137,6 +141,7 @@ impl Places<'_> {
                     self.number(key.clone(), hour, &texts)?
                 }
             };
+            self.digest.update(number.to_le_bytes());
             numbers.push(number);
         }
         Ok(numbers)
@@ -150,6 +155,13 @@ impl Places<'_> {
     /// Rows that have no time, or one that cannot be theirs; they belong to the arrival hour.
     pub fn untimed(&self) -> u64 {
         self.untimed
+    }
+
+    /// A hash of which row belongs where: the same for two readings of an object if each of its rows has the same place.
+    pub fn placement(&self) -> String {
+        let mut digest = self.digest.clone();
+        self.partitions.iter().for_each(|partition| digest.update(format!("{partition}\n")));
+        digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn number(&mut self, key: Vec<u8>, hour: Hour, texts: &[Option<&str>]) -> Result<u32> {

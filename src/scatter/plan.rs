@@ -29,6 +29,8 @@ pub struct There<'a> {
     pub staged: &'a dyn Fn(&Taken) -> bool,
     /// The key that an object's staged file has under today's columns and rules.
     pub key: &'a dyn Fn(&LandedObject) -> String,
+    /// `[lake] memory` today, bytes.
+    pub memory: u64,
     /// Partitions whose ledgers cannot be read now.
     pub unreadable: &'a BTreeSet<PartitionId>,
 }
@@ -41,8 +43,9 @@ pub struct There<'a> {
 /// | any | done, with this content | leave it |
 /// | another content | done, set aside as a whole | read it: none of its rows are in the table |
 /// | another content | done | report it as changed, leave it |
+/// | any | begun, and every partition has its share | leave it: it is as good as done, whatever the rules are today |
 /// | staged or there, under the rules that it was begun with | begun | go on with what was begun |
-/// | there, and the rules are others | begun | read it: if its rows have the places that were written down, it goes on |
+/// | there, and the rules are others, or the memory is | begun | read it: if its rows have the places that were written down, it goes on |
 /// | another content | begun, no partition has a share | read it: nothing of it is in the table |
 /// | another content, or gone | begun, a partition has its share | report it: what the others lack is gone |
 /// | any | begun, and it cannot be told who has a share | leave it for a later run |
@@ -87,13 +90,17 @@ impl Sorted {
         if taken.partitions()?.iter().any(|partition| there.unreadable.contains(partition)) {
             return Ok(());
         }
+        // If one has something else than its share, settling tells.
+        if !matches!(taken.lacks(heads), Ok(Some(_))) {
+            return Ok(());
+        }
         let Taken { key, etag, size, .. } = taken.clone();
         let begun = LandedObject { key, etag, size, hour, path_values: BTreeMap::new() };
         // What was made by other rules is not used: they may hide by now what they did not then.
         let same_rules = (there.key)(&begun) == taken.staged;
         match object {
             _ if same_rules && (there.staged)(taken) => self.begun.push(taken.clone()),
-            Some(object) if same_rules && taken.is(object) => self.begun.push(taken.clone()),
+            Some(object) if same_rules && taken.memory == there.memory && taken.is(object) => self.begun.push(taken.clone()),
             Some(object) if taken.is(object) || !taken.is_begun(heads)? => self.new.push((object.clone(), Some(taken.clone()))),
             None if !taken.is_begun(heads)? => {}
             _ => self.stuck.push(taken.clone()),
@@ -112,17 +119,19 @@ pub struct Placed<'a> {
     pub untimed: u64,
     /// A hash of which row belongs where.
     pub placement: &'a str,
+    /// `[lake] memory` that it was read with, bytes.
+    pub memory: u64,
 }
 
 /// What is written down of an object that was read: `home` is the partition of its arrival hour, `staged` the key of its staged file,
 /// `before` what was known of it.
 pub fn taken(object: &LandedObject, found: Placed<'_>, home: PartitionId, staged: String, before: Option<&Taken>) -> Taken {
     let LandedObject { key, etag, size, .. } = object.clone();
-    let Placed { outcome, shares, untimed, placement } = found;
+    let Placed { outcome, shares, untimed, placement, memory } = found;
     let (tally, placement) = (outcome.tally, placement.to_string());
     let mut shares: BTreeMap<String, u64> = shares.iter().map(|(partition, rows)| (partition.to_string(), *rows)).collect();
-    // Where it was set aside before, its records are there to be replaced.
-    let replaces = before.is_some_and(|before| before.done);
+    // Where it was set aside before, its records are there to be replaced, also if what was to replace them is itself placed anew.
+    let replaces = before.is_some_and(|before| before.done || before.shares.contains_key(&home.to_string()));
     if tally.rejected + tally.dropped > 0 || shares.is_empty() || replaces {
         shares.entry(home.to_string()).or_insert(0);
     }
@@ -132,7 +141,48 @@ pub fn taken(object: &LandedObject, found: Placed<'_>, home: PartitionId, staged
         Some(Damage::Partly(_)) | None => None,
     };
     let (read, rejected, dropped) = (tally.read, tally.rejected, tally.dropped);
-    Taken { key, etag, size, read, rejected, dropped, untimed, shares, placement, home, staged, set_aside, done: false }
+    Taken {
+        key,
+        etag,
+        size,
+        read,
+        rejected,
+        dropped,
+        untimed,
+        shares,
+        placement,
+        home,
+        staged,
+        set_aside,
+        memory,
+        withdrawn: None,
+        done: false,
+    }
+}
+
+/// True if an object that no intake names, and that `holders` have in their ledgers, is wholly there as it was read now: in exactly the
+/// partitions of its rows, with their numbers. `heads` are the newest versions of all of these.
+///
+/// # Errors
+/// `Data` if a partition cannot be read.
+pub fn is_whole(taken: &Taken, holders: &BTreeSet<PartitionId>, heads: &BTreeMap<PartitionId, LedgerVersion>) -> Result<bool> {
+    let all: BTreeSet<PartitionId> = taken.partitions()?.into_iter().collect();
+    Ok(all == *holders && matches!(taken.lacks(heads), Ok(None)))
+}
+
+/// Partitions that have an object in their ledgers and get nothing of it by its hour's intake.
+pub fn astray(intakes: &BTreeMap<Hour, Intake>, heads: &BTreeMap<PartitionId, LedgerVersion>) -> Vec<(PartitionId, Hour, String)> {
+    let mut found = Vec::new();
+    for (partition, head) in heads {
+        let path = partition.to_string();
+        for source in head.sources.iter().chain(&head.held) {
+            let taken = intakes.get(&source.hour).and_then(|intake| intake.object(&source.key));
+            if taken.is_some_and(|taken| !taken.shares.contains_key(&path)) {
+                found.push((partition.clone(), source.hour, source.key.clone()));
+            }
+        }
+    }
+    found
 }
 
 /// The objects of an hour with these, each in place of what was known of it; where something else is known by now, that stays.
@@ -152,16 +202,18 @@ mod tests {
     use super::*;
     use crate::landing::testing;
     use crate::ledger::testing::{partition, source, version};
+    use crate::ledger::{Counts, Source};
     use crate::standardize::Tally;
 
     fn landed(name: &str) -> LandedObject {
         testing::landed("14", name)
     }
 
-    /// What is written down of an object of ten rows in 13.
+    /// What is written down of an object of ten rows in 13 and five in 12.
     fn entry(object: &LandedObject, done: bool) -> Taken {
-        let outcome = Outcome { tally: Tally { read: 10, rows: 10, ..Tally::default() }, damage: None };
-        let placed = Placed { outcome: &outcome, shares: &BTreeMap::from([(partition("13"), 10)]), untimed: 0, placement: "" };
+        let outcome = Outcome { tally: Tally { read: 15, rows: 15, ..Tally::default() }, damage: None };
+        let shares = BTreeMap::from([(partition("12"), 5), (partition("13"), 10)]);
+        let placed = Placed { outcome: &outcome, shares: &shares, untimed: 0, placement: "", memory: 1 };
         let taken = taken(object, placed, partition("14"), key(object), None);
         Taken { done, ..taken }
     }
@@ -184,12 +236,32 @@ mod tests {
         BTreeMap::from([(intake.hour, intake)])
     }
 
+    /// 13 has its share of the object.
+    fn in_13() -> BTreeMap<PartitionId, LedgerVersion> {
+        BTreeMap::from([(partition("13"), version("13", 1, vec![source("14", "a")]))])
+    }
+
+    /// 12 and 13 have their shares.
+    fn in_both() -> BTreeMap<PartitionId, LedgerVersion> {
+        let five = Source { counts: Counts { read: 5, merged: 5, ..Counts::default() }, ..source("14", "a") };
+        in_13().into_iter().chain([(partition("12"), version("12", 1, vec![five]))]).collect()
+    }
+
     /// The decision in words, where a staged file is there or not, and 13 has its share or not.
     fn check(known: Option<Taken>, object: Option<LandedObject>, staged: bool, begun: bool, expected: &str) {
-        let heads = if begun { BTreeMap::from([(partition("13"), version("13", 1, vec![source("14", "a")]))]) } else { BTreeMap::new() };
+        check_with(known, object, staged, &if begun { in_13() } else { BTreeMap::new() }, expected);
+    }
+
+    fn check_with(
+        known: Option<Taken>,
+        object: Option<LandedObject>,
+        staged: bool,
+        heads: &BTreeMap<PartitionId, LedgerVersion>,
+        expected: &str,
+    ) {
         let intakes = known.map_or_else(BTreeMap::new, |taken| intakes(vec![taken]));
-        let there = There { staged: &|_| staged, key: &key, unreadable: &BTreeSet::new() };
-        let sorted = sort_out(&object.into_iter().collect::<Vec<_>>(), &intakes, &heads, &there).unwrap();
+        let there = There { staged: &|_| staged, key: &key, memory: 1, unreadable: &BTreeSet::new() };
+        let sorted = sort_out(&object.into_iter().collect::<Vec<_>>(), &intakes, heads, &there).unwrap();
         let Sorted { new, begun, stuck, changed } = sorted;
         let told = format!("{} new, {} begun, {} stuck, {} changed", new.len(), begun.len(), stuck.len(), changed.len());
         assert_eq!(told, expected);
@@ -216,7 +288,43 @@ mod tests {
         for begun in [false, true] {
             check(Some(rules.clone()), Some(a.clone()), true, begun, "1 new, 0 begun, 0 stuck, 0 changed");
         }
-        check(Some(rules), Some(LandedObject { size: 7, ..a }), true, true, "0 new, 0 begun, 1 stuck, 0 changed");
+        check(Some(rules.clone()), Some(LandedObject { size: 7, ..a.clone() }), true, true, "0 new, 0 begun, 1 stuck, 0 changed");
+        let memory = Some(Taken { memory: 2, ..entry(&a, false) });
+        check(memory.clone(), Some(a.clone()), true, true, "0 new, 1 begun, 0 stuck, 0 changed");
+        check(memory, Some(a.clone()), false, true, "1 new, 0 begun, 0 stuck, 0 changed");
+        // Every partition has its share: nothing is to be done but to write that down.
+        let changed = LandedObject { etag: "f".into(), ..a.clone() };
+        for object in [Some(a), Some(changed), None] {
+            for known in [known(false), Some(rules.clone())] {
+                check_with(known, object.clone(), false, &in_both(), "0 new, 0 begun, 0 stuck, 0 changed");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_whose_intake_is_lost_is_whole_only_if_all_agrees() {
+        let (taken, heads) = (entry(&landed("a"), false), in_both());
+        let whole =
+            |taken: &Taken, holders: &[&str], heads| is_whole(taken, &holders.iter().map(|hour| partition(hour)).collect(), heads).unwrap();
+        assert!(whole(&taken, &["12", "13"], &heads));
+        let in_13 = in_13();
+        assert!(!whole(&taken, &["13"], &in_13), "12 lacks its share: perhaps the rows were others then");
+        assert!(!whole(&taken, &["12", "13", "15"], &heads), "15 has rows of it, too");
+        assert!(!whole(&Taken { etag: "f".into(), ..taken.clone() }, &["12", "13"], &heads));
+        let other = Taken { shares: taken.shares.keys().map(|partition| (partition.clone(), 7)).collect(), ..taken };
+        assert!(!whole(&other, &["12", "13"], &heads));
+    }
+
+    #[test]
+    fn a_partition_that_has_what_is_not_its_is_seen() {
+        let found = |taken: Taken| {
+            let astray = astray(&intakes(vec![taken]), &in_both());
+            astray.into_iter().map(|(partition, _, key)| format!("{partition} {key}")).collect::<Vec<_>>()
+        };
+        let taken = entry(&landed("a"), false);
+        assert!(found(taken.clone()).is_empty() && found(entry(&landed("b"), false)).is_empty());
+        let elsewhere = Taken { shares: [(partition("12").to_string(), 15)].into(), ..taken };
+        assert_eq!(found(elsewhere), [format!("{} 14/a", partition("13"))]);
     }
 
     #[test]
@@ -225,7 +333,7 @@ mod tests {
         let told = |rejected: u64, damage: Option<Damage>, rows: &BTreeMap<PartitionId, u64>, before: Option<Taken>| {
             let count = rows.values().sum::<u64>();
             let outcome = Outcome { tally: Tally { read: count + rejected, rows: count, rejected, ..Tally::default() }, damage };
-            let placed = Placed { outcome: &outcome, shares: rows, untimed: 0, placement: "" };
+            let placed = Placed { outcome: &outcome, shares: rows, untimed: 0, placement: "", memory: 1 };
             let taken = taken(&object, placed, partition("14"), key(&object), before.as_ref());
             let records = |hour: &str| taken.records(&partition(hour)).map_or("-".to_string(), |records| records.to_string());
             format!("{} {} {}", records("13"), records("14"), taken.set_aside.is_some())
@@ -236,6 +344,9 @@ mod tests {
         assert_eq!(told(2, Some(Damage::Partly("cut".into())), &rows, None), "3 2 false");
         assert_eq!(told(0, None, &rows, Some(entry(&object, true))), "3 0 false", "what was set aside is replaced");
         assert_eq!(told(0, None, &rows, Some(entry(&object, false))), "3 - false");
+        let begun = entry(&object, false);
+        let replacing = Taken { shares: [(partition("14").to_string(), 0)].into_iter().chain(begun.shares.clone()).collect(), ..begun };
+        assert_eq!(told(0, None, &rows, Some(replacing)), "3 0 false", "and still is where that is placed anew");
         assert_eq!(told(5, Some(Damage::Rejected("bad".into())), &none, None), "- 5 true");
         assert_eq!(told(0, Some(Damage::Empty), &none, None), "- 0 true");
         assert_eq!(told(0, None, &none, None), "- 0 false");

@@ -1,10 +1,10 @@
 //! Writes down what was taken in of each arrival hour, and counts it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Work;
 use super::intake::{FORMAT, Intake, Taken, of_object};
 use super::store::{self, Committed};
+use super::{Work, plan};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
@@ -50,7 +50,10 @@ impl Work<'_> {
     }
 
     /// Writes down which objects every partition has its share of.
-    pub(super) async fn settle(&mut self, done: &mut TableDone) {
+    ///
+    /// # Errors
+    /// Why the state location cannot be written at all.
+    pub(super) async fn settle(&mut self, done: &mut TableDone) -> Result<()> {
         for hour in self.intakes.keys().copied().collect::<Vec<_>>() {
             let open = |taken: &&Taken| !taken.done && !self.stuck.contains(&taken.key);
             let open: Vec<Taken> = self.intakes[&hour].objects.iter().filter(open).cloned().collect();
@@ -59,16 +62,45 @@ impl Work<'_> {
                 match taken.lacks(&self.heads) {
                     Ok(None) => settled.push(taken),
                     Ok(Some(_)) => {}
-                    Err(e) => self.fail(None, &e),
+                    Err(e) => {
+                        self.fail(None, &e);
+                        self.stuck.insert(taken.key.clone());
+                    }
                 }
             }
-            let is_settled = |taken: &Taken| settled.contains(taken);
-            let end = |taken: &Taken| Taken { done: taken.done || is_settled(taken), ..taken.clone() };
+            if !settled.is_empty() {
+                self.probe().await?;
+            }
+            let end = |taken: &Taken| match settled.contains(taken) {
+                true => Taken { done: true, withdrawn: None, ..taken.clone() },
+                false => taken.clone(),
+            };
             match self.write_down(hour, |known| known.iter().flat_map(|known| &known.objects).map(end).collect()).await {
                 Ok(()) => tell_untimed(self.table.config.time.as_deref(), settled.iter().map(|taken| taken.untimed).sum(), done),
                 // What is in the table is there; the next run finds that it is.
-                Err(e) => self.fail(None, &e),
+                Err(e) => self.fail_hour(hour, &e),
             }
+        }
+        Ok(())
+    }
+
+    /// Tells of partitions that have rows which the intakes place elsewhere: somebody put back old intakes or ledgers.
+    pub(super) async fn look_for_astray(&mut self) {
+        let hours: BTreeSet<Hour> = plan::astray(&self.intakes, &self.heads).into_iter().map(|(_, hour, _)| hour).collect();
+        for hour in hours {
+            // Another run may have placed them anew, and merged them, since this one looked.
+            let version = self.intakes.get(&hour).map_or(0, |intake| intake.version);
+            match store::newer(&self.app.state, &self.table.config.name, hour, version).await {
+                Ok(newer) => self.intakes.extend(newer.map(|intake| (hour, intake))),
+                Err(e) => self.fail_hour(hour, &e),
+            }
+        }
+        for (partition, _, key) in plan::astray(&self.intakes, &self.heads) {
+            let told = format!(
+                "it has rows of object {key}, and by the intake of its hour none of them belong here: rows may be in the table twice; if old files \
+                 were put into the state location, put back the newest ones"
+            );
+            self.fail(Some(&partition), &Error::data(told));
         }
     }
 }
@@ -95,7 +127,7 @@ pub(super) fn count(
         if !head.held.is_empty() {
             let held = counted(head.held.len() as u64, "object");
             done.warnings.push(format!(
-                "{}: it was rolled back, and its rows of {held} stay out of it until it is rolled forward again",
+                "{}: it was rolled back, and its rows of {held} stay out of it until `lakebed repair`, or until it is rolled forward again",
                 head.partition
             ));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 
+use super::intake::Taken;
 use super::place::{Places, Scatter};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
@@ -21,13 +22,27 @@ pub struct Share {
     pub partition: PartitionId,
     /// Rows of it that the object is known to have.
     pub rows: u64,
-    /// What became no row, and what is wrong with the object as a whole, counts here.
-    pub rest: bool,
+    /// Records that became no rows, where they count here; with them what is wrong with the object as a whole.
+    pub rest: Option<u64>,
+    /// The hash of which row of the object belongs where.
+    pub placement: String,
     /// The key of its staged file, below the state location, if there is one.
     pub staged: Option<String>,
 }
 
 impl Share {
+    /// A partition's share of an object that is written down, from what landed.
+    pub fn of(scatter: &Arc<Scatter>, taken: &Taken, partition: &PartitionId) -> Self {
+        Self {
+            scatter: Arc::clone(scatter),
+            rows: taken.shares.get(&partition.to_string()).copied().unwrap_or_default(),
+            rest: Some(taken.rejected + taken.dropped).filter(|_| *partition == taken.home),
+            placement: taken.placement.clone(),
+            partition: partition.clone(),
+            staged: None,
+        }
+    }
+
     /// Picks the share out of all that the object becomes.
     pub fn narrow<'a>(&'a self, object: &'a LandedObject) -> Narrow<'a> {
         Narrow { share: self, object, places: self.scatter.places(object), rows: 0 }
@@ -36,22 +51,26 @@ impl Share {
     /// What of an object's outcome counts here, where `rows` of its rows were found.
     ///
     /// # Errors
-    /// `Data` if they are not those that were counted before: other partitions count on that.
+    /// `Data` if what counts here is not what was counted before: other partitions count on that.
     pub fn outcome(&self, object: &str, whole: Outcome, rows: u64) -> Result<Outcome> {
-        if rows != self.rows {
-            return Err(Error::data(format!(
-                "{rows} of its rows belong here, and {} did when it was begun; if the rules or the columns were changed since, put them back \
-                 until {object} is wholly in the table",
-                self.rows
-            )));
+        let Tally { rejected, dropped, .. } = whole.tally;
+        let rest = self.rest.map(|_| rejected + dropped);
+        if (rows, rest) != (self.rows, self.rest) {
+            return Err(moved(object));
         }
-        if !self.rest {
+        if rest.is_none() {
             return Ok(Outcome { tally: Tally { read: rows, rows, ..Tally::default() }, damage: None });
         }
-        let Tally { rejected, dropped, .. } = whole.tally;
         let tally = Tally { read: rows + rejected + dropped, rows, rejected, dropped, ..Tally::default() };
         Ok(Outcome { tally, damage: whole.damage })
     }
+}
+
+fn moved(object: &str) -> Error {
+    Error::data(format!(
+        "by today's rules, columns or `memory` records of {object} have other places than were written down when it was taken in, and rows would be \
+         lost or doubled; nothing was changed, put back what is different since"
+    ))
 }
 
 /// Picks a share out of the parts of its object.
@@ -68,7 +87,7 @@ impl Narrow<'_> {
     /// # Errors
     /// As [`Places::of`].
     pub fn part(&mut self, part: Part) -> Result<Option<Part>> {
-        let Part::Rows(batch) = part else { return Ok(Some(part).filter(|_| self.share.rest)) };
+        let Part::Rows(batch) = part else { return Ok(Some(part).filter(|_| self.share.rest.is_some())) };
         let numbers = self.places.of(&batch)?;
         let ours = self.places.partitions().iter().position(|partition| *partition == self.share.partition);
         let keep: BooleanArray = numbers.iter().map(|number| Some(Some(*number as usize) == ours)).collect();
@@ -86,6 +105,9 @@ impl Narrow<'_> {
     /// # Errors
     /// As [`Share::outcome`].
     pub fn outcome(self, whole: Outcome) -> Result<Outcome> {
+        if self.places.placement() != self.share.placement {
+            return Err(moved(&self.object.key));
+        }
         self.share.outcome(&self.object.key, whole, self.rows)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::intake::Intake;
+use super::intake::{Intake, Taken};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
@@ -23,12 +23,25 @@ pub enum Committed {
     Lost(Box<Intake>),
 }
 
-/// The newest intake of each of these hours that has one. Hours that follow each other are listed with one request.
+/// What is known of some arrival hours.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// The newest intake of each hour that has one.
+    pub intakes: BTreeMap<Hour, Intake>,
+    /// Hours whose intake cannot be read, and why.
+    pub unreadable: BTreeMap<Hour, Error>,
+    /// The last hour from the first of these on, be it none of these, that has an intake.
+    pub last: Option<Hour>,
+}
+
+/// The newest intake of each of these hours that has one. Hours that follow each other are listed with one request. An intake that
+/// cannot be read does not stop the others.
 ///
 /// # Errors
-/// `Unavailable` if the state location cannot be read, `Data` if an intake cannot.
-pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> Result<BTreeMap<Hour, Intake>> {
-    let (Some(first), Some(last)) = (hours.first(), hours.last()) else { return Ok(BTreeMap::new()) };
+/// `Unavailable` if the state location cannot be listed.
+pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> Result<Newest> {
+    let mut found = Newest::default();
+    let Some(first) = hours.first() else { return Ok(found) };
     let folder = layout::intake_root(table);
     let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", state.url_of(&folder)));
     let prefix = parse(folder.trim_end_matches('/'))?;
@@ -38,24 +51,78 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
     let mut versions: BTreeMap<Hour, u64> = BTreeMap::new();
     while let Some(object) = listing.try_next().await.map_err(failed)? {
         let Some((hour, version)) = layout::parse_intake_key(table, object.location.as_ref()) else { continue };
-        if hour <= *last && hours.contains(&hour) {
+        found.last = found.last.max(Some(hour));
+        if hours.contains(&hour) {
             let highest = versions.entry(hour).or_insert(version);
             *highest = version.max(*highest);
         }
     }
     drop(listing);
-    let read = |(hour, version)| async move {
-        let found = self::version(state, table, hour, version).await?;
-        Ok::<_, Error>(found.map(|intake| (hour, intake)))
-    };
-    let found: Vec<_> = futures::stream::iter(versions).map(read).buffered(CONCURRENCY).try_collect().await?;
-    Ok(found.into_iter().flatten().collect())
+    let read = |(hour, version)| async move { (hour, self::version(state, table, hour, version).await) };
+    let all: Vec<_> = futures::stream::iter(versions).map(read).buffered(CONCURRENCY).collect().await;
+    for (hour, read) in all {
+        match read {
+            Ok(intake) => found.intakes.extend(intake.map(|intake| (hour, intake))),
+            Err(e) => {
+                found.unreadable.insert(hour, e);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The newest intake of an hour, if it is newer than this version.
+///
+/// # Errors
+/// As [`version`].
+pub async fn newer(state: &Root, table: &TableName, hour: Hour, than: u64) -> Result<Option<Intake>> {
+    let mut newest = None;
+    let mut next = than + 1;
+    while let Some(intake) = version(state, table, hour, next).await? {
+        newest = Some(intake);
+        next += 1;
+    }
+    Ok(newest)
+}
+
+/// The places that a run counts on when it merges objects into a partition.
+#[derive(Debug)]
+pub struct Placements {
+    /// The state location.
+    pub state: Root,
+    /// The table.
+    pub table: TableName,
+    /// The objects, their arrival hours, and the versions of the intakes that say so.
+    pub objects: Vec<(Hour, u64, Taken)>,
+}
+
+impl Placements {
+    /// Makes sure that they have the same places still. It must be asked after the head was read that a commit follows, and before the
+    /// commit: whoever gives an object another place withdraws it first, and then makes every such head an old one.
+    ///
+    /// # Errors
+    /// `Conflict` if an object is placed otherwise meanwhile; `Unavailable` or `Data` if an intake cannot be read.
+    pub async fn hold(&self) -> Result<()> {
+        let hours: BTreeMap<Hour, u64> = self.objects.iter().map(|(hour, version, _)| (*hour, *version)).collect();
+        let read = |(hour, version)| async move { Ok::<_, Error>((hour, newer(&self.state, &self.table, hour, version).await?)) };
+        let newer: BTreeMap<Hour, Option<Intake>> = futures::stream::iter(hours).map(read).buffered(CONCURRENCY).try_collect().await?;
+        for (hour, _, taken) in &self.objects {
+            let Some(Some(intake)) = newer.get(hour) else { continue };
+            if !intake.object(&taken.key).is_some_and(|now| now.lets(taken)) {
+                return Err(Error::conflict(format!(
+                    "another run, with other columns or rules, gives rows of object {} other places meanwhile; nothing was committed, run again",
+                    taken.key
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One version of an hour's intake, or `None` if there is none of that number.
 ///
 /// # Errors
-/// As [`newest`].
+/// `Unavailable` if the state location cannot be read, `Data` or `Config` if the intake cannot.
 async fn version(state: &Root, table: &TableName, hour: Hour, version: u64) -> Result<Option<Intake>> {
     let key = layout::intake_key(table, hour, version);
     state.read(&key).await?.map(|bytes| Intake::from_json(&bytes, &key)).transpose()

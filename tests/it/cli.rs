@@ -3,6 +3,7 @@
 mod failures;
 mod infer;
 mod limits;
+mod placements;
 mod privacy;
 mod query;
 mod records;

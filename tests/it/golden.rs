@@ -78,6 +78,8 @@ fn taken_in() -> Intake {
         home: home.clone(),
         staged: format!("queue/shop.clicks/2026-11-19T14/{name}.parquet"),
         set_aside: None,
+        memory: 0,
+        withdrawn: None,
         done: false,
     };
     let none = "page=__HIVE_DEFAULT_PARTITION__";

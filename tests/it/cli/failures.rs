@@ -14,7 +14,7 @@ fn land_unreadable(lake: &Lake, name: &str) {
 }
 
 /// A command without the privileges that root has on Linux, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: file permissions count for everyone.
-fn unprivileged(lake: &Lake, arguments: &[&str]) -> Answer {
+pub(super) fn unprivileged(lake: &Lake, arguments: &[&str]) -> Answer {
     let script = "import ctypes, os, sys\n\
                   prctl = getattr(ctypes.CDLL(None), 'prctl', None)\n\
                   PR_CAPBSET_DROP = 24\n\

@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 
 use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{AT, Answer, Lake, files};
+use super::failures::unprivileged;
 use super::{refused, snapshot};
 
 const NOTHING: [String; 0] = [];
 
-const BY_PAGE: &str = "time = \"at\"\npartition_by = \"p=!{column:page}/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n";
+pub(super) const BY_PAGE: &str = "time = \"at\"\npartition_by = \"p=!{column:page}/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n";
 
 /// A lake whose rows scatter by their time and their page.
-fn lake(extra: &str) -> Lake {
+pub(super) fn lake(extra: &str) -> Lake {
     let lake = Lake::new(&format!("{BY_PAGE}{extra}"));
     lake.migration(
         "CREATE EXTERNAL TABLE ${table} (event_id string, sequence bigint, collector_tstamp timestamp, at timestamp, page string, \
@@ -31,17 +32,17 @@ fn lake(extra: &str) -> Lake {
     lake
 }
 
-fn row(id: &str, at: &str, page: &str) -> String {
+pub(super) fn row(id: &str, at: &str, page: &str) -> String {
     json!({"event_id": id, "sequence": 1, "at": at, "page": page}).to_string()
 }
 
 /// An hour of 2026-11-19 and a page, for each row.
-fn rows(rows: &[(&str, &str, &str)]) -> Vec<u8> {
+pub(super) fn rows(rows: &[(&str, &str, &str)]) -> Vec<u8> {
     rows.iter().map(|(id, hour, page)| row(id, &format!("2026-11-19T{hour}:30:00Z"), page)).collect::<String>().into_bytes()
 }
 
 /// `partition: ids` of all rows as queries see them, and of all ledgers `partition: object=records`.
-fn told(lake: &Lake) -> (Vec<String>, Vec<String>) {
+pub(super) fn told(lake: &Lake) -> (Vec<String>, Vec<String>) {
     let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in lake.query("SELECT event_id, p, at_hour FROM shop.clicks ORDER BY event_id") {
         let text = |name: &str| row[name].as_str().unwrap_or("null").to_string();
@@ -55,7 +56,7 @@ fn told(lake: &Lake) -> (Vec<String>, Vec<String>) {
     (seen.into_iter().map(|(partition, ids)| format!("{partition}: {}", ids.join(" "))).collect(), ledgers)
 }
 
-fn objects(run: &Value) -> String {
+pub(super) fn objects(run: &Value) -> String {
     let count = |name: &str| run["tables"][0]["objects"][name].as_u64().unwrap_or(0);
     format!(
         "{} landed {} merged {} rejected {} held {} pending",
@@ -170,7 +171,7 @@ fn events_are_compared_within_their_partition_and_every_record_counts() {
 }
 
 /// The newest intake of an hour that arrived.
-fn newest_intake(lake: &Lake) -> std::path::PathBuf {
+pub(super) fn newest_intake(lake: &Lake) -> std::path::PathBuf {
     files(&lake.path(".lakebed/intake")).into_keys().next_back().unwrap()
 }
 
@@ -307,7 +308,7 @@ fn a_partition_that_was_rolled_back_stays_so_and_its_objects_count_once() {
     let run = lake.run(0);
     assert_eq!(objects(&run), "2 landed 1 merged 0 rejected 1 held 0 pending");
     let warnings = run["tables"][0]["warnings"].to_string();
-    assert!(warnings.contains("its rows of 1 object stay out of it until it is rolled forward again"), "{warnings}");
+    assert!(warnings.contains("its rows of 1 object stay out of it until `lakebed repair`"), "{warnings}");
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1", "y 2026-11-19-11: 2 4"]);
 }
 
@@ -403,21 +404,146 @@ fn runs_at_the_same_time_feed_every_partition_once() {
 }
 
 #[test]
-fn a_dry_run_reads_nothing_and_a_repair_writes_only_what_is_there() {
+fn a_dry_run_reads_nothing() {
     let lake = lake("");
     lake.land("12", "a", &rows(&[("1", "10", "x"), ("2", "11", "y")]));
     let dry = lake.lakebed(&["run", "--dry-run", "--at", AT]);
     assert!(dry.stdout.contains("1 object would be read; which partitions they feed shows when they are"), "{}", dry.stdout);
     assert!(!lake.path(".lakebed").exists());
     lake.run(0);
-    let place = "2026-11-19T10/p=x";
-    refused(&lake.lakebed(&["repair", "shop.clicks", place]), 2, &["scatter over several partitions", "--from-merged"]);
     refused(&lake.lakebed(&["redrive", "shop.clicks"]), 2, &["scatter over several partitions", "land the records again"]);
-    assert_eq!(lake.lakebed(&["repair", "shop.clicks", place, "--from-merged"]).code, 0);
+    assert_eq!(lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10/p=x", "--from-merged"]).code, 0);
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1", "y 2026-11-19-11: 2"]);
     let status = lake.lakebed(&["status", "--output", "json"]).json(0);
     let hours: Vec<String> =
         status[0]["hours"].as_array().unwrap().iter().map(|hour| format!("{} {}", hour["hour"], hour["records"]["read"])).collect();
     assert_eq!(hours, ["\"2026-11-19T10\" 1", "\"2026-11-19T11\" 1"]);
     assert_eq!(status[0]["fresh_until"], "2026-11-19T13:00:00Z");
+}
+
+fn repair(lake: &Lake, more: &[&str]) -> Answer {
+    lake.lakebed(&[&["repair", "shop.clicks", "2026-11-19T10/p=x", "--output", "json"], more].concat())
+}
+
+#[test]
+fn a_repair_makes_one_partition_anew_and_touches_no_other() {
+    let lake = lake("");
+    let large = row("large", "2026-11-19T10:20:00Z", "x").replace("\"sequence\":1", "\"sequence\":1000");
+    lake.land("12", "a", &[rows(&[("1", "10", "x"), ("2", "11", "y")]), large.into_bytes()].concat());
+    lake.land("13", "b", &[rows(&[("3", "10", "x")]), b"{\"event_id\":\"bad\",\"sequence\":\"x\"}".to_vec()].concat());
+    lake.run(0);
+    let versions = |lake: &Lake| -> Vec<u64> { Ledgers::of(lake).heads().map(|head| head.version).collect() };
+    assert_eq!(repair(&lake, &[]).json(0)["action"], "nothing to repair");
+    assert_eq!(versions(&lake), [1, 1, 1]);
+
+    // A rule that moves no row.
+    lake.configure(&format!("{BY_PAGE}[table.columns.sequence]\nmax = 100\non_fail = \"null\""));
+    let dry = repair(&lake, &["--dry-run"]).json(0);
+    assert_eq!((&dry["action"], &dry["objects"]["unchanged"]), (&"would repair".into(), &2.into()));
+    let repaired = repair(&lake, &[]).json(0);
+    assert_eq!(repaired["action"], "repaired", "{repaired}");
+    assert_eq!(repaired["rows"], json!({"only_before": 1, "only_after": 1}));
+    assert_eq!(repaired["records"]["before"], repaired["records"]["after"]);
+    assert_eq!(lake.query("SELECT event_id FROM shop.clicks WHERE sequence IS NULL"), [json!({"event_id": "large"})]);
+    assert_eq!(versions(&lake), [1, 2, 1]);
+    assert_eq!(repair(&lake, &[]).json(0)["action"], "nothing to repair");
+    let expected = told(&lake);
+    lake.run(0);
+    assert_eq!(told(&lake), expected);
+
+    // That of the arrival hour has what became no rows.
+    let home = lake.lakebed(&["repair", "shop.clicks", "2026-11-19T13/p=__HIVE_DEFAULT_PARTITION__", "--output", "json"]).json(0);
+    assert_eq!((&home["action"], &home["records"]["before"]["quarantined"]), (&"nothing to repair".into(), &1.into()));
+}
+
+#[test]
+fn a_repair_that_would_move_rows_is_refused() {
+    let lake = lake("");
+    let first = lake.land("12", "a", &rows(&[("1", "10", "x"), ("2", "11", "y")]));
+    lake.land("12", "b", &rows(&[("3", "10", "x"), ("4", "10", "y")]));
+    lake.run(0);
+    let expected = told(&lake);
+    // The numbers of each partition would be the same, and the rows others.
+    for rules in ["allowed = [\"y\"]\non_fail = \"null\"", "allowed = [\"y\"]"] {
+        lake.configure(&format!("{BY_PAGE}[table.columns.page]\n{rules}"));
+        refused(&repair(&lake, &[]), 1, &["records of 2026/11/19/12/a have other places than were written down", "nothing was changed"]);
+        assert_eq!(told(&lake), expected);
+    }
+    lake.configure(BY_PAGE);
+    let content = std::fs::read(&first).unwrap();
+    std::fs::write(&first, rows(&[("9", "10", "x"), ("8", "11", "y")])).unwrap();
+    refused(&repair(&lake, &[]), 1, &["2026/11/19/12/a (its content is another one than was taken in)", "--from-merged"]);
+    std::fs::remove_file(&first).unwrap();
+    refused(&repair(&lake, &[]), 1, &["are of 1 object, which is not in the landing any more: 2026/11/19/12/a"]);
+    std::fs::write(&first, content).unwrap();
+    std::fs::remove_dir_all(lake.path(".lakebed/intake")).unwrap();
+    refused(&repair(&lake, &["--dry-run"]), 1, &["12/b (the intake that says what of it belongs here is lost)"]);
+    assert_eq!(told(&lake), expected);
+}
+
+#[test]
+fn a_repair_takes_in_what_a_rollback_took_out() {
+    let lake = lake("");
+    lake.land("12", "a", &rows(&[("1", "10", "x"), ("2", "11", "y")]));
+    lake.run(0);
+    lake.land("12", "b", &rows(&[("3", "10", "x"), ("4", "11", "y")]));
+    lake.run(0);
+    let expected = told(&lake);
+    assert_eq!(lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10/p=x"]).code, 0);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1", "y 2026-11-19-11: 2 4"]);
+    let repaired = repair(&lake, &[]).json(0);
+    assert_eq!((&repaired["action"], &repaired["objects"]["held"]), (&"repaired".into(), &1.into()));
+    assert_eq!(told(&lake), expected);
+    assert_eq!(objects(&lake.run(0)), "2 landed 2 merged 0 rejected 0 held 0 pending");
+}
+
+#[test]
+fn a_partition_that_fails_again_waits_and_the_others_go_on() {
+    let lake = lake("");
+    lake.land("12", "a", &rows(&[("1", "10", "x"), ("2", "11", "y")]));
+    std::fs::create_dir_all(lake.path("lake")).unwrap();
+    std::fs::write(lake.path("lake/p=y"), "").unwrap();
+    let run_at =
+        |minute: u32, code: i32| lake.lakebed(&["run", "--at", &format!("2026-11-19T20:{minute:02}:00Z"), "--output", "json"]).json(code);
+    for attempts in [1, 2] {
+        let failures = run_at(0, 3)["failures"].clone();
+        assert_eq!((failures.as_array().unwrap().len(), &failures[0]["attempts"]), (1, &attempts.into()), "{failures}");
+        assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1"]);
+    }
+    std::fs::remove_file(lake.path("lake/p=y")).unwrap();
+    lake.land("12", "b", &rows(&[("3", "10", "x")]));
+    let early = run_at(4, 3);
+    assert!(early["failures"][0]["error"].as_str().unwrap().contains("not tried by this run"), "{early}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 3"]);
+    let due = lake.command(&["run", "--at", "2026-11-19T20:05:00Z"]).env("LAKEBED_LOG", "info").output().unwrap();
+    let told_of = String::from_utf8_lossy(&due.stderr).to_string();
+    assert!(due.status.success() && told_of.contains("HourHealed"), "{told_of}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 3", "y 2026-11-19-11: 2"]);
+    assert_eq!(objects(&run_at(6, 0)), "2 landed 2 merged 0 rejected 0 held 0 pending");
+}
+
+#[test]
+fn an_object_that_cannot_be_read_waits_and_the_others_of_its_hour_go_on() {
+    let lake = lake("");
+    lake.land("12", "a", &rows(&[("1", "10", "x")]));
+    let path = lake.land("12", "b", &rows(&[("2", "10", "x"), ("3", "11", "y")]));
+    let mode = |mode: u32| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o000);
+    let run = |minute: &str| ["run", "--at", minute, "--output", "json"].map(str::to_string);
+    for attempts in [1, 2] {
+        let arguments = run(AT);
+        let failed = unprivileged(&lake, &arguments.each_ref().map(String::as_str)).json(3);
+        assert_eq!(
+            (objects(&failed).as_str(), &failed["failures"][0]["attempts"]),
+            ("2 landed 1 merged 0 rejected 0 held 1 pending", &attempts.into())
+        );
+        assert!(failed["failures"][0]["error"].as_str().unwrap().contains("cannot take in object 2026/11/19/12/b"), "{failed}");
+    }
+    mode(0o644);
+    let waiting = lake.run(3);
+    assert!(waiting["failures"][0]["error"].as_str().unwrap().contains("not tried by this run"), "{waiting}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1"]);
+    let arguments = run("2026-11-19T20:05:00Z");
+    lake.lakebed(&arguments.each_ref().map(String::as_str)).json(0);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 2", "y 2026-11-19-11: 3"]);
 }

@@ -1,0 +1,93 @@
+//! Merges into each partition its shares of the objects that were begun.
+
+use std::collections::BTreeMap;
+
+use super::Work;
+use super::intake::Taken;
+use super::share::Share;
+use super::store::Placements;
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::layout::PartitionId;
+use crate::merge::plan::{Action, PartitionPlan, plan};
+use crate::merge::{self, Merged};
+use crate::queue::Queue;
+use crate::summary::TableDone;
+
+/// Objects that a partition gets a share of, with their arrival hours.
+type Shared = Vec<(Hour, Taken)>;
+
+impl Work<'_> {
+    /// Merges into each partition what it lacks.
+    pub(super) async fn merge(&mut self, done: &mut TableDone) -> Result<()> {
+        let (mut wanted, mut begun_otherwise) = (BTreeMap::<PartitionId, Shared>::new(), Vec::new());
+        for intake in self.intakes.values() {
+            for taken in intake.objects.iter().filter(|taken| !taken.done && !self.stuck.contains(&taken.key)) {
+                // Its shares are by other columns or rules, and it was not read anew: today's rows would not fit them.
+                if taken.withdrawn.is_some() || self.recipe.staged_key(&self.landed(intake.hour, taken)) != taken.staged {
+                    begun_otherwise.push(taken.key.clone());
+                    continue;
+                }
+                for partition in taken.partitions()? {
+                    wanted.entry(partition).or_default().push((intake.hour, taken.clone()));
+                }
+            }
+        }
+        for key in begun_otherwise {
+            self.fail(
+                None,
+                &Error::unavailable(format!("object {key} was begun by other columns or rules, and is not read anew yet; run again")),
+            );
+        }
+        self.look_at(wanted.keys().cloned().collect()).await;
+        let mut plans = Vec::new();
+        for (partition, objects) in &wanted {
+            let landed = objects.iter().map(|(hour, taken)| self.landed(*hour, taken)).collect();
+            let plan = plan(partition.clone(), self.heads.get(partition).cloned(), landed);
+            if plan.action != Action::UpToDate && !self.unreadable.contains(partition) {
+                plans.push(plan);
+            }
+        }
+        let waiting = self.retries.hold_back(self.app, &mut plans).await;
+        self.failures.extend(waiting.into_iter().map(|(failure, _)| failure));
+        for plan in plans {
+            if self.is_over() {
+                let late = Error::unavailable("the time for this run was over before this hour began; run again");
+                self.fail(Some(&plan.partition), &late);
+                continue;
+            }
+            self.merge_one(&plan, &wanted[&plan.partition], done).await;
+        }
+        Ok(())
+    }
+
+    async fn merge_one(&mut self, plan: &PartitionPlan, objects: &[(Hour, Taken)], done: &mut TableDone) {
+        let Some(scatter) = &self.table.scatter else { return };
+        let share = |taken: &Taken| {
+            let staged = Some(taken.staged.clone()).filter(|key| self.staged.contains(key));
+            Share { staged, ..Share::of(scatter, taken, &plan.partition) }
+        };
+        let queue = Queue::of_shares(objects.iter().map(|(_, taken)| (taken.key.clone(), share(taken))).collect());
+        let version = |hour: &Hour| self.intakes.get(hour).map_or(0, |intake| intake.version);
+        let placed = Placements {
+            state: self.app.state.clone(),
+            table: self.table.config.name.clone(),
+            objects: objects.iter().map(|(hour, taken)| (*hour, version(hour), taken.clone())).collect(),
+        };
+        let context = merge::Context { placed: Some(&placed), ..self.app.merging(&queue, self.run, self.request.at) };
+        let version = match merge::merge(&context, self.table, plan).await {
+            Ok(Merged::Committed { version, objects, .. }) => {
+                done.enter_share(&objects, &version, &mut self.failures);
+                self.retries.committed(&version, &objects);
+                version
+            }
+            Ok(Merged::ByAnother(version)) => {
+                done.enter_other_share(&version);
+                version
+            }
+            Err(e) => return self.failures.push(self.retries.failed(plan, &e)),
+        };
+        self.merged.insert(plan.partition.clone());
+        self.heads.insert(plan.partition.clone(), *version);
+    }
+}
