@@ -73,7 +73,7 @@ type Refusals = BTreeMap<Vec<String>, (Kind, String)>;
 impl Pair<'_> {
     async fn reconcile(mut self, partitions: &[PartitionId], known: &BTreeMap<PartitionId, Wanted>) -> Result<Reconciled> {
         let mut open = self.unsettled(partitions, known).await?;
-        let (mut pace, mut late, mut refused, mut written) = (Pace::default(), false, Refusals::new(), BTreeSet::new());
+        let (mut pace, mut late, mut refused) = (Pace::default(), false, Refusals::new());
         for round in 0.. {
             let changes = match self.look(&open).await {
                 // What was written by now is to be told of.
@@ -85,7 +85,9 @@ impl Pair<'_> {
                 changes => changes?,
             };
             let differing: BTreeSet<&Vec<String>> = changes.iter().flat_map(|(_, change)| change.values()).collect();
-            open.retain(|id| differing.contains(&id.values()) && !self.done.refused.contains_key(id));
+            let before = open.len();
+            open.retain(|id| differing.contains(&id.values()));
+            self.done.changed |= round > 0 && open.len() < before;
             if open.is_empty() {
                 break;
             }
@@ -99,13 +101,12 @@ impl Pair<'_> {
                 self.done.missing = self.missing(&changes);
             }
             self.find_foreign(&changes).await;
-            written.extend(open.iter().cloned());
-            refused = self.apply(&changes).await;
-            open.retain(|id| !self.done.refused.contains_key(id));
+            let (again, for_good) = self.apply(&changes).await;
+            open.retain(|id| !for_good.contains(&id.values()));
+            refused = again;
             // What is refused or undone at once may go through a little later: the catalog is busy, or somebody else is at it.
             late = (round > 0 || !refused.is_empty()) && !pace.wait().await;
         }
-        self.done.changed = written.iter().any(|id| !self.done.refused.contains_key(id));
         Ok(self.done)
     }
 
@@ -219,9 +220,9 @@ impl Pair<'_> {
         Ok(wanted)
     }
 
-    /// Writes the changes. What is refused for good is entered, what may go through later is returned.
-    async fn apply(&mut self, changes: &[(Table, CatalogChange)]) -> Refusals {
-        let (mut again, mut down) = (Refusals::new(), None);
+    /// Writes the changes. Returns what may go through later, and the values of what is refused for good, which is entered.
+    async fn apply(&mut self, changes: &[(Table, CatalogChange)]) -> (Refusals, BTreeSet<Vec<String>>) {
+        let (mut again, mut for_good, mut down) = (Refusals::new(), BTreeSet::new(), None);
         for (table, change) in changes {
             let updates: Vec<Partition> = change.update.iter().map(|update| update.to.clone()).collect();
             let batches = change.create.chunks(BATCH).map(|batch| (batch, true)).chain(updates.chunks(BATCH).map(|batch| (batch, false)));
@@ -236,7 +237,7 @@ impl Pair<'_> {
                     let one = |partition: &Partition| EntryError { values: partition.values.clone(), kind, message: why.clone() };
                     batch.iter().map(one).collect::<Vec<_>>()
                 };
-                let (errors, for_good) = match answer {
+                let (errors, is_final) = match answer {
                     Ok(errors) => (errors, false),
                     Err(e) => {
                         down = down.or_else(|| (e.kind() == Kind::Unavailable).then(|| e.to_string()));
@@ -245,13 +246,16 @@ impl Pair<'_> {
                 };
                 for EntryError { values, kind, message } in errors {
                     match kind {
-                        Kind::Unavailable | Kind::Conflict if !for_good => drop(again.insert(values, (kind, message))),
-                        _ => self.done.refuse(self.id(&values), kind, &message),
+                        Kind::Unavailable | Kind::Conflict if !is_final => drop(again.insert(values, (kind, message))),
+                        _ => {
+                            self.done.refuse(self.id(&values), kind, &message);
+                            for_good.insert(values);
+                        }
                     }
                 }
             }
         }
-        again
+        (again, for_good)
     }
 
     /// Enters the partitions that stay as they are.

@@ -79,11 +79,18 @@ fn changes(wanted: &Table, there: &Table) -> Option<String> {
     if let FileFormat::Other(format) = &there.format {
         changes.push(format!("its files are said to be {format} instead of Parquet"));
     }
-    changes.extend(not_external(there));
+    let internal = not_external(there);
+    let anew = match internal {
+        Some(_) => "",
+        None => {
+            ", or delete the table there (its files and ledgers stay): a run makes it anew, and registers in it the hours that it looks at \
+             (`--since`)"
+        }
+    };
+    changes.extend(internal);
     (!changes.is_empty()).then(|| {
         format!(
-            "something else than lakebed changed the table {} in the catalog: {}; it is left so; set it back in Glue or Athena, or delete the \
-             table there (its files and ledgers stay): a run makes it anew, and registers in it the hours that it looks at (`--since`)",
+            "something else than lakebed changed the table {} in the catalog: {}; it is left so; set it back in Glue or Athena{anew}",
             there.name,
             changes.join(", ")
         )
@@ -153,7 +160,7 @@ mod tests {
         check(&|table| table.location = "file:///x/".into(), "its location is file:///x/ instead of file:///quarantine/");
         check(&|table| table.location = "file:///quarantine".into(), "");
         check(&|table| table.format = FileFormat::Other("ORC".into()), "its files are said to be ORC instead of Parquet");
-        check(&|table| table.external = false, "it is a MANAGED_TABLE, whose files are removed with it");
+        check(&|table| table.external = false, "it is a MANAGED_TABLE, whose files are removed with it when Hive or Spark drops it");
         check(&|table| table.columns[0].comment = None, "");
         check(&|table| drop(table.parameters.insert("owner".into(), "shop".into())), "");
     }
