@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
-use crate::catalog::reconcile::{Wanted, reconcile};
+use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
 use crate::catalog::{Table, TableName};
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
@@ -19,17 +19,30 @@ const TOGETHER: usize = 10;
 /// Makes the catalog say what the ledgers of these partitions say, then tells what happened to them. Returns what people should know.
 ///
 /// # Errors
-/// As [`reconcile`] and [`changes`]: what the ledgers say stands, and the next run goes on with the rest.
+/// As [`reconcile`] and [`changes`], and why a partition is refused, if one is: what the ledgers say stands, and the next run goes on with
+/// the rest.
 pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
     let ours = |note: &&Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
     let notes = app.outbox.notes(&table.name, &app.state.top().await?).await?;
     let of_these = notes.iter().filter(ours).cloned().collect();
     // Before the ledgers are read for the catalog: so it shows all that is told of.
-    let due = app.outbox.due(&app.ledgers, table, of_these, app.clock.now()).await;
+    let mut due = app.outbox.due(&app.ledgers, table, of_these, app.clock.now()).await;
     let quarantine = app.quarantine_url(&table.name);
     let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new()).await?;
+    due.retain(|due| !reconciled.refused.keys().any(|partition| is_of(due, partition)));
     changes(app, &table.name, &due, None).await?;
-    Ok(reconciled.warnings(&notes))
+    let warnings = reconciled.warnings(&notes);
+    match reconciled.refused.into_iter().next() {
+        None => Ok(warnings),
+        Some((partition, error)) => {
+            warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", table.name));
+            Err(Error::new(error.kind(), format!("{partition}: {error}")))
+        }
+    }
+}
+
+fn is_of(due: &Due, partition: &PartitionId) -> bool {
+    matches!(&due.note, Note::Version { partition: of, .. } if of == partition)
 }
 
 /// As [`partitions`], of the table as the catalog has it by now.
@@ -103,21 +116,33 @@ async fn register(
     let url = app.quarantine_url(name);
     let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known).await;
     let left = left_behind(&due, &partitions);
-    let reconciled = show(&partitions, &seen.known).await?;
-    done.registered = reconciled.changed;
-    done.warnings.extend(reconciled.warnings(&notes));
-    // A run before this one may have committed others without registering them. If one of them cannot be, it alone fails.
-    let together = show(&left.iter().cloned().collect::<Vec<_>>(), &none).await;
-    let apart = if together.is_err() { left } else { BTreeSet::new() };
-    done.warnings.extend(together.iter().flat_map(|reconciled| reconciled.warnings(&notes)));
-    for partition in apart {
-        match show(std::slice::from_ref(&partition), &none).await {
-            Ok(reconciled) => done.warnings.extend(reconciled.warnings(&notes)),
-            Err(e) => {
-                failures.push(Failure::new(name, Some(&partition), &e));
-                due.retain(|due| !matches!(&due.note, Note::Version { partition: of, .. } if *of == partition));
+    let mut refused = false;
+    let mut enter = |reconciled: Reconciled| {
+        done.warnings.extend(reconciled.warnings(&notes));
+        refused |= !reconciled.refused.is_empty();
+        for (partition, e) in reconciled.refused {
+            done.not_registered(&partition);
+            due.retain(|due| !is_of(due, &partition));
+            failures.push(Failure::new(name, Some(&partition), &e));
+        }
+        reconciled.changed
+    };
+    let changed = enter(show(&partitions, &seen.known).await?);
+    // A run before this one may have committed others without registering them. If one of them cannot be read, it alone fails.
+    match show(&left.iter().cloned().collect::<Vec<_>>(), &none).await {
+        Ok(reconciled) => drop(enter(reconciled)),
+        Err(_) => {
+            for partition in left {
+                let alone = show(std::slice::from_ref(&partition), &none).await;
+                let failed = |e| Reconciled { refused: [(partition, e)].into(), ..Reconciled::default() };
+                enter(alone.unwrap_or_else(failed));
             }
         }
+    }
+    done.registered = changed;
+    // Until all that a table had before it was made anew is registered, its note leads each run to what is left.
+    if refused {
+        due.retain(|due| !matches!(due.note, Note::Columns(_)));
     }
     Ok(due)
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use chrono::{DateTime, NaiveDate};
 use sha2::{Digest, Sha256};
 
-use crate::catalog::drift::{column_drift, told};
+use crate::catalog::drift::{column_drift, not_external, told};
 use crate::catalog::{Catalog, FileFormat, Parameters, Table, TableName};
-use crate::config::TableConfig;
+use crate::config::{Compression, TableConfig};
 use crate::error::{Error, Kind, Result};
 use crate::hour::Hour;
 use crate::landing::prefix::Prefix;
@@ -62,14 +62,25 @@ impl MigrationPlan {
     }
 
     /// What people should know of it although nothing fails.
-    pub fn warning(&self) -> Option<String> {
-        let Self::Appended(_, columns) = self else { return None };
-        let columns: Vec<String> = columns.iter().map(told).collect();
-        Some(format!(
-            "something else than lakebed appended to the table's columns in the catalog: {}; what lands from now on fills them; leave no \
-             crawler on a table of lakebed, and if they are not wanted, remove them there",
-            columns.join(", ")
-        ))
+    pub fn warnings(&self) -> Vec<String> {
+        let appended = match self {
+            Self::Appended(_, columns) => columns.iter().map(told).collect(),
+            Self::UpToDate(_) | Self::Create(_) => Vec::new(),
+        };
+        let appended = (!appended.is_empty()).then(|| {
+            format!(
+                "something else than lakebed appended to the table's columns in the catalog: {}; what lands from now on fills them; leave no \
+                 crawler on a table of lakebed, and if they are not wanted, remove them there",
+                appended.join(", ")
+            )
+        });
+        let owned = not_external(self.table()).map(|what| {
+            format!(
+                "something else than lakebed changed the table in the catalog: {what}; set it back in Glue (TableType EXTERNAL_TABLE, parameter \
+                 EXTERNAL = TRUE), and drop the table with no tool that goes by it until then"
+            )
+        });
+        appended.into_iter().chain(owned).collect()
     }
 }
 
@@ -186,6 +197,7 @@ fn created(config: &TableConfig, migrations: &[Migration]) -> Result<Table> {
     let CreateTable { schema, comment, parameters: own } =
         table.ok_or_else(|| Error::config(format!("{}: no migration creates the table", config.name)))?;
     check_keys(config, &schema)?;
+    parameters.extend(descriptor(config));
     parameters.extend(own);
     parameters.extend(mapping(config));
     parameters.extend([("EXTERNAL", "TRUE"), ("classification", "parquet")].map(|(key, value)| (key.to_string(), value.to_string())));
@@ -196,9 +208,19 @@ fn created(config: &TableConfig, migrations: &[Migration]) -> Result<Table> {
         partition_keys: schema.partition_keys,
         location,
         format: FileFormat::Parquet,
+        external: true,
         parameters,
         version: 0,
     })
+}
+
+/// What other tools look for on a table of files, beside `classification`; nothing depends on it, and the migration may say otherwise.
+fn descriptor(config: &TableConfig) -> [(String, String); 2] {
+    let codec = match config.merge.compression {
+        Compression::Zstd => "zstd",
+        Compression::Snappy => "snappy",
+    };
+    [("compressionType", codec), ("typeOfData", "file")].map(|(key, value)| (key.to_string(), value.to_string()))
 }
 
 fn check_keys(config: &TableConfig, schema: &TableSchema) -> Result<()> {
@@ -371,6 +393,7 @@ mod tests {
         assert_eq!(table.partition_keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["year", "month", "day", "hour"]);
         assert!(table.parameters["lakebed.migration.0001_create.sql"].starts_with("sha256:"));
         assert_eq!((&*table.parameters["EXTERNAL"], &*table.parameters["comment"]), ("TRUE", "clicks"));
+        assert_eq!((&*table.parameters["compressionType"], &*table.parameters["typeOfData"]), ("zstd", "file"));
     }
 
     #[test]
@@ -446,9 +469,20 @@ mod tests {
     fn columns_that_somebody_appended_are_a_warning() {
         let plan = plan(&config(), &[first()], Some(Table { columns: columns("id bigint, x string, y double"), ..made() })).unwrap();
         assert_eq!(plan.table().columns.len(), 3, "the catalog's columns count");
-        let warning = plan.warning().unwrap();
+        let [warning] = &plan.warnings()[..] else { panic!("{plan:?}") };
         assert!(warning.contains("appended to the table's columns in the catalog: x string, y double; what lands"), "{warning}");
-        assert_eq!(MigrationPlan::UpToDate(made()).warning(), None);
+        assert_eq!(MigrationPlan::UpToDate(made()).warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_table_whose_files_would_go_with_it_is_a_warning() {
+        let mut internal = made();
+        internal.parameters.insert("EXTERNAL".into(), "FALSE".into());
+        for there in [internal, Table { external: false, ..made() }] {
+            let plan = plan(&config(), &[first()], Some(there)).unwrap();
+            let [warning] = &plan.warnings()[..] else { panic!("{plan:?}") };
+            assert!(warning.contains("whose files are removed with it when Hive or Spark drops it; set it back in Glue"), "{warning}");
+        }
     }
 
     #[test]

@@ -139,7 +139,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (from, to) = window(config, request);
     let discovery = discover(&landing, config, from, to).await?;
     let mut done = TableDone::new(&config.name, &discovery);
-    done.warnings.extend(migration.warning());
+    done.warnings.extend(migration.warnings());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     if config.scatters() {
         let found = scatter::Found { landing, migration, objects: discovery.objects, from };

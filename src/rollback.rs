@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::announce;
 use crate::app::App;
+use crate::catalog::limits::check_registered;
 use crate::catalog::{Table, TableName};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -69,7 +70,7 @@ pub struct RolledBack {
 /// Rolls a partition back.
 ///
 /// # Errors
-/// `Config` if there is no such table, partition or generation, or a file of the generation is gone. `Conflict` if other runs keep being
+/// `Config` if there is no such table, partition or generation, a file of the generation is gone, or readers would not see the change. `Conflict` if other runs keep being
 /// faster. Those of the stores and the catalog: what is committed then stands, and a repetition registers it.
 pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
     let config = app.config.tables(Some(&request.table))?[0];
@@ -77,6 +78,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
     let table = app.catalog.table(&config.name).await?;
     let table = table
         .ok_or_else(|| Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)))?;
+    check_registered(&table)?;
     let location = app.stores.existing(&config.location, &format!("the location of {}", config.name))?;
     let rollback = Rollback { app, config, table, places: Places::new(vec![location, app.state.clone()]), run: app.clock.new_id() };
     for _ in 0..RACES {

@@ -2,6 +2,8 @@
 
 mod failure;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 pub use failure::Failure;
 use serde::Serialize;
@@ -52,9 +54,9 @@ pub struct TableDone {
     pub partitions: Vec<PartitionDone>,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
-    /// Partitions that are as they should be after the run.
+    /// Partitions that are as they should be after the run, as paths.
     #[serde(skip)]
-    hours_done: usize,
+    hours_done: BTreeSet<String>,
     /// Of the pending objects, those of open hours.
     #[serde(skip)]
     open: u64,
@@ -112,7 +114,7 @@ impl RunSummary {
     pub fn exit_code(&self) -> u8 {
         if self.failures.is_empty() {
             0
-        } else if self.tables.iter().any(|table| table.hours_done > 0) {
+        } else if self.tables.iter().any(|table| !table.hours_done.is_empty()) {
             3
         } else if self.failures.iter().all(|failure| failure.kind() == Kind::Config) {
             2
@@ -173,7 +175,7 @@ impl TableDone {
             records: Counts::default(),
             partitions: Vec::new(),
             warnings: strangers(discovery).into_iter().collect(),
-            hours_done: 0,
+            hours_done: BTreeSet::new(),
             open: 0,
         }
     }
@@ -197,7 +199,9 @@ impl TableDone {
                     counted(plan.held, "object")
                 ));
             }
-            self.hours_done += usize::from(plan.action == Action::UpToDate);
+            if plan.action == Action::UpToDate {
+                self.count_hour(&plan.partition);
+            }
             for key in &plan.changed {
                 self.warnings.push(format!(
                     "object {key} was written again since it was merged; if its content changed, the new content is not in the table until `lakebed repair`"
@@ -207,8 +211,8 @@ impl TableDone {
     }
 
     /// Enters a partition that is as it should be.
-    pub fn count_hour(&mut self) {
-        self.hours_done += 1;
+    pub fn count_hour(&mut self, partition: &PartitionId) {
+        self.hours_done.insert(partition.to_string());
     }
 
     /// Enters what would be done.
@@ -263,7 +267,12 @@ impl TableDone {
 
     /// Enters that the catalog does not show what was committed: none of the hours is done then.
     pub fn unregistered(&mut self) {
-        self.hours_done = 0;
+        self.hours_done.clear();
+    }
+
+    /// Enters that the catalog does not show this partition as its ledger says.
+    pub fn not_registered(&mut self, partition: &PartitionId) {
+        self.hours_done.remove(&partition.to_string());
     }
 
     /// Counts the planned objects by what became of them, whichever run did it.
@@ -274,7 +283,7 @@ impl TableDone {
         self.objects.merged += sources.len() as u64 - rejected;
         self.objects.rejected += rejected;
         self.objects.pending += (objects.len() - sources.len()) as u64;
-        self.hours_done += 1;
+        self.count_hour(&plan.partition);
     }
 
     fn write(&self, dry_run: bool, text: &mut String) {
@@ -375,7 +384,10 @@ mod tests {
     fn summary(hours_done: &[usize], failures: &[Kind]) -> RunSummary {
         let request = Request { table: None, at: "2026-11-19T20:00:00Z".parse().unwrap(), since: None, dry_run: false, until: None };
         let mut summary = RunSummary::new("01J".into(), &request);
-        let table = |hours: &usize| TableDone { hours_done: *hours, ..TableDone::new(&name(), &Discovery::default()) };
+        let table = |hours: &usize| {
+            let hours_done = (0..*hours).map(|hour| hour.to_string()).collect();
+            TableDone { hours_done, ..TableDone::new(&name(), &Discovery::default()) }
+        };
         summary.tables = hours_done.iter().map(table).collect();
         summary.failures = failures.iter().map(|kind| Failure::new(&name(), None, &Error::new(*kind, "no"))).collect();
         summary

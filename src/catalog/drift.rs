@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{FileFormat, Partition, TableName};
+use super::{FileFormat, Partition, Table, TableName};
 use crate::layout::PartitionId;
 use crate::schema::Column;
 
@@ -47,17 +47,23 @@ pub fn told(column: &Column) -> String {
     format!("{} {}", column.name, column.hive)
 }
 
-/// What on a partition was changed by something else than lakebed, a sentence each; nothing if nothing was.
+/// The ledger version that a partition in the catalog says it shows.
+pub fn shown(partition: &Partition) -> Option<u64> {
+    partition.parameters.get(LEDGER_VERSION).and_then(|text| text.parse().ok())
+}
+
+/// What on a partition was changed by something else than lakebed, a sentence each; nothing if nothing was. `wanted` is what the ledger
+/// version says that the partition shows, be it the newest or not; where there is none such, what the newest says.
 ///
-/// A writer of lakebed writes a whole entry at once. So an entry with another version's number is that version's: an older one that is
-/// not replaced yet, or a newer one of a run that was faster. Only what carries this version's number and says something else, or
+/// A writer of lakebed writes a whole entry at once. So what carries a version's number and says something else than that version, or
 /// carries none, is nobody's of lakebed. A parameter that is missing beside the version is not told: an older lakebed did not write it.
 pub fn changed_by_others(wanted: &Partition, there: &Partition) -> Vec<String> {
-    let version = |partition: &Partition| partition.parameters.get(LEDGER_VERSION).and_then(|text| text.parse::<u64>().ok());
     let mut changes = Vec::new();
-    match version(there) {
+    match shown(there) {
         None => changes.push(format!("it has no {LEDGER_VERSION}")),
-        found if found != version(wanted) => return changes,
+        Some(found) if shown(wanted) != Some(found) => {
+            changes.push(format!("its {LEDGER_VERSION} is {found}, which its ledger does not have"))
+        }
         Some(_) => {}
     }
     if there.location != wanted.location {
@@ -75,6 +81,19 @@ pub fn changed_by_others(wanted: &Partition, there: &Partition) -> Vec<String> {
         }
     }
     changes
+}
+
+/// Why a tool that drops the table would remove its files, too. Tables of lakebed are made as external ones: `TableType` and a parameter
+/// say so, and where they differ, Hive and Spark go by either.
+pub fn not_external(table: &Table) -> Option<String> {
+    let parameter = table.parameters.get("EXTERNAL");
+    let what = match parameter {
+        _ if !table.external => "it is a MANAGED_TABLE".to_string(),
+        Some(value) if value.eq_ignore_ascii_case("true") => return None,
+        Some(value) => format!("its parameter EXTERNAL is `{value}` instead of `TRUE`"),
+        None => "its parameter EXTERNAL is gone".to_string(),
+    };
+    Some(format!("{what}, whose files are removed with it when Hive or Spark drops it"))
 }
 
 /// A partition of a table of lakebed that something else changed.
@@ -169,15 +188,27 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_a_writer_of_lakebed_that_was_faster_or_slower() {
-        for version in ["1", "3"] {
-            check_partition(
-                |p| {
-                    p.parameters.insert(LEDGER_VERSION.into(), version.into());
-                    p.location = "s3://lake/g/".into();
-                },
-                "",
-            );
-        }
+    fn a_version_that_the_ledger_does_not_have_is_told() {
+        check_partition(
+            |p| drop(p.parameters.insert(LEDGER_VERSION.into(), "3".into())),
+            "its lakebed.ledger_version is 3, which its ledger does not have",
+        );
+    }
+
+    #[test]
+    fn a_table_whose_files_go_with_it_is_told() {
+        let check = |external: bool, parameter: Option<&str>, says: &str| {
+            let parameters = parameter.map(|value| ("EXTERNAL".to_string(), value.to_string())).into_iter().collect();
+            let name = TableName { database: "shop".into(), name: "clicks".into() };
+            let (location, format) = ("s3://lake/".to_string(), FileFormat::Parquet);
+            let table = Table { name, columns: vec![], partition_keys: vec![], location, format, external, parameters, version: 1 };
+            let told = not_external(&table).unwrap_or_default();
+            assert!(told.starts_with(says) && told.is_empty() == says.is_empty(), "{told}");
+        };
+        check(true, Some("TRUE"), "");
+        check(true, Some("true"), "");
+        check(true, Some("FALSE"), "its parameter EXTERNAL is `FALSE` instead of `TRUE`, whose files");
+        check(true, None, "its parameter EXTERNAL is gone");
+        check(false, Some("TRUE"), "it is a MANAGED_TABLE");
     }
 }

@@ -1,5 +1,6 @@
 //! The AWS Glue Data Catalog behind the catalog port.
 
+mod again;
 mod refusal;
 mod shape;
 
@@ -11,16 +12,19 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_glue::Client;
-use aws_sdk_glue::error::SdkError;
+use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::operation::get_partitions::GetPartitionsError;
 use aws_sdk_glue::types::{self, BatchUpdatePartitionRequestEntry, DatabaseInput, PartitionValueList, Segment};
+use futures::StreamExt;
 use futures::future::try_join_all;
 
-use self::refusal::{EXISTS, NOT_FOUND, entry_error, explain, missing};
+use self::again::Passing;
+use self::refusal::{EXISTS, INVALID, NOT_FOUND, entry_error, explain, missing};
 use super::filter::Filter;
 use super::limits::{check_name, check_partition, check_table};
+use super::pace::Pace;
 use super::{Catalog, EntryError, Partition, Table, TableName};
-use crate::error::aws::is;
+use crate::error::aws::{Refusal, is};
 use crate::error::{Error, Kind, Result};
 
 /// Entries that one call may have: `BatchCreatePartition` and `BatchUpdatePartition`, `BatchGetPartition` and a page of `GetPartitions`,
@@ -31,6 +35,9 @@ const PAGE: i32 = 100;
 
 /// Parts that the partitions of a table can be read in at the same time, the most that Glue has.
 const SEGMENTS: i32 = 10;
+
+/// Databases whose tables are listed at the same time.
+const LISTINGS: usize = 8;
 
 /// A call that is throttled is made again this often at most, with a pause that grows to `SLOWEST`, but for no longer than `BUDGET`.
 const ATTEMPTS: u32 = 12;
@@ -48,8 +55,8 @@ impl GlueCatalog {
     pub fn new(sdk: &SdkConfig) -> Self {
         let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(SLOWEST);
         let timeout = TimeoutConfig::builder().operation_timeout(BUDGET).operation_attempt_timeout(BUDGET / 3).build();
-        let config = aws_sdk_glue::config::Builder::from(sdk).retry_config(retry).timeout_config(timeout).build();
-        Self { client: Client::from_conf(config) }
+        let config = aws_sdk_glue::config::Builder::from(sdk).retry_config(retry).retry_classifier(Passing).timeout_config(timeout);
+        Self { client: Client::from_conf(config.build()) }
     }
 
     /// The table as Glue has it, with all that the port does not know.
@@ -61,7 +68,7 @@ impl GlueCatalog {
         }
     }
 
-    /// The tables of a database that can be ours. Views, and tables whose types Hive does not have, are not.
+    /// The tables of a database that can be read. Those whose types Hive does not have cannot; who names one is told.
     async fn tables_of(&self, database: &str) -> Result<Vec<Table>> {
         let mut tables = Vec::new();
         let mut pages = self.client.get_tables().database_name(database).max_results(PAGE).into_paginator().send();
@@ -69,7 +76,10 @@ impl GlueCatalog {
             let page = page.map_err(|e| explain("glue:GetTables", &format!("database `{database}`"), &e))?;
             for table in page.table_list() {
                 let name = TableName { database: database.to_string(), name: table.name.clone() };
-                tables.extend(shape::table(&name, table).ok());
+                match shape::table(&name, table) {
+                    Ok(table) => tables.push(table),
+                    Err(e) => tracing::info!("left out of the list of tables: {e}"),
+                }
             }
         }
         Ok(tables)
@@ -110,10 +120,10 @@ impl GlueCatalog {
     async fn raw_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<types::Partition>> {
         let key = |values: &Vec<String>| PartitionValueList::builder().set_values(Some(values.clone())).build();
         let keys = values.iter().map(key).collect::<Result<Vec<_>, _>>().map_err(|e| Error::internal(format!("table {name}: {e}")))?;
-        let mut found = Vec::new();
+        let (mut found, mut pace) = (Vec::new(), Pace::default());
         for some in keys.chunks(ASKED) {
             let mut asked = some.to_vec();
-            // What Glue did not come to is asked again, as long as it comes to something.
+            // What Glue did not come to is asked again; if it came to nothing, after a pause.
             while !asked.is_empty() {
                 let count = asked.len();
                 let call = self.client.batch_get_partition().database_name(&name.database).table_name(&name.name);
@@ -121,7 +131,7 @@ impl GlueCatalog {
                 let answer = answer.map_err(|e| explain("glue:BatchGetPartition", &format!("table {name}"), &e))?;
                 found.extend(answer.partitions.unwrap_or_default());
                 asked = answer.unprocessed_keys.unwrap_or_default();
-                if asked.len() == count {
+                if asked.len() == count && !pace.wait().await {
                     return Err(Error::unavailable(format!("table {name}: Glue does not answer for {count} partitions; run again")));
                 }
             }
@@ -129,27 +139,58 @@ impl GlueCatalog {
         Ok(found)
     }
 
-    async fn create_batch(&self, name: &TableName, batch: &[&Partition]) -> Result<Vec<EntryError>> {
-        let inputs = batch.iter().map(|partition| shape::partition_input(partition, None)).collect::<Result<Vec<_>>>()?;
-        let call = self.client.batch_create_partition().database_name(&name.database).table_name(&name.name);
-        let (action, answer) = ("glue:BatchCreatePartition", call.set_partition_input_list(Some(inputs)).send().await);
-        let answer = answer.map_err(|e| explain(action, &format!("table {name}"), &e))?;
-        let refused = answer.errors.unwrap_or_default().into_iter();
-        Ok(refused.map(|error| entry_error(action, name, error.partition_values.unwrap_or_default(), error.error_detail)).collect())
+    /// Writes partitions, as many in a call as it may have. If Glue does not take a call because of what is in it, each half of its entries is
+    /// written on its own, so that in the end only those are refused that it does not take.
+    async fn write(&self, name: &TableName, entries: &[Entry<'_>]) -> Result<Vec<EntryError>> {
+        let mut refused = Vec::new();
+        let mut batches: Vec<&[Entry<'_>]> = entries.chunks(WRITTEN).rev().collect();
+        while let Some(batch) = batches.pop() {
+            let (action, answer) = self.write_batch(name, batch).await?;
+            match (answer, batch) {
+                (Answered::Entries(errors), _) => refused.extend(errors),
+                (Answered::Invalid(detail), [Entry { partition, .. }]) => {
+                    refused.push(entry_error(action, name, partition.values.clone(), Some(detail)));
+                }
+                (Answered::Invalid(_), batch) => {
+                    let (left, right) = batch.split_at(batch.len() / 2);
+                    batches.extend([right, left]);
+                }
+            }
+        }
+        Ok(refused)
     }
 
-    async fn update_batch(&self, name: &TableName, batch: &[(&Partition, types::Partition)]) -> Result<Vec<EntryError>> {
-        let entry = |(partition, there): &(&Partition, types::Partition)| {
-            let entry = BatchUpdatePartitionRequestEntry::builder().set_partition_value_list(Some(partition.values.clone()));
-            let entry = entry.partition_input(shape::partition_input(partition, Some(there))?).build();
-            entry.map_err(|e| Error::internal(format!("table {name}: {e}")))
+    /// Writes entries of one kind, and says with which action.
+    async fn write_batch(&self, name: &TableName, batch: &[Entry<'_>]) -> Result<(&'static str, Answered)> {
+        let inputs = batch.iter().map(|entry| shape::partition_input(entry.partition, entry.there.as_ref())).collect::<Result<Vec<_>>>()?;
+        if batch.iter().all(|entry| entry.there.is_none()) {
+            let call = self.client.batch_create_partition().database_name(&name.database).table_name(&name.name);
+            return match call.set_partition_input_list(Some(inputs)).send().await {
+                Ok(answer) => {
+                    let refused = answer.errors.unwrap_or_default().into_iter();
+                    let one = |e: types::PartitionError| entry_error(CREATE, name, e.partition_values.unwrap_or_default(), e.error_detail);
+                    Ok((CREATE, Answered::Entries(refused.map(one).collect())))
+                }
+                Err(e) => Ok((CREATE, invalid(&e).ok_or_else(|| explain(CREATE, &format!("table {name}"), &e))?)),
+            };
+        }
+        let entry = |(entry, input): (&Entry<'_>, _)| {
+            let values = entry.partition.values.clone();
+            let built = BatchUpdatePartitionRequestEntry::builder().set_partition_value_list(Some(values)).partition_input(input).build();
+            built.map_err(|e| Error::internal(format!("table {name}: {e}")))
         };
-        let entries = batch.iter().map(entry).collect::<Result<Vec<_>>>()?;
+        let updates = batch.iter().zip(inputs).map(entry).collect::<Result<Vec<_>>>()?;
         let call = self.client.batch_update_partition().database_name(&name.database).table_name(&name.name);
-        let (action, answer) = (UPDATE, call.set_entries(Some(entries)).send().await);
-        let answer = answer.map_err(|e| explain(action, &format!("table {name}"), &e))?;
-        let refused = answer.errors.unwrap_or_default().into_iter();
-        Ok(refused.map(|error| entry_error(action, name, error.partition_value_list.unwrap_or_default(), error.error_detail)).collect())
+        match call.set_entries(Some(updates)).send().await {
+            Ok(answer) => {
+                let refused = answer.errors.unwrap_or_default().into_iter();
+                let one = |e: types::BatchUpdatePartitionFailureEntry| {
+                    entry_error(UPDATE, name, e.partition_value_list.unwrap_or_default(), e.error_detail)
+                };
+                Ok((UPDATE, Answered::Entries(refused.map(one).collect())))
+            }
+            Err(e) => Ok((UPDATE, invalid(&e).ok_or_else(|| explain(UPDATE, &format!("table {name}"), &e))?)),
+        }
     }
 }
 
@@ -175,17 +216,21 @@ impl Catalog for GlueCatalog {
     }
 
     async fn tables(&self) -> Result<Vec<Table>> {
-        let mut tables = Vec::new();
+        let mut databases = Vec::new();
         let mut pages = self.client.get_databases().max_results(PAGE).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|e| explain("glue:GetDatabases", "the catalog", &e))?;
-            for database in page.database_list {
-                match self.tables_of(&database.name).await {
-                    Ok(found) => tables.extend(found),
-                    // Others' databases may be closed to us, or links to what is gone.
-                    Err(e) if e.kind() == Kind::Config => tracing::warn!("{e}"),
-                    Err(e) => return Err(e),
-                }
+            databases.extend(page.database_list.into_iter().map(|database| database.name));
+        }
+        let listings: Vec<_> = databases.iter().map(|database| self.tables_of(database)).collect();
+        let listings: Vec<_> = futures::stream::iter(listings).buffered(LISTINGS).collect().await;
+        let mut tables = Vec::new();
+        for listed in listings {
+            match listed {
+                Ok(found) => tables.extend(found),
+                // Others' databases may be closed to us, or links to what is gone.
+                Err(e) if e.kind() == Kind::Config => tracing::warn!("{e}"),
+                Err(e) => return Err(e),
             }
         }
         tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -235,20 +280,19 @@ impl Catalog for GlueCatalog {
         };
         let found = found.map_err(|e| explain("glue:GetPartitions", &format!("table {name}"), &*e))?;
         let wanted = found.iter().filter(|partition| filter.passes(partition.values()));
-        let mut partitions = wanted.map(|partition| shape::partition(name, partition)).collect::<Result<Vec<_>>>()?;
+        let mut partitions: Vec<Partition> = wanted.map(shape::partition).collect();
         partitions.sort_by(|a, b| a.values.cmp(&b.values));
         Ok(partitions)
     }
 
     async fn get_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>> {
-        self.raw_partitions(name, values).await?.iter().map(|partition| shape::partition(name, partition)).collect()
+        Ok(self.raw_partitions(name, values).await?.iter().map(shape::partition).collect())
     }
 
     async fn create_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
         let (good, mut refused) = checked(table, partitions);
-        for batch in good.chunks(WRITTEN) {
-            refused.extend(self.create_batch(&table.name, batch).await?);
-        }
+        let entries: Vec<Entry<'_>> = good.into_iter().map(|partition| Entry { partition, there: None }).collect();
+        refused.extend(self.write(&table.name, &entries).await?);
         Ok(refused)
     }
 
@@ -262,13 +306,11 @@ impl Catalog for GlueCatalog {
         let mut updates = Vec::new();
         for partition in good {
             match there.remove(&partition.values) {
-                Some(old) => updates.push((partition, old)),
+                Some(old) => updates.push(Entry { partition, there: Some(old) }),
                 None => refused.push(missing(UPDATE, name, &partition.values)),
             }
         }
-        for batch in updates.chunks(WRITTEN) {
-            refused.extend(self.update_batch(name, batch).await?);
-        }
+        refused.extend(self.write(name, &updates).await?);
         Ok(refused)
     }
 }
@@ -276,7 +318,27 @@ impl Catalog for GlueCatalog {
 /// Why Glue does not say which partitions there are.
 type Refused = Box<SdkError<GetPartitionsError>>;
 
+const CREATE: &str = "glue:BatchCreatePartition";
 const UPDATE: &str = "glue:BatchUpdatePartition";
+
+/// A partition that is to be written, and what Glue has in its place.
+struct Entry<'p> {
+    partition: &'p Partition,
+    there: Option<types::Partition>,
+}
+
+/// What Glue says to a batch.
+enum Answered {
+    /// Which entries it refuses.
+    Entries(Vec<EntryError>),
+    /// It does not take the call because of what is in it, and nothing of it was done.
+    Invalid(types::ErrorDetail),
+}
+
+fn invalid<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<Answered> {
+    let refusal = Refusal::of(error).filter(|refusal| refusal.code == INVALID)?;
+    Some(Answered::Invalid(types::ErrorDetail::builder().error_code(refusal.code).error_message(refusal.message).build()))
+}
 
 /// Codes of expressions that Glue cannot decide for this table.
 const NOT_DECIDED: &[&str] = &["InvalidInputException", "InvalidStateException"];
@@ -287,7 +349,7 @@ fn checked<'p>(table: &Table, partitions: &'p [Partition]) -> (Vec<&'p Partition
     for partition in partitions {
         match check_partition(table, partition) {
             Ok(()) => good.push(partition),
-            Err(message) => refused.push(EntryError { values: partition.values.clone(), message }),
+            Err(message) => refused.push(EntryError { values: partition.values.clone(), kind: Kind::Config, message }),
         }
     }
     (good, refused)

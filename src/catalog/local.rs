@@ -12,7 +12,7 @@ use serde_json::{from_str, to_string};
 use super::filter::Filter;
 use super::limits::{check_name, check_partition, check_table};
 use super::{Catalog, EntryError, FileFormat, Parameters, Partition, Table, TableName};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::schema::Column;
 
 /// The format that this version writes, and the newest that it reads.
@@ -123,17 +123,17 @@ impl LocalCatalog {
             let mut statement = transaction.prepare(change).map_err(|e| self.explain(e))?;
             let mut refused = Vec::new();
             for partition in partitions {
-                let message = match check_partition(&table, partition) {
-                    Err(message) => Some(message),
+                let refusal = match check_partition(&table, partition) {
+                    Err(message) => Some((Kind::Config, message)),
                     Ok(()) => {
                         let (values, columns, parameters) =
                             (json(&partition.values)?, json(&partition.columns)?, json(&partition.parameters)?);
                         let row = params![name.database, name.name, values, partition.location, columns, parameters];
                         let changed = statement.execute(row).map_err(|e| self.explain(e))?;
-                        (changed == 0).then(|| format!("partition {values} of table {name} {unchanged}"))
+                        (changed == 0).then(|| (Kind::Conflict, format!("partition {values} of table {name} {unchanged}")))
                     }
                 };
-                refused.extend(message.map(|message| EntryError { values: partition.values.clone(), message }));
+                refused.extend(refusal.map(|(kind, message)| EntryError { values: partition.values.clone(), kind, message }));
             }
             Ok(refused)
         })
@@ -161,7 +161,7 @@ impl LocalCatalog {
             let Definition { columns, partition_keys, location, parameters } =
                 from_str(&definition).map_err(|e| self.damaged(&format!("table {name}"), &e))?;
             let (format, version) = (FileFormat::Parquet, version.unsigned_abs());
-            tables.push(Table { name, columns, partition_keys, location, format, parameters, version });
+            tables.push(Table { name, columns, partition_keys, location, format, external: true, parameters, version });
         }
         Ok(tables)
     }
@@ -372,7 +372,6 @@ fn number(version: u64) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
     use crate::schema::HiveType;
 
     fn column(name: &str) -> Column {
@@ -383,7 +382,7 @@ mod tests {
         let name = TableName { database: "shop".to_string(), name: "clicks".to_string() };
         let (columns, partition_keys) = (vec![column("id")], vec![column("day")]);
         let (location, format) = ("file:///lake/".to_string(), FileFormat::Parquet);
-        Table { name, columns, partition_keys, location, format, parameters: Parameters::new(), version: 1 }
+        Table { name, columns, partition_keys, location, format, external: true, parameters: Parameters::new(), version: 1 }
     }
 
     async fn filled(path: &Path) -> LocalCatalog {

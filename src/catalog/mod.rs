@@ -5,6 +5,7 @@ pub mod filter;
 pub mod glue;
 pub mod limits;
 pub mod local;
+mod pace;
 pub mod reconcile;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use self::filter::Filter;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::schema::{Column, is_name};
 
 /// Free-form text properties of a table or partition.
@@ -50,6 +51,8 @@ pub struct Table {
     pub location: String,
     /// What its files are. Whatever it is told, a catalog that writes the table makes it Parquet.
     pub format: FileFormat,
+    /// False if the catalog calls it a table whose files go with it when it is dropped (`MANAGED_TABLE`). An update leaves that as it is.
+    pub external: bool,
     /// Table properties.
     pub parameters: Parameters,
     /// The catalog's version of this table: grows with every update; where it begins is the catalog's. Ignored by `create_table`.
@@ -76,6 +79,9 @@ pub struct Partition {
 pub struct EntryError {
     /// The partition it is about.
     pub values: Vec<String>,
+    /// What can be done about it: `Unavailable` may go through a little later, `Conflict` says that the partition is not as it was thought
+    /// to be, anything else stays refused.
+    pub kind: Kind,
     /// Why it was refused.
     pub message: String,
 }

@@ -108,7 +108,11 @@ fn text(lines: &[Line]) -> String {
     let mut text =
         format!("{:<width$} {:<12} {:>7} {:>12} {:>6} {:>14}  catalog\n", "partition", "state", "version", "rows", "files", "bytes");
     for line in lines {
-        let catalog = if line.in_catalog { "in step" } else { "behind: the next run registers it" };
+        let catalog = match (line.ledger_version, line.in_catalog) {
+            (None, _) => "no ledger knows it: readers see it beside lakebed's",
+            (Some(_), true) => "in step",
+            (Some(_), false) => "behind: the next run registers it",
+        };
         text.push_str(&format!(
             "{:<width$} {:<12} {:>7} {:>12} {:>6} {:>14}  {catalog}\n",
             line.path(),

@@ -39,7 +39,7 @@ pub async fn run(app: &App, args: &QueryArgs, output: Output) -> Result<u8> {
 async fn local(app: &App, sql: &str) -> Result<QueryResult> {
     let limits = Limits { memory: app.limits.memory, threads: app.limits.threads, spill: std::env::temp_dir() };
     let context = engine::local::session(&limits)?;
-    query::register(&context, &app.catalog, &app.stores).await?;
+    query::register_named(&context, &app.catalog, &app.stores, sql).await?;
     query::run(&context, sql).await
 }
 

@@ -52,8 +52,12 @@ pub struct Answer {
 impl Answer {
     /// What the scan cost, in dollars, at the price of most regions.
     pub fn dollars(&self) -> f64 {
-        self.scanned.max(LEAST) as f64 / 1e12 * DOLLARS
+        dollars(self.scanned)
     }
+}
+
+fn dollars(scanned: u64) -> f64 {
+    scanned.max(LEAST) as f64 / 1e12 * DOLLARS
 }
 
 impl<'a> Athena<'a> {
@@ -111,12 +115,20 @@ impl<'a> Athena<'a> {
     /// Cancels a query, and says what came of it.
     async fn cancel(&self, id: &str) -> Error {
         match self.client.stop_query_execution().query_execution_id(id).send().await {
-            Ok(_) => Error::unavailable(format!("query {id} was cancelled")),
+            Ok(_) => Error::unavailable(format!("query {id} was cancelled{}", self.scanned_of(id).await)),
             Err(e) => {
                 let why = explain("athena:StopQueryExecution", &e);
                 Error::new(why.kind(), format!("query {id} could not be cancelled and goes on in Athena: {why}"))
             }
         }
+    }
+
+    /// What a query that was cancelled scanned, which has its price all the same; nothing if Athena does not tell.
+    async fn scanned_of(&self, id: &str) -> String {
+        let found = self.client.get_query_execution().query_execution_id(id).send().await.ok().and_then(|found| found.query_execution);
+        let scanned = found.as_ref().and_then(QueryExecution::statistics).and_then(|statistics| statistics.data_scanned_in_bytes());
+        let told = |bytes: u64| format!("; Athena had scanned {bytes} bytes, about ${:.6}", dollars(bytes));
+        scanned.map(|bytes| told(bytes.unsigned_abs())).unwrap_or_default()
     }
 
     async fn wait(&self, id: &str) -> Result<QueryExecution> {
@@ -151,12 +163,25 @@ async fn results(client: &Client, id: &str, token: Option<String>) -> Result<Get
 
 /// True for the statements that change nothing, by their first word; `EXPLAIN ANALYZE` runs what it explains.
 fn only_reads(sql: &str) -> bool {
-    let mut words = sql.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).map(str::to_ascii_uppercase);
+    let text = without_comments(sql);
+    let mut words = text.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).map(str::to_ascii_uppercase);
     match words.next().as_deref() {
         Some("EXPLAIN") => words.all(|word| word != "ANALYZE"),
         Some(first) => ["SELECT", "WITH", "VALUES", "SHOW", "DESCRIBE", "DESC"].contains(&first),
         None => false,
     }
+}
+
+/// A statement with a space for each comment. What looks like one in a quoted text is taken for one: the first words have none before them.
+fn without_comments(sql: &str) -> String {
+    let (mut text, mut rest) = (String::new(), sql);
+    while let Some(at) = rest.find("--").into_iter().chain(rest.find("/*")).min() {
+        text.push_str(&rest[..at]);
+        text.push(' ');
+        let end = if rest[at..].starts_with("--") { "\n" } else { "*/" };
+        rest = rest[at + 2..].split_once(end).map_or("", |(_, after)| after);
+    }
+    text + rest
 }
 
 fn rows(page: &GetQueryResultsOutput, header: usize) -> Vec<Vec<Option<String>>> {
@@ -170,10 +195,13 @@ fn failure(id: &str, execution: &QueryExecution) -> Error {
     let error = status.and_then(|status| status.athena_error());
     let reason = status.and_then(|status| status.state_change_reason()).or(error.and_then(|error| error.error_message()));
     let reason = reason.unwrap_or("no reason given");
-    let kind = error.and_then(|error| error.error_type()).map(|kind| format!(" (error type {kind})")).unwrap_or_default();
-    match error.and_then(|error| error.error_category()) {
-        Some(2) => Error::config(format!("Athena refuses query {id}{kind}: {reason}")),
-        _ => Error::unavailable(format!("query {id} failed in Athena{kind}: {reason}; run it again")),
+    let category = error.and_then(|error| error.error_category());
+    let numbers = [("category", category), ("error type", error.and_then(|error| error.error_type()))];
+    let numbers: Vec<String> = numbers.iter().filter_map(|(what, number)| number.map(|number| format!("{what} {number}"))).collect();
+    let numbers = if numbers.is_empty() { String::new() } else { format!(" ({})", numbers.join(", ")) };
+    match category {
+        Some(2) => Error::config(format!("Athena refuses query {id}{numbers}: {reason}")),
+        _ => Error::unavailable(format!("query {id} failed in Athena{numbers}: {reason}; run it again")),
     }
 }
 
@@ -204,11 +232,22 @@ mod tests {
             "SHOW PARTITIONS shop.clicks",
             "explain select 1",
             "VALUES 1",
+            "/* c */ SELECT 1",
+            "-- DROP TABLE a\n/* b\n */select 1",
         ] {
             assert!(only_reads(sql), "{sql}");
         }
-        for sql in ["DROP TABLE shop.clicks", "insert into a select 1", "EXPLAIN ANALYZE insert into a select 1", "", "-- c\nDROP TABLE a"]
-        {
+        for sql in [
+            "DROP TABLE shop.clicks",
+            "insert into a select 1",
+            "EXPLAIN ANALYZE insert into a select 1",
+            "EXPLAIN/**/ANALYZE insert into a select 1",
+            "EXPLAIN /* c */ANALYZE insert into a select 1",
+            "",
+            "-- c\nDROP TABLE a",
+            "/* SELECT */ DROP TABLE a",
+            "/* SELECT 1",
+        ] {
             assert!(!only_reads(sql), "{sql}");
         }
     }

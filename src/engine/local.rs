@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 pub const CATALOG: &str = "awsdatacatalog";
 
 /// The database of names without one, as in Athena.
-const DATABASE: &str = "default";
+pub const DATABASE: &str = "default";
 
 /// The share of the memory that may hold footers of files read before: one part in this many.
 const FOOTER_SHARE: usize = 16;

@@ -20,7 +20,7 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 use futures::StreamExt;
 use url::Url;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Table};
 use crate::config::Location;
 use crate::engine::local::CATALOG;
 use crate::error::{Error, Result};
@@ -52,8 +52,32 @@ impl QueryResult {
 /// # Errors
 /// Those of the catalog.
 pub async fn register(ctx: &SessionContext, catalog: &Arc<dyn Catalog>, stores: &Stores) -> Result<()> {
+    add(ctx, catalog, stores, catalog.tables().await?)
+}
+
+/// As [`register`], of the tables that a statement names alone. If it asks what there is, or names one that is not there, all are made known:
+/// they are the answer, or what was meant.
+///
+/// # Errors
+/// Those of the catalog.
+pub async fn register_named(ctx: &SessionContext, catalog: &Arc<dyn Catalog>, stores: &Stores, sql: &str) -> Result<()> {
+    let state = ctx.state();
+    // What is no statement is refused when it is run.
+    let Ok(statement) = dialect::parse(&state, sql) else { return Ok(()) };
+    let Some(names) = dialect::tables(&state, &statement) else { return register(ctx, catalog, stores).await };
+    let mut tables = Vec::new();
+    for name in names {
+        match catalog.table(&name).await? {
+            Some(table) => tables.push(table),
+            None => return register(ctx, catalog, stores).await,
+        }
+    }
+    add(ctx, catalog, stores, tables)
+}
+
+fn add(ctx: &SessionContext, catalog: &Arc<dyn Catalog>, stores: &Stores, tables: Vec<Table>) -> Result<()> {
     let mut databases: BTreeMap<String, MemorySchemaProvider> = BTreeMap::new();
-    for table in catalog.tables().await? {
+    for table in tables {
         // A table whose location is no URL, or in no store that is known, is refused when it is read.
         if let Ok(location) = Location::parse(&table.location, Path::new("/"))
             && let Ok(Some(bucket)) = stores.whole_bucket(&location)

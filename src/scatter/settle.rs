@@ -131,7 +131,7 @@ pub(super) fn count(
                 head.partition
             ));
         }
-        done.count_hour();
+        done.count_hour(&head.partition);
     }
     Ok(())
 }

@@ -139,9 +139,6 @@ impl Reject {
     }
 }
 
-/// How many columns the first quarantines had; what came since stands behind them.
-pub const FIRST_COLUMNS: usize = 7;
-
 /// The columns of every quarantine table, beside the partition keys of the table it belongs to.
 pub fn columns() -> Vec<Column> {
     let column = |name: &str, hive: HiveType, comment: &str| Column { name: name.into(), hive, comment: Some(comment.into()) };

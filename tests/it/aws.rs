@@ -7,6 +7,7 @@ mod end_to_end;
 mod events;
 mod queue;
 mod redrive;
+mod refusals;
 mod repair;
 mod undo;
 
@@ -133,6 +134,7 @@ async fn two_days_of_hours_are_registered_in_one_call_and_a_second_run_writes_no
         hours: 48,
         objects_per_hour: 12,
         records: 5760,
+        bad: 0.0,
         ..Settings::default()
     });
     lake.upload().await;
@@ -140,8 +142,8 @@ async fn two_days_of_hours_are_registered_in_one_call_and_a_second_run_writes_no
     let run = lake.lakebed(&["run", "--at", "2026-11-20T01:00:00Z", "--since", "2026-11-17T23", "--output", "json"]).json(0);
     assert_eq!(run["tables"][0]["records"]["read"], made.records);
     let calls = lake.account.calls();
-    // One for the table and one for its quarantine.
-    assert!((1..=2).contains(&calls["glue:BatchCreatePartition"]), "{calls:?}");
+    // All 48 of the table in one, and there is no quarantine.
+    assert_eq!(calls["glue:BatchCreatePartition"], 1, "{calls:?}");
     assert!(!calls.contains_key("glue:BatchUpdatePartition"), "{calls:?}");
 
     lake.account.delay(0.05);

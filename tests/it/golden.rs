@@ -218,6 +218,7 @@ fn events_of_tables_and_runs() {
         parameters: [].into(),
         version: 1,
         format: FileFormat::Parquet,
+        external: true,
     };
     check_event(include_str!("golden/event-schema-evolved.json"), &Event::of_table(&table), "SchemaEvolved");
     let failed = |partition: Option<&str>, error: &str| Failed {

@@ -62,7 +62,7 @@ impl Lake {
         let name = TableName { database: "shop".to_string(), name: "clicks".to_string() };
         let (columns, partition_keys) = (columns(list), columns(keys));
         let format = FileFormat::Parquet;
-        let table = Table { name, columns, partition_keys, location, format, parameters: Parameters::new(), version: 1 };
+        let table = Table { name, columns, partition_keys, location, format, external: true, parameters: Parameters::new(), version: 1 };
         catalog.ensure_database("shop").await.unwrap();
         catalog.create_table(&table).await.unwrap();
         Self { folder, catalog, table }

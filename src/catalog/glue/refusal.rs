@@ -4,10 +4,14 @@ use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::types::ErrorDetail;
 
 use super::super::{EntryError, TableName};
-use crate::error::{Error, aws};
+use crate::error::{Error, Kind, aws};
 
 pub(super) const NOT_FOUND: &[&str] = &["EntityNotFoundException"];
 pub(super) const EXISTS: &[&str] = &["AlreadyExistsException"];
+
+/// Codes of what Glue will never take as it is, and of limits that somebody has to raise.
+const FINAL: &[&str] = &[INVALID, "GlueEncryptionException", "ResourceNumberLimitExceededException"];
+pub(super) const INVALID: &str = "InvalidInputException";
 
 /// What each action needs besides its permission in IAM where Lake Formation manages the catalog. AWS documents permissions of grants,
 /// not of calls, so where it is not sure which of two an action needs, both are named.
@@ -40,9 +44,7 @@ where
             "EntityNotFoundException" => {
                 Some(Error::config(format!("{what} does not exist in the Glue Data Catalog: {message}; create it first")))
             }
-            "InvalidInputException" | "GlueEncryptionException" | "ResourceNumberLimitExceededException" => {
-                Some(Error::config(format!("{what}: Glue does not take it ({action}, {code}): {message}")))
-            }
+            code if FINAL.contains(&code) => Some(Error::config(format!("{what}: Glue does not take it ({action}, {code}): {message}"))),
             "ConcurrentModificationException" => {
                 Some(Error::conflict(format!("{what}: somebody else changed it ({action}): {message}; run again")))
             }
@@ -62,24 +64,31 @@ pub(super) fn entry_error(action: &str, name: &TableName, values: Vec<String>, d
     let detail = detail.unwrap_or_else(|| ErrorDetail::builder().build());
     let refusal =
         aws::Refusal { code: detail.error_code().unwrap_or("no reason given"), message: detail.error_message().unwrap_or_default() };
-    let message = said(action, name, &values, refusal);
-    EntryError { values, message }
+    let (kind, message) = said(action, name, &values, refusal);
+    EntryError { values, kind, message }
 }
 
 /// An entry that does not exist, in the same words.
 pub(super) fn missing(action: &str, name: &TableName, values: &[String]) -> EntryError {
-    let message = said(action, name, values, aws::Refusal { code: NOT_FOUND[0], message: "" });
-    EntryError { values: values.to_vec(), message }
+    let (kind, message) = said(action, name, values, aws::Refusal { code: NOT_FOUND[0], message: "" });
+    EntryError { values: values.to_vec(), kind, message }
 }
 
-fn said(action: &str, name: &TableName, values: &[String], refusal: aws::Refusal<'_>) -> String {
+fn said(action: &str, name: &TableName, values: &[String], refusal: aws::Refusal<'_>) -> (Kind, String) {
     let what = format!("partition {} of table {name}", values.join("/"));
     let aws::Refusal { code, message } = refusal;
     match code {
-        "AlreadyExistsException" => format!("{what} already exists; update it instead"),
-        "EntityNotFoundException" => format!("{what} does not exist; create it instead"),
-        _ if refusal.denied() => format!("{what}: Glue refuses {action}: {message}; {}", allow(action)),
-        code => format!("{what}: {code} {message}").trim_end().to_string(),
+        "AlreadyExistsException" => (Kind::Conflict, format!("{what} already exists; update it instead")),
+        "EntityNotFoundException" => (Kind::Conflict, format!("{what} does not exist; create it instead")),
+        _ if refusal.denied() => (Kind::Config, format!("{what}: Glue refuses {action}: {message}; {}", allow(action))),
+        code => {
+            let kind = match code {
+                "ConcurrentModificationException" => Kind::Conflict,
+                code if FINAL.contains(&code) => Kind::Config,
+                _ => Kind::Unavailable,
+            };
+            (kind, format!("{what}: Glue does not take it ({action}, {code}): {message}").trim_end_matches([' ', ':']).to_string())
+        }
     }
 }
 
@@ -89,7 +98,6 @@ mod tests {
     use aws_sdk_glue::operation::get_table::GetTableError;
 
     use super::*;
-    use crate::error::Kind;
 
     #[test]
     fn what_is_denied_says_what_to_allow_and_to_grant() {
@@ -109,15 +117,21 @@ mod tests {
     #[test]
     fn each_entry_is_told_in_the_words_of_the_port() {
         let name = TableName { database: "shop".into(), name: "clicks".into() };
-        let check = |code: &str, says: &str| {
+        let check = |code: &str, kind: Kind, says: &str| {
             let detail = ErrorDetail::builder().error_code(code).error_message("no").build();
             let error = entry_error("glue:BatchCreatePartition", &name, vec!["14".into()], Some(detail));
             assert!(error.message.starts_with("partition 14 of table shop.clicks") && error.message.contains(says), "{error:?}");
+            assert_eq!(error.kind, kind, "{error:?}");
         };
-        check("AlreadyExistsException", "already exists");
-        check("EntityNotFoundException", "does not exist");
-        check("AccessDeniedException", "ALTER and INSERT on the table");
-        check("InternalServiceException", "InternalServiceException no");
+        check("AlreadyExistsException", Kind::Conflict, "already exists");
+        check("EntityNotFoundException", Kind::Conflict, "does not exist");
+        check("ConcurrentModificationException", Kind::Conflict, "(glue:BatchCreatePartition, ConcurrentModificationException): no");
+        check("AccessDeniedException", Kind::Config, "ALTER and INSERT on the table");
+        check("InvalidInputException", Kind::Config, "does not take it (glue:BatchCreatePartition, InvalidInputException): no");
+        check("ResourceNumberLimitExceededException", Kind::Config, "ResourceNumberLimitExceededException): no");
+        check("GlueEncryptionException", Kind::Config, "GlueEncryptionException): no");
+        check("InternalServiceException", Kind::Unavailable, "InternalServiceException): no");
+        check("ThrottlingException", Kind::Unavailable, "ThrottlingException): no");
         assert!(missing("glue:BatchUpdatePartition", &name, &["14".into()]).message.contains("does not exist; create it"));
     }
 }

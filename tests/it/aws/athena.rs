@@ -49,7 +49,8 @@ async fn ctrl_c_cancels_the_query_in_athena() {
     assert!(Command::new("kill").args(["-INT", &waiting.id().to_string()]).status().unwrap().success());
     let answer = Answer::of(waiting.wait_with_output().unwrap());
     assert_eq!((answer.code, answer.stdout.as_str()), (1, ""), "{}", answer.stderr);
-    let id = answer.stderr.trim_end().strip_prefix("lakebed: query ").and_then(|text| text.strip_suffix(" was cancelled"));
+    let scanned = " was cancelled; Athena had scanned 30000000 bytes, about $0.000150";
+    let id = answer.stderr.trim_end().strip_prefix("lakebed: query ").and_then(|text| text.strip_suffix(scanned));
     let id = id.unwrap_or_else(|| panic!("{}", answer.stderr));
     assert_eq!(lake.account.calls().get("athena:StopQueryExecution"), Some(&2), "throttled, and done");
 
@@ -57,4 +58,47 @@ async fn ctrl_c_cancels_the_query_in_athena() {
     let athena = aws_sdk_athena::Client::new(&lake.account.sdk());
     let there = athena.get_query_execution().query_execution_id(id).send().await.unwrap().query_execution.unwrap();
     assert_eq!(there.status().unwrap().state().unwrap().as_str(), "CANCELLED");
+}
+
+#[tokio::test]
+async fn a_query_is_sent_as_the_configuration_says_and_never_answered_from_before() {
+    let lake = Bucketed::new().await;
+    lake.account.athena(&seven());
+    let asked = |settings: &str| {
+        let file = lake.lake.path("lakebed.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{config}{settings}")).unwrap();
+        lake.lakebed(&QUERY).json(0);
+        lake.account.started().remove(0)
+    };
+    let plain = asked("");
+    assert_eq!((&plain["QueryString"], &plain["WorkGroup"]), (&json!(QUERY[1]), &json!("primary")), "{plain}");
+    assert_eq!(plain["ResultReuseConfiguration"]["ResultReuseByAgeConfiguration"]["Enabled"], json!(false), "{plain}");
+    assert_eq!(plain.get("ResultConfiguration"), None, "the workgroup says where");
+    lake.account.athena(&seven());
+    let set = asked("\n[athena]\nworkgroup = \"primary\"\noutput = \"s3://results/lakebed/\"\n");
+    assert_eq!(set["ResultConfiguration"]["OutputLocation"], json!("s3://results/lakebed/"), "{set}");
+}
+
+#[tokio::test]
+async fn an_answer_of_several_pages_has_one_header() {
+    let lake = Bucketed::new().await;
+    let row = |text: String| json!({"Data": [{"VarCharValue": text}]});
+    let rows: Vec<Value> = std::iter::once("n".to_string()).chain((1..=5).map(|n| n.to_string())).map(row).collect();
+    lake.account.athena(&json!({"rows": rows, "column_info": [{"Name": "n", "Type": "bigint"}]}));
+    lake.account.rows(2);
+    let answer = lake.lakebed(&QUERY).json(0);
+    assert_eq!(answer, json!([{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}, {"n": 5}]));
+    assert_eq!(lake.account.calls()["athena:GetQueryResults"], 3);
+}
+
+#[tokio::test]
+async fn whose_fault_it_is_decides_the_exit_code_and_is_told() {
+    let lake = Bucketed::new().await;
+    for (category, code, says) in [(1, 1, "failed in Athena"), (2, 2, "Athena refuses query"), (3, 1, "failed in Athena")] {
+        lake.account.ends(category, "no such column");
+        let answer = lake.lakebed(&QUERY);
+        let told = format!("(category {category}, error type {category}001): no such column");
+        assert!(answer.code == code && answer.stderr.contains(says) && answer.stderr.contains(&told), "{}: {}", answer.code, answer.stderr);
+    }
 }

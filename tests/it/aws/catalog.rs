@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use aws_sdk_glue::Client;
-use aws_sdk_glue::types::{Column, Partition, PartitionInput, StorageDescriptor, Table, TableInput};
+use aws_sdk_glue::types::{Column, DatabaseInput, Partition, PartitionInput, StorageDescriptor, Table, TableInput};
 use lakebed::catalog::filter::{Condition, Filter};
 use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::{Catalog, FileFormat, TableName};
@@ -47,16 +47,16 @@ async fn crawl_partition(glue: &Client, partition: &Partition, storage: StorageD
     update.partition_input(input).send().await.unwrap();
 }
 
-async fn table(glue: &Client) -> Table {
-    glue.get_table().database_name("shop").name("clicks").send().await.unwrap().table.unwrap()
-}
-
 /// Writes the table as it is, changed.
 async fn crawl_table(glue: &Client, change: impl FnOnce(&mut Table)) {
-    let mut table = table(glue).await;
+    crawl_table_as(glue, "clicks", "EXTERNAL_TABLE", change).await;
+}
+
+async fn crawl_table_as(glue: &Client, name: &str, kind: &str, change: impl FnOnce(&mut Table)) {
+    let mut table = glue.get_table().database_name("shop").name(name).send().await.unwrap().table.unwrap();
     change(&mut table);
-    let input = TableInput::builder().name("clicks").set_storage_descriptor(table.storage_descriptor);
-    let input = input.set_partition_keys(table.partition_keys).set_parameters(table.parameters).table_type("EXTERNAL_TABLE").build();
+    let input = TableInput::builder().name(name).set_storage_descriptor(table.storage_descriptor);
+    let input = input.set_partition_keys(table.partition_keys).set_parameters(table.parameters).table_type(kind).build();
     glue.update_table().database_name("shop").table_input(input.unwrap()).send().await.unwrap();
 }
 
@@ -103,6 +103,124 @@ async fn a_partition_that_a_crawler_changed_is_set_back_and_told() {
     let answer = lake.lakebed(&["run", "--at", AT]);
     assert!(answer.code == 0 && answer.stdout.contains("with SerDe none instead of Parquet"), "{}{}", answer.stdout, answer.stderr);
     assert_eq!(partitions(&glue).await[1].storage_descriptor, before[1].storage_descriptor);
+}
+
+/// Updates the partition as somebody does who keeps what is there: all but this change.
+async fn change_partition(glue: &Client, table: &str, partition: &Partition, change: impl FnOnce(&mut StorageDescriptor)) {
+    let mut storage = partition.storage_descriptor.clone().unwrap();
+    change(&mut storage);
+    let input = PartitionInput::builder().set_values(partition.values.clone()).storage_descriptor(storage);
+    let update = glue.update_partition().database_name("shop").table_name(table).set_partition_value_list(partition.values.clone());
+    update.partition_input(input.set_parameters(partition.parameters.clone()).build()).send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_by_hand_is_told_although_the_hour_is_amended_in_the_same_run() {
+    let (lake, glue) = merged(1).await;
+    let before = partitions(&glue).await.remove(0);
+    change_partition(&glue, "clicks", &before, |storage| {
+        storage.location = Some("s3://elsewhere/".into());
+        storage.columns.as_mut().unwrap()[0] = column("event_id", "bigint");
+    })
+    .await;
+    lake.landing.store().put(&late_key(&lake).await, PutPayload::from_static(b"{\"event_id\":\"x\"}")).await.unwrap();
+    let run = lake.run(0);
+    let [told, _] = warnings(&run)[..] else { panic!("{run}") };
+    let location = before.storage_descriptor.unwrap().location.unwrap();
+    for part in
+        ["hour=10 of shop.clicks was changed", &format!("its location is s3://elsewhere/ instead of {location}"), "event_id is bigint"]
+    {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(partitions(&glue).await[0].parameters.as_ref().unwrap()["lakebed.ledger_version"], "2");
+    assert_eq!(warnings(&lake.run(0)), Vec::<&str>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_by_their_place_and_odd_types_are_told_of_partition_and_table() {
+    let (lake, glue) = merged(1).await;
+    let by_place = |storage: &mut StorageDescriptor| {
+        let serde = storage.serde_info.as_mut().unwrap();
+        serde.parameters.as_mut().unwrap().insert("parquet.column.index.access".into(), "true".into());
+    };
+    let before = partitions(&glue).await.remove(0);
+    change_partition(&glue, "clicks", &before, by_place).await;
+    let run = lake.run(0);
+    let [told, _] = warnings(&run)[..] else { panic!("{run}") };
+    assert!(told.contains("by their place (SerDe parameter parquet.column.index.access = true) instead of Parquet"), "{told}");
+    assert_eq!(partitions(&glue).await[0].storage_descriptor, before.storage_descriptor);
+    // A type that is none of Hive's hides the partition from no run.
+    change_partition(&glue, "clicks", &before, |storage| storage.columns.as_mut().unwrap()[0] = column("event_id", "timestamptz")).await;
+    let run = lake.run(0);
+    let [told, _] = warnings(&run)[..] else { panic!("{run}") };
+    assert!(told.contains("of a type that Hive does not have (column event_id: "), "{told}");
+    assert_eq!(partitions(&glue).await[0].storage_descriptor, before.storage_descriptor);
+    crawl_table(&glue, |table| by_place(table.storage_descriptor.as_mut().unwrap())).await;
+    let answer = lake.lakebed(&["run", "--at", AT]);
+    assert!(answer.code == 2 && answer.stderr.contains("parquet.column.index.access = true"), "{}: {}", answer.code, answer.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_whose_files_would_go_with_it_is_told_until_it_is_set_back() {
+    let (lake, glue) = merged(1).await;
+    let told = || {
+        let run = lake.run(0);
+        warnings(&run).join(" ")
+    };
+    crawl_table(&glue, |table| drop(table.parameters.as_mut().unwrap().insert("EXTERNAL".into(), "FALSE".into()))).await;
+    for _ in 0..2 {
+        assert!(told().contains("parameter EXTERNAL is `FALSE` instead of `TRUE`, whose files are removed"), "{}", told());
+    }
+    crawl_table(&glue, |table| drop(table.parameters.as_mut().unwrap().insert("EXTERNAL".into(), "TRUE".into()))).await;
+    assert_eq!(told(), "");
+    crawl_table_as(&glue, "clicks", "MANAGED_TABLE", |_| {}).await;
+    assert!(told().contains("it is a MANAGED_TABLE, whose files are removed"), "{}", told());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantine_that_somebody_changed_is_told_or_refused() {
+    let lake = Bucketed::new().await;
+    lake.lake.generate(&Settings { hours: 2, objects_per_hour: 1, records: 400, bad: 0.03, late: 0.0, ..Settings::default() });
+    lake.upload().await;
+    lake.run(0);
+    let glue = Client::new(&lake.account.sdk());
+    let quarantine = async |change: &dyn Fn(&mut Table)| crawl_table_as(&glue, "clicks_quarantine", "EXTERNAL_TABLE", change).await;
+    quarantine(&|table| columns(table)[1] = column("byte_offset", "string")).await;
+    for _ in 0..2 {
+        let run = lake.run(0);
+        let told = warnings(&run).join(" ");
+        assert!(told.contains("clicks_quarantine in the catalog: column byte_offset is string instead of bigint; it is left so"), "{run}");
+    }
+    quarantine(&|table| {
+        columns(table)[1] = column("byte_offset", "bigint");
+        table.parameters.as_mut().unwrap().insert("projection.enabled".into(), "true".into());
+    })
+    .await;
+    let run = lake.run(2);
+    let failures = run["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 2, "each hour with a quarantine is named: {run}");
+    assert!(run.to_string().contains("table shop.clicks_quarantine has projection.enabled = true"), "{run}");
+    quarantine(&|table| drop(table.parameters.as_mut().unwrap().remove("projection.enabled"))).await;
+    assert_eq!(warnings(&lake.run(0)), Vec::<&str>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_no_ledger_knows_is_shown_as_such() {
+    let (lake, glue) = merged(1).await;
+    let ours = partitions(&glue).await.remove(0);
+    let mut values = ours.values.clone().unwrap();
+    values[3] = "ten".into();
+    let mut storage = ours.storage_descriptor.unwrap();
+    storage.location = storage.location.map(|location| location.replace("hour=10", "hour=ten"));
+    let input = PartitionInput::builder().set_values(Some(values)).storage_descriptor(storage).build();
+    glue.create_partition().database_name("shop").table_name("clicks").partition_input(input).send().await.unwrap();
+    let listed = lake.lakebed(&["partitions", "shop.clicks", "--output", "json"]).json(0);
+    let states: Vec<(&str, &Value)> =
+        listed.as_array().unwrap().iter().map(|line| (line["state"].as_str().unwrap(), &line["in_catalog"])).collect();
+    assert_eq!(states, [("closed", &json!(true)), ("foreign", &json!(true))]);
+    let text = lake.lakebed(&["partitions", "shop.clicks"]).stdout;
+    assert!(text.contains("no ledger knows it") && text.matches("in step").count() == 1, "{text}");
+    assert!(lake.query("SELECT count(*) AS n FROM shop.clicks")[0]["n"].as_u64().unwrap() > 0, "it has no files");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,6 +340,33 @@ async fn a_query_asks_glue_for_the_partitions_that_it_reads() {
     assert_eq!(check("length(hour) = 3", None), "");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_asks_glue_for_the_tables_that_it_names_alone() {
+    let (lake, glue) = merged(1).await;
+    glue.create_database().database_input(DatabaseInput::builder().name("others").build().unwrap()).send().await.unwrap();
+    let storage = StorageDescriptor::builder().location("s3://others/").columns(column("at", "timestamp with time zone")).build();
+    let odd = TableInput::builder().name("odd").storage_descriptor(storage).build().unwrap();
+    glue.create_table().database_name("others").table_input(odd).send().await.unwrap();
+    let asked = |sql: &str| {
+        lake.account.calls();
+        let answer = lake.lakebed(&["query", sql]);
+        let calls: Vec<String> = lake.account.calls().into_keys().filter(|call| call.starts_with("glue:")).collect();
+        (answer, calls.join(" "))
+    };
+    assert_eq!(asked("SELECT 1").1, "");
+    let (answer, calls) = asked("SELECT count(*) FROM shop.clicks");
+    assert_eq!((answer.code, calls.as_str()), (0, "glue:GetPartitions glue:GetTable"), "{}", answer.stderr);
+    assert_eq!(asked("DESCRIBE shop.clicks").1, "glue:GetTable");
+    let (answer, calls) = asked("SHOW TABLES");
+    assert!(answer.stdout.contains("clicks") && !answer.stdout.contains("odd"), "{}", answer.stdout);
+    assert_eq!(calls, "glue:GetDatabases glue:GetTables");
+    let (answer, _) = asked("SELECT * FROM shop.click");
+    assert!(answer.code == 2 && answer.stderr.contains("did you mean `shop.clicks`?"), "{}", answer.stderr);
+    // What is left out of the list is told to who names it.
+    let (answer, _) = asked("SELECT * FROM others.odd");
+    assert!(answer.code == 1 && answer.stderr.contains("table others.odd in Glue: column at: "), "{}: {}", answer.code, answer.stderr);
+}
+
 #[tokio::test]
 async fn glue_decides_what_it_can_and_lakebed_the_rest() {
     let account = Account::new();
@@ -233,6 +378,7 @@ async fn glue_decides_what_it_can_and_lakebed_the_rest() {
         partition_keys: vec![key],
         location: "s3://lake/clicks/".into(),
         format: FileFormat::Parquet,
+        external: true,
         parameters: Default::default(),
         version: 0,
     };

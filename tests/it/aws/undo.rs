@@ -52,6 +52,26 @@ async fn a_rollback_moves_the_partition_in_glue() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_swapped_where_readers_make_partitions_up() {
+    let lake = amended().await;
+    let before = location(&lake).await;
+    let glue = aws_sdk_glue::Client::new(&lake.account.sdk());
+    let there = glue.get_table().database_name("shop").name("clicks").send().await.unwrap().table.unwrap();
+    let projected = aws_sdk_glue::types::TableInput::builder().name("clicks").set_storage_descriptor(there.storage_descriptor);
+    let projected = projected.set_partition_keys(there.partition_keys).table_type("EXTERNAL_TABLE").set_parameters(there.parameters);
+    let projected = projected.parameters("projection.enabled", "true").build().unwrap();
+    glue.update_table().database_name("shop").table_input(projected).send().await.unwrap();
+    for command in
+        [&["rollback", "shop.clicks", "2026-11-19T10"][..], &["repair", "shop.clicks", "2026-11-19T10"], &["redrive", "shop.clicks"]]
+    {
+        let answer = lake.lakebed(command);
+        assert!(answer.code == 2 && answer.stderr.contains("projection.enabled = true"), "{command:?} {}: {}", answer.code, answer.stderr);
+    }
+    let ledger = lake.lakebed(&["partitions", "shop.clicks", "--output", "json"]).json(0);
+    assert_eq!((&ledger[0]["ledger_version"], location(&lake).await), (&json!(2), before), "nothing was committed either");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_removes_files_and_old_uploads() {
     let lake = amended().await;
     let (all, table) = (rows(&lake), table(&lake));

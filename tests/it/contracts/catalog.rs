@@ -32,6 +32,7 @@ fn clicks() -> Table {
         partition_keys: vec![column("day", HiveType::String), column("hour", HiveType::Int)],
         location: "file:///lake/shop/clicks/".to_string(),
         format: FileFormat::Parquet,
+        external: true,
         parameters: Parameters::from([("classification".to_string(), "parquet".to_string())]),
         version: 77,
     }
@@ -63,12 +64,17 @@ async fn all(catalog: &dyn Catalog) -> Vec<Partition> {
 }
 
 #[track_caller]
-fn check_entry_errors(errors: &[EntryError], expected: &[(&[&str], &str)]) {
+fn check_entry_errors(errors: &[EntryError], kind: Kind, expected: &[(&[&str], &str)]) {
     assert_eq!(errors.len(), expected.len(), "{errors:?}");
     for (error, (values, says)) in errors.iter().zip(expected) {
-        assert_eq!(error.values, *values);
+        assert_eq!((error.values.iter().map(String::as_str).collect::<Vec<_>>(), error.kind), (values.to_vec(), kind), "{error:?}");
         assert!(error.message.contains(says), "{error:?}");
     }
+}
+
+#[track_caller]
+fn check_none(errors: &[EntryError]) {
+    assert_eq!(errors, []);
 }
 
 /// A database can be made again and again.
@@ -157,7 +163,7 @@ pub async fn a_stale_update_is_a_conflict(catalog: &dyn Catalog) {
 pub async fn partitions_read_back_in_order(catalog: &dyn Catalog) {
     let table = with_clicks(catalog).await;
     let given = [partition("2026-11-20", "00"), partition("2026-11-19", "a b/ü=\"%'"), partition("2026-11-19", "13")];
-    check_entry_errors(&catalog.create_partitions(&table, &given).await.unwrap(), &[]);
+    check_none(&catalog.create_partitions(&table, &given).await.unwrap());
     let [c, b, a] = given;
     assert_eq!(all(catalog).await, [a, b, c]);
 }
@@ -168,7 +174,7 @@ pub async fn partitions_are_filtered_by_their_keys(catalog: &dyn Catalog) {
     let values =
         [("2026-11-18", "23"), ("2026-11-19", "09"), ("2026-11-19", "10"), ("it's", "9"), ("ü", "7"), ("__HIVE_DEFAULT_PARTITION__", "8")];
     let given = values.map(|(day, hour)| partition(day, hour));
-    check_entry_errors(&catalog.create_partitions(&table, &given).await.unwrap(), &[]);
+    check_none(&catalog.create_partitions(&table, &given).await.unwrap());
     check_filters(catalog, &table.partition_keys).await;
     // One value that is no number, and the catalog may not be able to decide anything about hours.
     catalog.create_partitions(&table, &[partition("2026-11-19", "ten")]).await.unwrap();
@@ -216,7 +222,7 @@ pub async fn creating_twice_is_an_entry_error(catalog: &dyn Catalog) {
     catalog.create_partitions(&table, std::slice::from_ref(&a)).await.unwrap();
     let again = Partition { location: "file:///elsewhere/".to_string(), ..a.clone() };
     let errors = catalog.create_partitions(&table, &[again, b.clone(), b.clone()]).await.unwrap();
-    check_entry_errors(&errors, &[(&["2026-11-19", "13"], "already exists"), (&["2026-11-19", "14"], "already exists")]);
+    check_entry_errors(&errors, Kind::Conflict, &[(&["2026-11-19", "13"], "already exists"), (&["2026-11-19", "14"], "already exists")]);
     assert_eq!(all(catalog).await, [a, b]);
 }
 
@@ -228,7 +234,7 @@ pub async fn updating_replaces_whole(catalog: &dyn Catalog) {
     let parameters = Parameters::from([("lakebed.generation".to_string(), "2".to_string())]);
     let next = Partition { location: "file:///g2/".to_string(), columns: vec![], parameters, ..a };
     let errors = catalog.update_partitions(&table, &[partition("2026-11-19", "14"), next.clone()]).await.unwrap();
-    check_entry_errors(&errors, &[(&["2026-11-19", "14"], "does not exist")]);
+    check_entry_errors(&errors, Kind::Conflict, &[(&["2026-11-19", "14"], "does not exist")]);
     assert_eq!(all(catalog).await, [next]);
 }
 
@@ -240,7 +246,7 @@ pub async fn updating_keeps_what_others_noted(catalog: &dyn Catalog) {
     catalog.create_partitions(&table, std::slice::from_ref(&noted)).await.unwrap();
     let parameters = [("lakebed.generation", "2"), ("lakebed.rows", "")].map(|(key, value)| (key.to_string(), value.to_string()));
     let next = Partition { parameters: parameters.into(), ..noted.clone() };
-    check_entry_errors(&catalog.update_partitions(&table, std::slice::from_ref(&next)).await.unwrap(), &[]);
+    check_none(&catalog.update_partitions(&table, std::slice::from_ref(&next)).await.unwrap());
     noted.parameters.extend(next.parameters);
     assert_eq!(all(catalog).await, [noted]);
 }
@@ -260,8 +266,28 @@ pub async fn partitions_that_cannot_be_are_entry_errors(catalog: &dyn Catalog) {
     let long_values: Vec<&str> = long.values.iter().map(String::as_str).collect();
     let expected: [(&[&str], &str); 4] =
         [(&["2026-11-19"], "one value a key"), (&["2026-11-19", ""], "`hour`"), (&long_values, "1024"), (&["2026-11-19", "14"], "`hour`")];
-    check_entry_errors(&errors, &expected);
+    check_entry_errors(&errors, Kind::Config, &expected);
     assert_eq!(all(catalog).await, [longest]);
+}
+
+/// More partitions than one call of Glue may have are created, updated and found all the same.
+pub async fn many_partitions_at_once(catalog: &dyn Catalog) {
+    let table = with_clicks(catalog).await;
+    let given: Vec<Partition> = (0..1001).map(|number| partition("2026-11-19", &format!("{number:04}"))).collect();
+    let values: Vec<Vec<String>> = given.iter().map(|partition| partition.values.clone()).collect();
+    check_none(&catalog.create_partitions(&table, &given).await.unwrap());
+    let mut found = catalog.get_partitions(&table.name, &values).await.unwrap();
+    found.sort_by(|a, b| a.values.cmp(&b.values));
+    assert_eq!(found, given);
+    let errors = catalog.create_partitions(&table, &[&given[..100], &given[500..501]].concat()).await.unwrap();
+    assert_eq!(errors.len(), 101);
+    let next = |one: &Partition| Partition { location: format!("{}next/", one.location), ..one.clone() };
+    let mut moved: Vec<Partition> = given[..201].iter().map(next).collect();
+    moved.insert(150, partition("2026-11-20", "00"));
+    let errors = catalog.update_partitions(&table, &moved).await.unwrap();
+    check_entry_errors(&errors, Kind::Conflict, &[(&["2026-11-20", "00"], "does not exist")]);
+    moved.remove(150);
+    assert_eq!(all(catalog).await, [&moved, &given[201..]].concat());
 }
 
 /// The partitions of a table that is not there are an error, not an empty list.
@@ -365,6 +391,7 @@ catalogs! {
     updating_replaces_whole
     updating_keeps_what_others_noted
     partitions_that_cannot_be_are_entry_errors
+    many_partitions_at_once
     partitions_need_their_table
 }
 
@@ -376,6 +403,32 @@ fn two_handles(folder: &tempfile::TempDir) -> [Arc<dyn Catalog>; 2] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn local_racing_updates_lose_none() {
     racing_updates_lose_none(&two_handles(&tempfile::tempdir().unwrap())).await;
+}
+
+/// The batches are as large as Glue lets them be, no old version of a table is kept, and one entry that is refused refuses no other.
+#[tokio::test]
+async fn glue_is_called_as_seldom_as_it_can_be() {
+    let account = Account::new();
+    let catalog = GlueCatalog::new(&account.sdk());
+    let mut table = with_clicks(&catalog).await;
+    table.parameters.insert("k".to_string(), "v".to_string());
+    catalog.update_table(&table).await.unwrap();
+    let given: Vec<Partition> = (0..1001).map(|number| partition("2026-11-19", &number.to_string())).collect();
+    let values: Vec<Vec<String>> = given.iter().map(|partition| partition.values.clone()).collect();
+    account.calls();
+    catalog.create_partitions(&table, &given[..201]).await.unwrap();
+    catalog.get_partitions(&table.name, &values).await.unwrap();
+    catalog.update_partitions(&table, &given[..101]).await.unwrap();
+    catalog.update_table(&read(&catalog).await).await.unwrap();
+    let calls = account.calls();
+    let count = |call: &str| calls.get(call).copied().unwrap_or(0);
+    assert_eq!([count("glue:BatchCreatePartition"), count("glue:BatchUpdatePartition")], [3, 2], "{calls:?}");
+    assert_eq!(count("glue:BatchGetPartition"), 2 + 1, "1001, and what is there of those to update: {calls:?}");
+    assert_eq!([count("glue:UpdateTable"), count("glue:UpdateTable-ARCHIVED")], [1, 0], "{calls:?}");
+
+    account.poison("77");
+    let errors = catalog.update_partitions(&table, &given[..100]).await.unwrap();
+    check_entry_errors(&errors, Kind::Config, &[(&["2026-11-19", "77"], "InvalidInputException")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -7,10 +7,18 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
     {"account": A, "throttle": {"athena:GetQueryExecution": 5}}   the next calls of this kind are answered with ThrottlingException
     {"account": A, "refuse": {"glue:GetTable": "AccessDeniedException"}}   from now on these calls are answered with these codes, no other
+    {"account": A, "passing": {"glue:GetTable": ["OperationTimeoutException", 3]}}   the next three of these calls are answered with this code
+    {"account": A, "entries": [["BatchCreatePartition", "11", "InvalidInputException", 3]]}   from now on the entries of these calls whose
+                                             last value is this are refused with this code, each inside of an HTTP 200; so many times, -1: always
+    {"account": A, "poison": "11"}           from now on batches are refused as a whole that write a partition whose last value is this
+    {"account": A, "unprocessed": 2}         the next so many calls of BatchGetPartition come to none of their keys
     {"account": A, "page": 2}                from now on GetPartitions answers with so many partitions at most, first of all with none
     {"account": A, "asked": true}            what GetPartitions was asked since this was asked last: [{"Expression": …, "Segment": …}, …]
     {"account": A, "athena": R}              what Athena answers to the account's next query, as moto's own API takes it
     {"account": A, "running": 3}             so often Athena says from now on that a query is running; moto's are done at once
+    {"account": A, "rows": 2}                from now on a page of an answer of Athena has so many rows at most, the header among them
+    {"account": A, "ends": [2, "no such column"]}   from now on queries fail, with this category and this reason
+    {"account": A, "started": true}          what StartQueryExecution was asked since this was asked last
     {"account": A, "arrival": "2026-11-19T10:05:00Z"}   when what is sent to Firehose from now on arrives
     {"account": A, "decline": 3}             the next so many entries that it puts on a bus are refused, each inside of an HTTP 200; -1: all
     {"account": A, "events": true}           the events on its buses since this was last asked: [{"Source", "DetailType", "Detail", …}, …]
@@ -22,7 +30,8 @@ The first line printed is its URL. Every line read is one JSON document, and is 
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
 
 What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces. What it does otherwise
-than Glue: it counts versions of tables from 1 instead of 0, and knows neither pages nor segments of partitions. What its Firehose delivers is made in
+than Glue: it counts versions of tables from 1 instead of 0, and knows neither pages nor segments of partitions. An UpdateTable that keeps a
+copy of the old version (no SkipArchive) counts as `glue:UpdateTable-ARCHIVED`. What its Firehose delivers is made in
 `firehose_delivery.py`.
 """
 
@@ -58,6 +67,12 @@ BATCHES = {
     "BatchGetPartition": ("PartitionsToGet", 0, 1000),
 }
 
+# Those that write partitions: the list, the values of an entry of it, and what they are called in an error.
+WRITES = {
+    "BatchCreatePartition": ("PartitionInputList", lambda entry: entry["Values"], "PartitionValues"),
+    "BatchUpdatePartition": ("Entries", lambda entry: entry["PartitionValueList"], "PartitionValueList"),
+}
+
 # Calls whose answers are made Glue's.
 CORRECTED = ("GetTable", "GetTables", "GetPartitions")
 
@@ -91,6 +106,8 @@ class Account:
         self.throttle, self.running = collections.Counter(), 0
         self.events, self.declined = [], 0
         self.refuse, self.page, self.asked = {}, 1000, []
+        self.passing, self.entries, self.poison, self.unprocessed = {}, [], None, 0
+        self.rows, self.ends, self.started = 1000, None, []
         self.read, self.sent, self.received = set(), 0, 0
         self.copies, self.copying, self.since = 0, 0.0, 0.0
 
@@ -100,6 +117,23 @@ class Account:
         if self.copies > 0:
             self.copying += now - self.since
         self.copies, self.since = self.copies + more, now
+
+    def passes(self, call):
+        """The code with which this call is answered for the moment."""
+        code, times = self.passing.get(call, (None, 0))
+        if times < 1:
+            return None
+        self.passing[call] = (code, times - 1)
+        return code
+
+    def declines(self, action, values):
+        """The code with which this entry of a batch is refused."""
+        for entry in self.entries:
+            call, last, code, times = entry
+            if call == action and last in (None, values[-1]) and times != 0:
+                entry[3] = times - 1
+                return code
+        return None
 
     def takes(self, call):
         """Whether this call is one of those to be throttled, and whether it asks for a query that is to be running."""
@@ -124,7 +158,10 @@ class Strict:
         if account is None:
             return self.emulator(environ, start_response)
         action = environ.get("HTTP_X_AMZ_TARGET", environ["REQUEST_METHOD"]).rsplit(".", 1)[-1]
+        asked = body_of(environ) if service in ("glue", "firehose", "athena") else {}
         call = f"{service}:{s3_kind(action, environ) if service == 's3' else action}"
+        if call == "glue:UpdateTable" and asked.get("SkipArchive") is not True:
+            call += "-ARCHIVED"
         with self.lock:
             account.calls[call] += 1
             account.order.append(call)
@@ -135,9 +172,11 @@ class Strict:
                 start_response = received(account, environ["REQUEST_METHOD"], start_response)
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
             throttled, running = account.takes(call)
+            passing = account.passes(call)
+            if action == "StartQueryExecution":
+                account.started.append(asked)
         time.sleep(account.delay)
-        asked = body_of(environ) if service in ("glue", "firehose") else {}
-        refusal = self.refusal(service, action, self.keys[key], asked)
+        refusal = (passing, "not now") if passing else self.refusal(service, action, self.keys[key], asked)
         if refusal:
             return answer(start_response, service, "400 Bad Request", *refusal)
         if running:
@@ -154,7 +193,51 @@ class Strict:
             return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
         if service == "glue" and action in CORRECTED:
             return self.corrected(action, account, asked, environ, start_response)
+        if service == "glue" and action in WRITES:
+            return self.written(action, account, asked, environ, start_response)
+        if action == "BatchGetPartition" and account.unprocessed > 0:
+            account.unprocessed -= 1
+            return done(start_response, {"Partitions": [], "UnprocessedKeys": asked["PartitionsToGet"]})
+        if action == "GetQueryExecution" and account.ends:
+            return done(start_response, ended(asked, *account.ends))
+        if action == "GetQueryResults":
+            return self.rows(account, asked, environ, start_response)
         return self.emulated(account, call, environ, start_response)
+
+    def written(self, action, account, asked, environ, start_response):
+        """A batch whose entries are refused one by one, and the others taken."""
+        member, values_of, named = WRITES[action]
+        taken, errors = [], []
+        with self.lock:
+            for entry in asked[member]:
+                code = account.declines(action, values_of(entry))
+                if code:
+                    errors.append({named: values_of(entry), "ErrorDetail": {"ErrorCode": code, "ErrorMessage": "not this one"}})
+                else:
+                    taken.append(entry)
+        if not errors:
+            return self.emulator(environ, start_response)
+        found = {"Errors": []}
+        if taken:
+            body = json.dumps({**asked, member: taken}).encode()
+            environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+            found = json.loads(b"".join(self.emulator(environ, lambda *_: None)))
+        return done(start_response, {"Errors": found.get("Errors", []) + errors})
+
+    def rows(self, account, asked, environ, start_response):
+        """A page of an answer of Athena; moto knows none."""
+        told = []
+        body = b"".join(self.emulator(environ, lambda status, headers, *_: told.append(status)))
+        if not told[0].startswith("200"):
+            start_response(told[0], [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
+            return [body]
+        found = json.loads(body)
+        rows = found["ResultSet"]["Rows"]
+        start, size = int(asked.get("NextToken") or 0), min(account.rows, asked.get("MaxResults", 1000))
+        found["ResultSet"]["Rows"] = rows[start : start + size]
+        if start + size < len(rows):
+            found["NextToken"] = str(start + size)
+        return done(start_response, found)
 
     def emulated(self, account, call, environ, start_response):
         """What moto answers, with the time of copies counted."""
@@ -221,6 +304,9 @@ class Strict:
         if service != "glue" or action not in BATCHES:
             return None
         member, least, most = BATCHES[action]
+        poison = self.accounts[number].poison
+        if poison and action in WRITES and any(WRITES[action][1](entry)[-1] == poison for entry in asked[member]):
+            return "InvalidInputException", "1 validation error detected"
         count = len(asked.get(member, []))
         return None if least <= count <= most else ("InvalidInputException", f"{member} has {count} entries")
 
@@ -259,11 +345,22 @@ def body_of(environ):
     return json.loads(body or b"{}")
 
 
+def done(start_response, answer):
+    body = json.dumps(answer).encode()
+    start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
 def still_running(start_response, asked):
     execution = {"QueryExecutionId": asked["QueryExecutionId"], "StatementType": "DML", "Status": {"State": "RUNNING"}}
-    body = json.dumps({"QueryExecution": execution})
-    start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
-    return [body.encode()]
+    execution["Statistics"] = {"DataScannedInBytes": 30_000_000}
+    return done(start_response, {"QueryExecution": execution})
+
+
+def ended(asked, category, reason):
+    error = {"ErrorCategory": category, "ErrorType": 1000 * category + 1, "Retryable": False, "ErrorMessage": reason}
+    status = {"State": "FAILED", "StateChangeReason": reason, "AthenaError": error}
+    return {"QueryExecution": {"QueryExecutionId": asked["QueryExecutionId"], "StatementType": "DML", "Status": status}}
 
 
 def wrong_question(asked):
@@ -328,6 +425,11 @@ def obey(strict, sts, numbers, asked):
         account.delay = asked.get("delay", account.delay)
         account.refuse = asked.get("refuse", account.refuse)
         account.page = asked.get("page", account.page)
+        account.passing.update(asked.get("passing", {}))
+        account.entries = asked.get("entries", account.entries)
+        account.poison = asked.get("poison", account.poison)
+        account.unprocessed = asked.get("unprocessed", account.unprocessed)
+        account.rows, account.ends = asked.get("rows", account.rows), asked.get("ends", account.ends)
         account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
         account.throttle.update(asked.get("throttle", {}))
         account.running = asked.get("running", account.running)
@@ -336,6 +438,9 @@ def obey(strict, sts, numbers, asked):
         if "athena" in asked:
             moto_api_backend.set_athena_result(**asked["athena"], account_id=asked["account"], region=REGION)
         account.declined = asked.get("decline", account.declined)
+        if "started" in asked:
+            started, account.started = account.started, []
+            return started
         if "order" in asked:
             order, account.order = account.order, []
             return order

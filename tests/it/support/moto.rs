@@ -63,6 +63,42 @@ impl Account {
         ask(&json!({"account": self.account, "refuse": calls}));
     }
 
+    /// The next so many calls of this kind, such as `glue:GetTable`, are answered with this code.
+    pub fn passing(&self, call: &str, code: &str, times: u64) {
+        ask(&json!({"account": self.account, "passing": {call: (code, times)}}));
+    }
+
+    /// From now on entries of these calls, such as `BatchCreatePartition`, are refused on their own: those whose last value is this, with this
+    /// code, so many times, -1 for always.
+    pub fn entries(&self, refused: &[(&str, &str, &str, i64)]) {
+        ask(&json!({"account": self.account, "entries": refused}));
+    }
+
+    /// From now on batches are refused as a whole that write a partition whose last value is this; none with an empty text.
+    pub fn poison(&self, value: &str) {
+        ask(&json!({"account": self.account, "poison": value}));
+    }
+
+    /// The next so many calls of `BatchGetPartition` come to none of their keys.
+    pub fn unprocessed(&self, times: u64) {
+        ask(&json!({"account": self.account, "unprocessed": times}));
+    }
+
+    /// From now on a page of what Athena answers has so many rows at most, the header among them.
+    pub fn rows(&self, rows: u64) {
+        ask(&json!({"account": self.account, "rows": rows}));
+    }
+
+    /// From now on queries in Athena fail, with this category and this reason.
+    pub fn ends(&self, category: u64, reason: &str) {
+        ask(&json!({"account": self.account, "ends": (category, reason)}));
+    }
+
+    /// What `StartQueryExecution` was asked since this was asked last.
+    pub fn started(&self) -> Vec<serde_json::Value> {
+        serde_json::from_value(ask(&json!({"account": self.account, "started": true}))).expect("moto keeps what was started")
+    }
+
     /// From now on a page of partitions has so many at most, and the first one none.
     pub fn page(&self, partitions: u32) {
         ask(&json!({"account": self.account, "page": partitions}));
