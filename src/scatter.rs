@@ -76,6 +76,12 @@ pub async fn run_table(
         return Ok(done);
     }
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
+    if closed.iter().any(|object| !is_done(&intakes, object)) {
+        match app.state.top().await {
+            Ok(top) => announce::left(app, &table, &top, request, &mut done).await,
+            Err(e) => tracing::warn!("{}: what earlier runs left is shown later: {e}", config.name),
+        }
+    }
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes);
     let worked = work.work(&closed, &mut done).await;
     summary.failures.append(&mut work.failures);
@@ -107,9 +113,12 @@ pub async fn not_done(state: &Root, config: &TableConfig, landed: Vec<LandedObje
         return Ok(landed);
     }
     let intakes = store::newest(state, &config.name, &landed.iter().map(|object| object.hour).collect()).await?;
-    let is_done =
-        |object: &LandedObject| intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_some_and(|taken| taken.done);
-    Ok(landed.into_iter().filter(|object| !is_done(object)).collect())
+    Ok(landed.into_iter().filter(|object| !is_done(&intakes, object)).collect())
+}
+
+/// True if every partition has its share of the object.
+fn is_done(intakes: &BTreeMap<Hour, Intake>, object: &LandedObject) -> bool {
+    intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_some_and(|taken| taken.done)
 }
 
 /// What a run is doing to the table.
@@ -181,7 +190,7 @@ impl<'a> Work<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.request.until.is_some_and(|until| self.app.clock.now() >= until)
+        self.request.until.is_some_and(|until| !until.may_begin(self.app.clock.now()))
     }
 
     /// The partitions that the intakes name.
