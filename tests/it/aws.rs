@@ -5,6 +5,7 @@ mod athena;
 mod catalog;
 mod end_to_end;
 mod events;
+mod policies;
 mod queue;
 mod redrive;
 mod repair;
