@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::catalog::TableName;
 use crate::config::{Privacy, TableConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::layout::{self, PartitionId};
@@ -164,7 +164,7 @@ impl Queue {
     /// `Unavailable` if the state location cannot be read.
     pub async fn list(state: &Root, table: &TableName) -> Result<Self> {
         let folder = layout::queue_root(table);
-        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", state.url_of(&folder)));
+        let failed = |e: object_store::Error| state.unlisted(&folder, &e);
         let prefix = parse(folder.trim_end_matches('/'))?;
         let mut listing = state.store().list(Some(&prefix));
         let mut files: BTreeMap<String, (Hour, BTreeSet<String>)> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod append;
 mod athena;
+mod bucket;
 mod catalog;
 mod end_to_end;
 mod events;

@@ -146,6 +146,7 @@ const PURE: &[&str] = &[
     "repair::plan",
     "repair::summary",
     "status",
+    "store::refusal",
     "scatter::intake",
     "scatter::place",
     "scatter::plan",
