@@ -9,7 +9,7 @@ mod s3;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -226,6 +226,23 @@ impl Root {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(self.failed("cannot remove", path, &e, "run again")),
         }
+    }
+
+    /// Removes objects, a bucket up to a thousand with one request; those that are not there are no error. Returns why others stay.
+    ///
+    /// # Errors
+    /// `Data` if one of these cannot be the path of an object; nothing is removed then.
+    pub async fn remove_all(&self, paths: &[&str]) -> Result<Vec<Error>> {
+        let parsed: Vec<_> = paths.iter().map(|path| parse(path).map(Ok)).collect::<Result<_>>()?;
+        let mut removed = self.store.delete_stream(futures::stream::iter(parsed).boxed());
+        let mut failures = Vec::new();
+        while let Some(one) = removed.next().await {
+            match one {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => failures.push(self.failed("cannot remove objects below", "", &e, "run again")),
+            }
+        }
+        Ok(failures)
     }
 
     /// Removes all objects of a folder and unfinished uploads, and on a local disk the folder itself. Only for folders that one attempt alone wrote.

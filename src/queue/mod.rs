@@ -218,14 +218,13 @@ impl Queue {
     pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {
         let merged: BTreeSet<String> = merged.map(source).collect();
         let done = self.files.iter().filter(|(source, (hour, _))| *hour < from || merged.contains(*source));
-        let mut folders = BTreeSet::new();
-        for key in done.flat_map(|(_, (_, files))| files) {
-            if let Err(e) = state.remove(key).await {
-                tracing::warn!("cannot remove a staged file that is of no use any more: {e}");
-            }
-            // The hour's, and those around it.
-            folders.extend(key.match_indices('/').map(|(slash, _)| &key[..slash]));
+        let keys: Vec<&str> = done.flat_map(|(_, (_, files))| files).map(String::as_str).collect();
+        match state.remove_all(&keys).await {
+            Ok(stay) => stay.iter().for_each(|e| tracing::warn!("a staged file stays that is of no use any more: {e}")),
+            Err(e) => tracing::warn!("staged files stay that are of no use any more: {e}"),
         }
+        // The hour's, and those around it.
+        let folders: BTreeSet<&str> = keys.iter().flat_map(|key| key.match_indices('/').map(move |(slash, _)| &key[..slash])).collect();
         for folder in folders.into_iter().rev() {
             if let Err(e) = state.remove_if_empty(folder) {
                 tracing::warn!("cannot remove a folder of the queue: {e}");
