@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-
 use crate::app::App;
 use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
 use crate::catalog::{Table, TableName};
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
-use crate::layout::{Note, PartitionId};
+use crate::landing::discover::Discovery;
+use crate::layout::{self, Note, PartitionId};
+use crate::pipeline::Request;
 use crate::summary::{Failure, RunSummary, TableDone};
 
 /// Notes whose events are sent together.
@@ -56,6 +57,7 @@ pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> R
 }
 
 /// The partitions that a run looked at.
+#[derive(Default)]
 pub struct Seen {
     /// All of them.
     pub partitions: Vec<PartitionId>,
@@ -63,13 +65,50 @@ pub struct Seen {
     pub known: BTreeMap<PartitionId, Wanted>,
 }
 
-/// Makes the catalog show what a run committed, and then tells others of it, until `until`. What fails is entered. Returns what lies in
-/// the state location itself, or `None` if the catalog does not show it.
+/// Shows and tells what runs before this one committed and had no time to show, before anything new is begun: whatever cuts this run off, it
+/// is visible then. Of the run's other tables too, whose turn may not come. `top` is what lies in the state location itself.
+pub async fn left(app: &App, table: &Table, top: &[(String, u64)], request: &Request, done: &mut TableDone) {
+    noted(app, table, top, request.until, done).await;
+    let others = app.config.tables(request.table.as_deref()).unwrap_or_default();
+    let has_notes = |name: &TableName| top.iter().any(|(key, _)| layout::is_note(name, key));
+    for other in others.into_iter().map(|other| &other.name).filter(|name| **name != table.name && has_notes(name)) {
+        // What fails here its own turn tells.
+        let Ok(Some(other)) = app.catalog.table(other).await else { continue };
+        let mut shown = TableDone::new(&other.name, &Discovery::default());
+        noted(app, &other, top, request.until, &mut shown).await;
+        shown.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", other.name));
+    }
+}
+
+/// As [`left`], of what is committed by now, also by this run.
+pub async fn so_far(app: &App, table: &Table, until: Option<Deadline>, done: &mut TableDone) {
+    match app.state.top().await {
+        Ok(top) => noted(app, table, &top, until, done).await,
+        Err(e) => tracing::warn!("{}: what is merged so far is shown later: {e}", table.name),
+    }
+}
+
+/// Shows and tells what the notes below `top` are of. What fails is tried once more, and entered, when the run publishes.
+async fn noted(app: &App, table: &Table, top: &[(String, u64)], until: Option<Deadline>, done: &mut TableDone) {
+    if !top.iter().any(|(key, _)| layout::is_note(&table.name, key)) {
+        return;
+    }
+    let mut failures = Vec::new();
+    let told = match register(app, top, table, &Seen::default(), done, &mut failures).await {
+        Ok(due) => changes(app, &table.name, &due, until).await,
+        Err(e) => Err(e),
+    };
+    failures.extend(told.err().map(|e| Failure::new(&table.name, None, &e)));
+    failures.iter().for_each(|failure| tracing::warn!("not shown or told yet: {}", failure.line()));
+}
+
+/// Makes the catalog show what a run committed, and then tells others of it, as long as `until` lets it. What fails is entered. Returns
+/// what lies in the state location itself, or `None` if the catalog does not show it.
 pub async fn publish(
     app: &App,
     table: &Table,
     seen: &Seen,
-    until: Option<DateTime<Utc>>,
+    until: Option<Deadline>,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
 ) -> Option<Vec<(String, u64)>> {
@@ -139,7 +178,7 @@ async fn register(
             }
         }
     }
-    done.registered = changed;
+    done.registered |= changed;
     // Until all that a table had before it was made anew is registered, its note leads each run to what is left.
     if refused {
         due.retain(|due| !matches!(due.note, Note::Columns(_)));
@@ -156,13 +195,14 @@ fn left_behind(due: &[Due], partitions: &[PartitionId]) -> BTreeSet<PartitionId>
     told.filter(|partition| !partitions.contains(partition)).cloned().collect()
 }
 
-/// Sends the events of these notes and forgets them, some at a time, until `until`. What is left then, or fails, is sent by the next run.
+/// Sends the events of these notes and forgets them, some at a time, as long as `until` lets it. What is left then, or fails, is sent by the
+/// next run.
 ///
 /// # Errors
 /// As [`crate::events::EventSink::send`].
-pub async fn changes(app: &App, table: &TableName, due: &[Due], until: Option<DateTime<Utc>>) -> Result<()> {
+pub async fn changes(app: &App, table: &TableName, due: &[Due], until: Option<Deadline>) -> Result<()> {
     for some in due.chunks(TOGETHER) {
-        if until.is_some_and(|until| app.clock.now() >= until) {
+        if until.is_some_and(|until| !until.may_tell(app.clock.now())) {
             return Err(Error::unavailable("the time for this run was over before all events were sent; the next run sends them"));
         }
         let events: Vec<Event> = some.iter().flat_map(|due| due.events.clone()).collect();

@@ -59,5 +59,6 @@ pub mod cli;
 pub mod commands;
 // What everything speaks in.
 pub mod clock;
+pub mod deadline;
 pub mod error;
 pub mod hour;

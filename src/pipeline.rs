@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
+use crate::deadline::Deadline;
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
@@ -97,8 +98,8 @@ pub struct Request {
     pub since: Option<Hour>,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// From then on no other hour is begun; what is left is said to be, and the next run goes on with it. UTC.
-    pub until: Option<DateTime<Utc>>,
+    /// The time that the run has, if it is cut off: hours that do not fit are said to be left, and the next run goes on with them.
+    pub until: Option<Deadline>,
 }
 
 /// Runs the pipeline. What fails is in the summary: one table or hour that fails does not stop the others (promise P12).
@@ -152,18 +153,24 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
     let queue = Queue::list(&app.state, &config.name).await?;
     let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, from);
-    for (failure, objects) in retries.hold_back(app, &mut plans).await {
-        done.objects.pending += objects;
-        summary.failures.push(failure);
+    let top = earlier(app, config, &plans).await;
+    if let Some(top) = &top {
+        for (failure, objects) in retries.hold_back(app, &mut plans, top).await {
+            done.objects.pending += objects;
+            summary.failures.push(failure);
+        }
     }
     if request.dry_run {
         done.tell_plans(&migration, &plans);
         return Ok(done);
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
+    if let Some(top) = &top {
+        announce::left(app, &table, top, request, &mut done).await;
+    }
     let run = summary.run.clone();
-    let context = app.merging(&queue, &run, request.at);
-    merge_all(&context, &managed, request.until, &plans, &mut retries, &mut done, &mut summary.failures).await?;
+    let merging = Merging { app, table: &table, managed: &managed, context: app.merging(&queue, &run, request.at), until: request.until };
+    merging.merge_all(&plans, &mut retries, &mut done, &mut summary.failures).await?;
     let seen = Seen { partitions: looked_at, known };
     let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
@@ -293,43 +300,68 @@ async fn plan_partitions(
     (plans, known)
 }
 
-/// Merges what the plans say. No partition is begun from `until` on.
-async fn merge_all(
-    context: &merge::Context<'_>,
-    table: &ManagedTable,
-    until: Option<DateTime<Utc>>,
-    plans: &[PartitionPlan],
-    retries: &mut Retries,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
-) -> Result<()> {
-    let work: Vec<_> = plans.iter().filter(|plan| plan.action != Action::UpToDate).collect();
-    if work.is_empty() {
-        return Ok(());
+/// What lies in the state location itself, where earlier runs noted what they left and which hours fail. `None` if there is nothing to
+/// merge, which asks for neither, and if it cannot be read.
+async fn earlier(app: &App, config: &TableConfig, plans: &[PartitionPlan]) -> Option<Vec<(String, u64)>> {
+    if plans.iter().all(|plan| plan.action == Action::UpToDate) {
+        return None;
     }
-    context.ledgers.probe(&context.clock.new_id()).await?;
-    let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
-    context.limits.progress.set_length(work.iter().map(objects).sum());
-    for plan in work {
-        if until.is_some_and(|until| context.clock.now() >= until) {
-            let late = Error::unavailable("the time for this run was over before this hour began; run again");
-            done.objects.pending += objects(&plan);
-            failures.push(Failure::new(&table.config.name, Some(&plan.partition), &late));
-            continue;
+    let top = app.state.top().await;
+    top.inspect_err(|e| tracing::warn!("{}: it is not known what earlier runs left, nor which hours fail: {e}", config.name)).ok()
+}
+
+/// The merging of one table.
+struct Merging<'a> {
+    app: &'a App,
+    table: &'a Table,
+    managed: &'a ManagedTable,
+    context: merge::Context<'a>,
+    until: Option<Deadline>,
+}
+
+impl Merging<'_> {
+    /// Merges what the plans say, as far as the time goes. Where that ends, what is merged is shown now and then.
+    async fn merge_all(
+        &self,
+        plans: &[PartitionPlan],
+        retries: &mut Retries,
+        done: &mut TableDone,
+        failures: &mut Vec<Failure>,
+    ) -> Result<()> {
+        let Self { app, table, managed, context, until } = self;
+        let work: Vec<_> = plans.iter().filter(|plan| plan.action != Action::UpToDate).collect();
+        if work.is_empty() {
+            return Ok(());
         }
-        match merge::merge(context, table, plan).await {
-            Ok(Merged::Committed { version, objects, warned }) => {
-                done.enter(plan, &objects, &version, warned, failures);
-                retries.committed(&version, &objects);
-            }
-            Ok(Merged::ByAnother(version)) => done.enter_other(plan, &version),
-            Err(e) => {
+        context.ledgers.probe(&context.clock.new_id()).await?;
+        let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
+        context.limits.progress.set_length(work.iter().map(objects).sum());
+        let mut shown = context.clock.now();
+        for plan in work {
+            if until.is_some_and(|until| !until.may_begin(context.clock.now())) {
+                let late = Error::unavailable("the time for this run was over before this hour began; run again");
                 done.objects.pending += objects(&plan);
-                failures.push(retries.failed(plan, &e));
+                failures.push(Failure::new(&table.name, Some(&plan.partition), &late));
+                continue;
+            }
+            if until.is_some_and(|until| until.has_to_show(shown, context.clock.now())) {
+                announce::so_far(app, table, *until, done).await;
+                shown = context.clock.now();
+            }
+            match merge::merge(context, managed, plan).await {
+                Ok(Merged::Committed { version, objects, warned }) => {
+                    done.enter(plan, &objects, &version, warned, failures);
+                    retries.committed(&version, &objects);
+                }
+                Ok(Merged::ByAnother(version)) => done.enter_other(plan, &version),
+                Err(e) => {
+                    done.objects.pending += objects(&plan);
+                    failures.push(retries.failed(plan, &e));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Spans in which nothing landed although Firehose should have.

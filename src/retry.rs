@@ -66,15 +66,11 @@ impl Retries {
 
     /// Reads what earlier runs noted, unless that is done. `top` is what lies in the state location itself. If it cannot be read,
     /// all hours are tried.
-    async fn read(&mut self, app: &App, top: Result<Vec<(String, u64)>>) {
+    async fn read(&mut self, app: &App, top: &[(String, u64)]) {
         if self.noted.is_some() {
             return;
         }
-        let noted = match top {
-            Ok(top) => Noted::read(&app.state, &self.table, &top).await,
-            Err(e) => Err(e),
-        };
-        match noted {
+        match Noted::read(&app.state, &self.table, top).await {
             Ok(noted) => {
                 for (partition, record) in &noted.hours {
                     self.hours.entry(partition.clone()).or_insert_with(|| record.clone());
@@ -85,12 +81,9 @@ impl Retries {
         }
     }
 
-    /// Takes those plans away that are not to be tried now, and returns their failures. Where there is nothing to merge, nothing is read.
-    pub async fn hold_back(&mut self, app: &App, plans: &mut Vec<PartitionPlan>) -> Vec<(Failure, u64)> {
-        if plans.iter().all(|plan| plan.action == Action::UpToDate) {
-            return Vec::new();
-        }
-        self.read(app, app.state.top().await).await;
+    /// Takes those plans away that are not to be tried now, and returns their failures. `top` is what lies in the state location itself.
+    pub async fn hold_back(&mut self, app: &App, plans: &mut Vec<PartitionPlan>, top: &[(String, u64)]) -> Vec<(Failure, u64)> {
+        self.read(app, top).await;
         let mut held = Vec::new();
         plans.retain(|plan| match (&plan.action, self.waiting(plan)) {
             (Action::Merge { objects, .. }, Some(record)) => {
@@ -175,7 +168,7 @@ impl Retries {
         failures: &[Failure],
         is_open: impl Fn(&PartitionId, Hour) -> bool,
     ) -> Result<()> {
-        self.read(app, Ok(top)).await;
+        self.read(app, &top).await;
         let fails = |record: &Record| {
             is_open(&record.partition, record.hour) || failures.iter().any(|failure| failure.is_of(&self.table, &record.partition))
         };

@@ -29,7 +29,7 @@ use crate::landing::LandedObject;
 use crate::landing::arrival::{Arrival, arrival};
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
-use crate::merge::plan::partition_of;
+use crate::merge::plan::{PartitionPlan, partition_of};
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{self, ManagedTable, Request};
 use crate::queue::{Queue, Recipe};
@@ -81,6 +81,16 @@ pub async fn run_table(
     work.last = last;
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
+    let begun = work.intakes.values().any(|intake| intake.objects.iter().any(|taken| !taken.done));
+    if begun || known.iter().any(|object| !is_done(&work.intakes, object)) {
+        match app.state.top().await {
+            Ok(top) => {
+                announce::left(app, &table, &top, request, &mut done).await;
+                work.top = Some(top);
+            }
+            Err(e) => tracing::warn!("{}: what earlier runs left is shown later, and hours that fail are tried at once: {e}", config.name),
+        }
+    }
     let worked = work.work(&known, &mut done).await;
     summary.failures.append(&mut work.failures);
     done.warnings.extend(warning(work.warned));
@@ -96,7 +106,7 @@ pub async fn run_table(
         let is_open = |partition: &PartitionId, hour: Hour| unreadable.contains_key(&hour) || open_partitions.contains(partition);
         let healed = retries.heal(app, &summary.run, top, &summary.failures, is_open).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
-        done.warnings.extend(retries.given_up());
+        done.warnings.extend(retries.warnings());
     }
     summary.retries.push(retries);
     if is_shown && !(staged.is_empty() && queue.is_empty()) {
@@ -122,9 +132,12 @@ pub async fn not_done(state: &Root, config: &TableConfig, landed: Vec<LandedObje
     }
     // Of an hour whose intake cannot be read it is not known that anything is done; a run tells why.
     let Newest { intakes, .. } = store::newest(state, &config.name, &landed.iter().map(|object| object.hour).collect()).await?;
-    let is_done =
-        |object: &LandedObject| intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_some_and(|taken| taken.done);
-    Ok(landed.into_iter().filter(|object| !is_done(object)).collect())
+    Ok(landed.into_iter().filter(|object| !is_done(&intakes, object)).collect())
+}
+
+/// True if every partition has its share of the object.
+fn is_done(intakes: &BTreeMap<Hour, Intake>, object: &LandedObject) -> bool {
+    intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).is_some_and(|taken| taken.done)
 }
 
 /// A failure of one arrival hour, which may feed any number of partitions.
@@ -153,6 +166,8 @@ struct Work<'a> {
     unreadable: BTreeSet<PartitionId>,
     /// Partitions that this run, or another one meanwhile, changed.
     merged: BTreeSet<PartitionId>,
+    /// What lies in the state location itself, if it was read.
+    top: Option<Vec<(String, u64)>>,
     /// The state location was tried.
     probed: bool,
     /// Objects that cannot go on.
@@ -182,6 +197,7 @@ impl<'a> Work<'a> {
             looked_at: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             merged: BTreeSet::new(),
+            top: None,
             probed: false,
             stuck: BTreeSet::new(),
             warned: 0,
@@ -213,6 +229,14 @@ impl<'a> Work<'a> {
         self.failures.push(Failure::new(&self.table.config.name, partition, error));
     }
 
+    /// Takes those plans away that are not to be tried now, and enters their failures.
+    async fn hold_back(&mut self, plans: &mut Vec<PartitionPlan>) {
+        if let Some(top) = &self.top {
+            let waiting = self.retries.hold_back(self.app, plans, top).await;
+            self.failures.extend(waiting.into_iter().map(|(failure, _)| failure));
+        }
+    }
+
     /// Makes sure, once, that the state location refuses to create a key twice.
     async fn probe(&mut self) -> Result<()> {
         if !self.probed {
@@ -227,7 +251,7 @@ impl<'a> Work<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.request.until.is_some_and(|until| self.app.clock.now() >= until)
+        self.request.until.is_some_and(|until| !until.may_begin(self.app.clock.now()))
     }
 
     /// The partitions that the intakes name.

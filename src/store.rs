@@ -3,12 +3,13 @@
 pub mod cleaning;
 pub mod copies;
 mod parts;
+pub mod refusal;
 mod s3;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -154,17 +155,14 @@ impl Root {
         loop {
             let put = self.store.put_opts(&target, PutPayload::from(bytes.clone()), PutMode::Create.into()).await;
             let Err(failure) = put else { return Ok(Created::Yes) };
-            if let object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } = failure {
-                return Err(Error::config(format!("may not write {}: {failure}; allow it in IAM, and the key in KMS", self.url_of(path))));
+            if refusal::advice(&failure.to_string()).is_some() {
+                return Err(self.failed("cannot write", path, &failure, ""));
             }
             match (self.read(path).await?, failure) {
                 (Some(there), _) if there == bytes => return Ok(Created::Yes),
                 (Some(_), _) => return Ok(Created::AlreadyThere),
                 (None, failure) if attempt + 1 == ATTEMPTS || begun.elapsed() > PATIENCE => {
-                    return Err(Error::unavailable(format!(
-                        "cannot write {}: {failure}; run again once it can be written",
-                        self.url_of(path)
-                    )));
+                    return Err(self.failed("cannot write", path, &failure, "run again once it can be written"));
                 }
                 (None, _) => tokio::time::sleep(PAUSE * 2u32.pow(attempt)).await,
             }
@@ -226,8 +224,25 @@ impl Root {
     pub async fn remove(&self, path: &str) -> Result<()> {
         match self.store.delete(&parse(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(Error::unavailable(format!("cannot remove {}: {e}", self.url_of(path)))),
+            Err(e) => Err(self.failed("cannot remove", path, &e, "run again")),
         }
+    }
+
+    /// Removes objects, a bucket up to a thousand with one request; those that are not there are no error. Returns why others stay.
+    ///
+    /// # Errors
+    /// `Data` if one of these cannot be the path of an object; nothing is removed then.
+    pub async fn remove_all(&self, paths: &[&str]) -> Result<Vec<Error>> {
+        let parsed: Vec<_> = paths.iter().map(|path| parse(path).map(Ok)).collect::<Result<_>>()?;
+        let mut removed = self.store.delete_stream(futures::stream::iter(parsed).boxed());
+        let mut failures = Vec::new();
+        while let Some(one) = removed.next().await {
+            match one {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => failures.push(self.failed("cannot remove objects below", "", &e, "run again")),
+            }
+        }
+        Ok(failures)
     }
 
     /// Removes all objects of a folder and unfinished uploads, and on a local disk the folder itself. Only for folders that one attempt alone wrote.
@@ -236,7 +251,7 @@ impl Root {
     /// `Unavailable` if the store cannot be read or written.
     pub async fn remove_folder(&self, folder: &str) -> Result<()> {
         let prefix = parse(folder.trim_end_matches('/'))?;
-        let failed = |e| Error::unavailable(format!("cannot remove {}: {e}", self.url_of(folder)));
+        let failed = |e: object_store::Error| self.failed("cannot remove", folder, &e, "run again");
         let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.map_err(failed)?;
         for object in objects {
             self.store.delete(&object.location).await.map_err(failed)?;
@@ -269,7 +284,7 @@ impl Root {
         match self.store.head(&parse(path)?).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", self.url_of(path)))),
+            Err(e) => Err(self.unread(path, &e)),
         }
     }
 
@@ -278,12 +293,22 @@ impl Root {
     /// # Errors
     /// `Unavailable` if the store cannot be read.
     pub async fn read(&self, path: &str) -> Result<Option<bytes::Bytes>> {
-        let failed = |e| Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", self.url_of(path)));
+        let failed = |e| self.unread(path, &e);
         match self.store.get(&parse(path)?).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            // A bucket that is not there is no empty one.
+            Err(e @ object_store::Error::NotFound { .. }) if refusal::advice(&e.to_string()).is_none() => Ok(None),
             Err(e) => Err(failed(e)),
         }
+    }
+
+    fn unread(&self, path: &str, error: &object_store::Error) -> Error {
+        self.failed("cannot read", path, error, "run again once it can be read")
+    }
+
+    /// As [`refusal::failed`], of what lies at `path`.
+    pub fn failed(&self, what: &str, path: &str, error: &dyn std::fmt::Display, next: &str) -> Error {
+        refusal::failed(&format!("{what} {}", self.url_of(path)), error, next)
     }
 }
 

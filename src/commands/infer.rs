@@ -16,7 +16,7 @@ use crate::schema::ddl::render_create;
 use crate::schema::infer::{Inference, Inferred};
 use crate::schema::{Column, HiveType, TableSchema};
 use crate::standardize::{Limits, codec::Stored, documents};
-use crate::store::{Aws, Stores};
+use crate::store::{Aws, Stores, refusal};
 
 /// Most bytes of an object, as it landed, that is read for inference, and the memory for its text.
 const OBJECT_LIMIT: u64 = 1 << 30;
@@ -46,7 +46,7 @@ pub async fn run(args: &InferArgs, output: Output) -> Result<u8> {
     let mut inference = Inference::default();
     let mut seen = Seen::default();
     let limits = Limits::within(OBJECT_LIMIT, OBJECT_LIMIT);
-    let failed = |e: object_store::Error| Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", args.landing));
+    let failed = |e: object_store::Error| refusal::failed(&format!("cannot read {}", args.landing), &e, "run again once it can be read");
     let mut objects: Vec<_> = landing.store().list(None).try_collect::<Vec<_>>().await.map_err(failed)?;
     objects.retain(|object| !object.location.parts().any(|part| part.as_ref().starts_with(['.', '_'])));
     objects.sort_by(|a, b| a.location.cmp(&b.location));

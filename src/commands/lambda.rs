@@ -3,20 +3,18 @@
 mod event;
 mod objects;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use event::{Call, Message};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use objects::Objects;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::pipeline::{self, Request};
 use crate::redrive;
 use crate::repair;
-
-/// No other hour is begun in the last part of a call's time: one in this many.
-const LAST: i32 = 4;
 
 /// Answers calls until Lambda ends the process.
 ///
@@ -43,7 +41,7 @@ type Answer = std::result::Result<Value, Diagnostic>;
 /// One call.
 async fn call(app: &App, event: &Value, deadline: Option<DateTime<Utc>>) -> Answer {
     let now = app.clock.now();
-    let until = deadline.map(|deadline| deadline - (deadline - now).max(TimeDelta::zero()) / LAST);
+    let until = deadline.map(|end| Deadline::new(now, end));
     match event::read(event, now).map_err(|e| failed("UnknownEvent", e.to_string()))? {
         Call::Run { at, table } => run_once(app, &Request { table, at, since: None, dry_run: false, until }).await,
         Call::Repair(request) => repair_once(app, &request).await,
@@ -87,7 +85,7 @@ fn answer(summary: &impl serde::Serialize, exit_code: u8, failures: impl Iterato
 }
 
 /// Stages the objects of each message. Those that failed come again, and in the end go where the queue sends what nobody can take.
-async fn messages_of(app: &App, until: Option<DateTime<Utc>>, messages: Vec<Message>) -> Value {
+async fn messages_of(app: &App, until: Option<Deadline>, messages: Vec<Message>) -> Value {
     let mut objects = Objects::new(app, until);
     let mut failures = Vec::new();
     for Message { id, objects: landed } in messages {

@@ -12,9 +12,9 @@ use super::arrival::{Arrival, arrival, error_hour, is_error_output};
 use super::matching::depth;
 use super::prefix::{Prefix, TimeField};
 use crate::config::TableConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hour::Hour;
-use crate::store::{Root, parse};
+use crate::store::{Root, parse, refusal};
 
 /// What lies in a landing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,10 +46,8 @@ const CONCURRENT: usize = 16;
 pub async fn discover(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<Discovery> {
     let window = Window::new(table, from, to);
     let found = walk(root.store().as_ref(), &window).await.map_err(|e| {
-        Error::unavailable(format!(
-            "cannot list {}, the landing of table `{}`: {e}; make what is named there readable or move it away, then run again",
-            table.landing, table.name
-        ))
+        let what = format!("cannot list {}, the landing of table `{}`", table.landing, table.name);
+        refusal::failed(&what, &e, "make what is named there readable or move it away, then run again")
     })?;
     Ok(found.finish())
 }
@@ -181,7 +179,7 @@ async fn head(root: &Root, location: Path) -> Result<Option<ObjectMeta>> {
         // Below a prefix of a bucket the store answers with the whole key.
         Ok(meta) => Ok(Some(ObjectMeta { location, ..meta })),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; it is tried again", root.url_of(location.as_ref())))),
+        Err(e) => Err(root.failed("cannot read", location.as_ref(), &e, "it is tried again")),
     }
 }
 
@@ -205,7 +203,7 @@ pub struct ErrorObjects {
 pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<ErrorObjects> {
     let Some(errors) = &table.error_prefix else { return Ok(ErrorObjects::default()) };
     let mut found = walk_errors(root.store().as_ref(), table, errors).await.map_err(|e| {
-        Error::unavailable(format!("cannot list the error objects below {}: {e}; make what is named there readable", table.landing))
+        refusal::failed(&format!("cannot list the error objects below {}", table.landing), &e, "make what is named there readable")
     })?;
     found.objects.retain(|object| from <= object.hour && object.hour <= to);
     found.objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));

@@ -155,7 +155,7 @@ impl LedgerStore {
     /// The highest version number of each partition whose ledger lies in `folder`.
     async fn newest(&self, table: &TableName, folder: &str) -> Result<BTreeMap<PartitionId, u64>> {
         let prefix = parse(folder)?;
-        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.root.url_of(folder)));
+        let failed = |e: object_store::Error| self.root.unlisted(folder, &e);
         let mut listing = self.root.store().list(Some(&prefix));
         let mut newest = BTreeMap::new();
         while let Some(object) = listing.try_next().await.map_err(failed)? {

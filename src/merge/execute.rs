@@ -24,7 +24,7 @@ use crate::queue::Queue;
 use crate::schema::arrow_schema;
 use crate::standardize::kept::Redrive;
 use crate::standardize::{Damage, Outcome, reject};
-use crate::store::Root;
+use crate::store::{Root, refusal};
 
 /// Batches that may wait between the reader and the writer.
 const WAITING: usize = 2;
@@ -212,7 +212,7 @@ impl Attempt<'_> {
         account.missing.sort_by(|a, b| a.key.cmp(&b.key));
         match account.missing.first() {
             Some(first) if merged == 0 && !self.objects.is_empty() => {
-                Err(Error::unavailable(format!("cannot read object {}: {}; then run again, or move it away", first.key, first.reason)))
+                Err(refusal::failed(&format!("cannot read object {}", first.key), &first.reason, "then run again, or move it away"))
             }
             _ => Ok(account),
         }

@@ -22,7 +22,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataO
 
 use crate::error::{Error, Result};
 use crate::ledger::{DataFile, Generation};
-use crate::store::{Root, parse};
+use crate::store::{Root, parse, refusal};
 
 /// Bytes at a file's end that are fetched at once: footers are mostly smaller.
 const FOOTER: usize = 64 << 10;
@@ -99,7 +99,7 @@ pub fn read_row_groups(
 
 fn unreadable(location: &str, file: &DataFile) -> impl Fn(String) -> Error + use<> {
     let url = format!("{location}{}", file.name);
-    move |e| Error::unavailable(format!("cannot read {url}, which the ledger names: {e}; run again, and if the file is gone restore it"))
+    move |e| refusal::failed(&format!("cannot read {url}, which the ledger names"), &e, "run again, and if the file is gone restore it")
 }
 
 fn object(root: &Root, location: &str, file: &DataFile) -> Result<ObjectReader> {

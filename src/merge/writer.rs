@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::layout::{self, GenerationId};
 use crate::ledger::{DataFile, Generation};
 use crate::store::copies::Begun;
-use crate::store::{Root, parse};
+use crate::store::{Root, parse, refusal};
 
 /// Level 1 reads as fast as higher ones and is written about twice as fast as 3 for a few percent more bytes.
 const ZSTD_LEVEL: i32 = 1;
@@ -230,8 +230,10 @@ impl OpenFile {
 }
 
 fn write_failed<E: std::fmt::Display>(root: &Root, folder: &str) -> impl Fn(E) -> Error + use<E> {
-    let url = root.url_of(folder);
-    move |e| Error::unavailable(format!("cannot write to {url}: {e}; nothing was committed: free space or fix permissions, then run again"))
+    let (url, local) = (root.url_of(folder), root.is_local());
+    let next =
+        if local { "nothing was committed: free space or fix permissions, then run again" } else { "nothing was committed, run again" };
+    move |e| refusal::failed(&format!("cannot write to {url}"), &e, next)
 }
 
 /// A codec with its level.

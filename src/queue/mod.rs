@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::catalog::TableName;
 use crate::config::{Privacy, TableConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::layout::{self, PartitionId};
@@ -165,7 +165,7 @@ impl Queue {
     /// `Unavailable` if the state location cannot be read.
     pub async fn list(state: &Root, table: &TableName) -> Result<Self> {
         let folder = layout::queue_root(table);
-        let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", state.url_of(&folder)));
+        let failed = |e: object_store::Error| state.unlisted(&folder, &e);
         let prefix = parse(folder.trim_end_matches('/'))?;
         let mut listing = state.store().list(Some(&prefix));
         let mut files: BTreeMap<String, (Hour, BTreeMap<String, u64>)> = BTreeMap::new();
@@ -229,14 +229,13 @@ impl Queue {
     pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {
         let merged: BTreeSet<String> = merged.map(source).collect();
         let done = self.files.iter().filter(|(source, (hour, _))| *hour < from || merged.contains(*source));
-        let mut folders = BTreeSet::new();
-        for key in done.flat_map(|(_, (_, files))| files.keys()) {
-            if let Err(e) = state.remove(key).await {
-                tracing::warn!("cannot remove a staged file that is of no use any more: {e}");
-            }
-            // The hour's, and those around it.
-            folders.extend(key.match_indices('/').map(|(slash, _)| &key[..slash]));
+        let keys: Vec<&str> = done.flat_map(|(_, (_, files))| files.keys()).map(String::as_str).collect();
+        match state.remove_all(&keys).await {
+            Ok(stay) => stay.iter().for_each(|e| tracing::warn!("a staged file stays that is of no use any more: {e}")),
+            Err(e) => tracing::warn!("staged files stay that are of no use any more: {e}"),
         }
+        // The hour's, and those around it.
+        let folders: BTreeSet<&str> = keys.iter().flat_map(|key| key.match_indices('/').map(move |(slash, _)| &key[..slash])).collect();
         for folder in folders.into_iter().rev() {
             if let Err(e) = state.remove_if_empty(folder) {
                 tracing::warn!("cannot remove a folder of the queue: {e}");

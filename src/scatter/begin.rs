@@ -130,8 +130,7 @@ impl Work<'_> {
         }
         self.look_at(homes.keys().cloned().collect()).await;
         let mut plans: Vec<_> = homes.into_iter().map(|(home, objects)| self.reading(home, objects)).collect();
-        let waiting = self.retries.hold_back(self.app, &mut plans).await;
-        self.failures.extend(waiting.into_iter().map(|(failure, _)| failure));
+        self.hold_back(&mut plans).await;
         for plan in plans {
             if let Action::Merge { objects, .. } = plan.action {
                 due.extend(objects);

@@ -48,8 +48,7 @@ impl Work<'_> {
                 plans.push(plan);
             }
         }
-        let waiting = self.retries.hold_back(self.app, &mut plans).await;
-        self.failures.extend(waiting.into_iter().map(|(failure, _)| failure));
+        self.hold_back(&mut plans).await;
         for plan in plans {
             if self.is_over() {
                 let late = Error::unavailable("the time for this run was over before this hour began; run again");

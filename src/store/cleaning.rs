@@ -86,7 +86,7 @@ impl Root {
         match self.store().head(&parse(path)?).await {
             Ok(object) => Ok(Some(object.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(Error::unavailable(format!("cannot read {}: {e}; run again once it can be read", self.url_of(path)))),
+            Err(e) => Err(self.failed("cannot read", path, &e, "run again once it can be read")),
         }
     }
 
@@ -144,8 +144,9 @@ impl Root {
         }
     }
 
-    fn unlisted(&self, folder: &str, e: &dyn std::error::Error) -> Error {
-        Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", self.url_of(folder)))
+    /// Why a folder cannot be listed.
+    pub fn unlisted(&self, folder: &str, error: &dyn std::fmt::Display) -> Error {
+        self.failed("cannot list", folder, error, "run again once it can be read")
     }
 
     fn gone(&self, path: &str, removed: std::io::Result<()>) -> Result<()> {

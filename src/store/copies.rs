@@ -88,11 +88,8 @@ impl Root {
     }
 
     fn not_copied(&self, from: &str, to: &str, e: &dyn std::fmt::Display) -> Error {
-        Error::unavailable(format!(
-            "cannot copy {} to {}: {e}; free space or fix permissions, then run again",
-            self.url_of(from),
-            self.url_of(to)
-        ))
+        let next = if self.is_local() { "free space or fix permissions, then run again" } else { "run again" };
+        self.failed(&format!("cannot copy {} to", self.url_of(from)), to, e, next)
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use futures::{StreamExt, TryStreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -47,8 +47,9 @@ impl Parts {
     pub(super) async fn begin(uploads: &Uploads, path: &str) -> Result<Self, Failed> {
         let key = format!("{}{path}", uploads.prefix);
         let mut call = uploads.client.create_multipart_upload().bucket(&uploads.bucket).key(&key);
-        // The SDK sends one with each part, and S3 wants to know of it before.
-        call = call.checksum_algorithm(ChecksumAlgorithm::Crc32);
+        // The SDK sends one with each part, and S3 wants to know of it before. One of the whole object, as S3 makes it from the parts': for
+        // one of checksums it would ask for each part's again in the end, also of those that it copied.
+        call = call.checksum_algorithm(ChecksumAlgorithm::Crc32).checksum_type(ChecksumType::FullObject);
         if let Some(kms_key) = &uploads.kms_key {
             call = call.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(kms_key);
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::{RetryConfig as SdkRetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
@@ -16,13 +18,19 @@ use object_store::prefix::PrefixStore;
 use object_store::{CredentialProvider, RetryConfig};
 use tokio::sync::Mutex;
 
-use super::{Root, parse};
+use super::{Root, parse, refusal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Location;
 use crate::error::{Error, Result};
 
 /// A request is tried again for this long. It must be far below the validity of credentials, as these are not renewed in between.
 const DEADLINE: Duration = Duration::from_secs(90);
+
+/// What the SDK asks of a bucket is tried again this often at most, and within `DEADLINE`, with pauses that begin with the one and grow to
+/// the other; the pauses differ, and are half as long on the average.
+const ATTEMPTS: u32 = 20;
+const FIRST: Duration = Duration::from_millis(250);
+const SLOWEST: Duration = Duration::from_secs(10);
 
 /// Credentials are renewed this long before they expire.
 const EARLY: TimeDelta = TimeDelta::minutes(5);
@@ -75,9 +83,18 @@ impl Aws {
         }
         let store = builder.build().map_err(|e| Error::config(format!("{what} `{location}` cannot be opened: {e}")))?;
         let store = PrefixStore::new(store, parse(prefix.trim_end_matches('/'))?);
-        let client = Client::from_conf(Builder::from(&self.sdk).force_path_style(self.endpoint().is_some()).build());
-        let uploads = Uploads { client, bucket: bucket.to_string(), prefix, kms_key: self.kms_key.clone() };
+        let uploads = Uploads { client: self.client(), bucket: bucket.to_string(), prefix, kms_key: self.kms_key.clone() };
         Ok(Root { uploads: Some(uploads), ..Root::of_store(Arc::new(store), location.url().clone()) })
+    }
+
+    /// The SDK's client of S3, which does not give up earlier than the store. Its own way is to stop trying again altogether once many
+    /// requests failed; a bucket that is busy with one hour would fail the next.
+    fn client(&self) -> Client {
+        let retry = SdkRetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST).with_max_backoff(SLOWEST);
+        let timeout = TimeoutConfig::builder().operation_timeout(DEADLINE).operation_attempt_timeout(DEADLINE / 3).build();
+        let partition = RetryPartition::custom("lakebed").token_bucket(TokenBucket::unlimited()).build();
+        let config = Builder::from(&self.sdk).retry_config(retry).timeout_config(timeout).retry_partition(partition);
+        Client::from_conf(config.force_path_style(self.endpoint().is_some()).build())
     }
 
     /// The endpoint of S3, where another than AWS's own is configured.
@@ -117,7 +134,8 @@ impl Uploads {
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<Unfinished>> {
         let prefix = format!("{}{folder}", self.prefix);
         let failed = |e: &dyn std::error::Error| {
-            Error::unavailable(format!("cannot list the uploads below s3://{}/{prefix}: {}", self.bucket, DisplayErrorContext(e)))
+            let what = format!("cannot list the uploads below s3://{}/{prefix}", self.bucket);
+            refusal::failed(&what, &DisplayErrorContext(e), "run again")
         };
         let (mut found, mut key, mut id) = (Vec::new(), None, None);
         loop {
@@ -143,7 +161,8 @@ impl Uploads {
         let key = format!("{}{}", self.prefix, upload.path);
         match self.client.abort_multipart_upload().bucket(&self.bucket).key(&key).upload_id(&upload.id).send().await {
             Err(e) if !e.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload) => {
-                Err(Error::unavailable(format!("cannot give up the upload of s3://{}/{key}: {}", self.bucket, DisplayErrorContext(&e))))
+                let what = format!("cannot give up the upload of s3://{}/{key}", self.bucket);
+                Err(refusal::failed(&what, &DisplayErrorContext(&e), "run again"))
             }
             _ => Ok(()),
         }
@@ -154,21 +173,10 @@ impl Uploads {
     /// # Errors
     /// `Unavailable` if the bucket does not answer.
     pub(super) async fn abort(&self, folder: &str) -> Result<()> {
-        let prefix = format!("{}{folder}", self.prefix);
-        let failed = |e: &dyn std::error::Error| {
-            Error::unavailable(format!("cannot give up the uploads below s3://{}/{prefix}: {}", self.bucket, DisplayErrorContext(e)))
-        };
-        loop {
-            let call = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(&prefix);
-            let listed = call.send().await.map_err(|e| failed(&e))?;
-            for upload in listed.uploads() {
-                let call = self.client.abort_multipart_upload().bucket(&self.bucket);
-                call.set_key(upload.key.clone()).set_upload_id(upload.upload_id.clone()).send().await.map_err(|e| failed(&e))?;
-            }
-            if listed.uploads().is_empty() || !listed.is_truncated().unwrap_or(false) {
-                return Ok(());
-            }
+        for upload in self.list(folder).await? {
+            self.give_up(&upload).await?;
         }
+        Ok(())
     }
 }
 

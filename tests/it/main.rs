@@ -6,6 +6,7 @@ mod append;
 mod aws;
 mod cli;
 mod contracts;
+mod deadline;
 mod failing;
 mod faults;
 mod formats;

@@ -8,7 +8,7 @@ const FUNCTION_LINES: usize = 70;
 
 /// Modules by layer, lowest first. A module may use its own layer and those below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("values", &["error", "hour", "clock"]),
+    ("values", &["error", "hour", "clock", "deadline"]),
     (
         "pure",
         &[
@@ -70,6 +70,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
 /// Pure modules: no `async`, no store, no clock.
 const PURE: &[&str] = &[
     "hour",
+    "deadline",
     "error",
     "error::aws",
     "layout",
@@ -155,6 +156,7 @@ const PURE: &[&str] = &[
     "repair::plan",
     "repair::summary",
     "status",
+    "store::refusal",
     "scatter::intake",
     "scatter::place",
     "scatter::plan",

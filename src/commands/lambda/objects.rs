@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -10,6 +9,7 @@ use super::event::Landed;
 use crate::app::App;
 use crate::catalog::TableName;
 use crate::config::TableConfig;
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::discover;
@@ -19,8 +19,8 @@ use crate::queue::stage::{Staging, stage};
 /// The objects of one call, staged one after the other, each within all of the memory.
 pub struct Objects<'a> {
     app: &'a App,
-    /// From then on no other object is begun. UTC.
-    until: Option<DateTime<Utc>>,
+    /// The call's time.
+    until: Option<Deadline>,
     /// The tables that objects were of; `None` for one that does not exist yet.
     tables: HashMap<TableName, Option<ManagedTable>>,
     counts: Counts,
@@ -41,7 +41,7 @@ struct Counts {
 
 impl<'a> Objects<'a> {
     /// No objects yet.
-    pub fn new(app: &'a App, until: Option<DateTime<Utc>>) -> Self {
+    pub fn new(app: &'a App, until: Option<Deadline>) -> Self {
         Self { app, until, tables: HashMap::new(), counts: Counts::default() }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Objects<'a> {
 
     async fn stage_one(&mut self, table: &TableConfig, key: &str) -> Result<()> {
         let now = self.app.clock.now();
-        if self.until.is_some_and(|until| now >= until) {
+        if self.until.is_some_and(|until| !until.may_begin(now)) {
             return Err(Error::unavailable(format!("{}: the time for this call was over before {key} was begun", table.name)));
         }
         if !self.tables.contains_key(&table.name) {

@@ -1,6 +1,6 @@
 //! The whole way: what a Firehose stream is given is what awswrangler reads from the table, also while its hours are amended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use serde_json::{Map, Value, json};
 
 use super::Bucketed;
-use crate::support::{AT, Answer, files};
+use crate::support::{Answer, files};
 
 /// Columns of the example table that hold what the record has under the same name.
 const COLUMNS: [&str; 18] = [
@@ -271,67 +271,12 @@ async fn a_clickstream_is_the_same_in_a_bucket_as_in_a_folder() {
 }
 
 /// What `docs/aws.md` says of calls and their numbers.
-fn document() -> String {
+pub fn document() -> String {
     std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws.md")).unwrap()
 }
 
-/// The actions that the policy below a heading of the document allows.
-fn allowed(heading: &str) -> BTreeSet<String> {
-    let document = document();
-    let section = document.split(&format!("### {heading}\n")).nth(1).unwrap_or_else(|| panic!("no heading `{heading}`"));
-    let policy = section.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
-    let policy: Value = serde_json::from_str(policy).unwrap();
-    let statements = policy["Statement"].as_array().unwrap();
-    let actions = statements.iter().flat_map(|statement| statement["Action"].as_array().unwrap());
-    actions.map(|action| action.as_str().unwrap().to_string()).collect()
-}
-
 /// Calls that write an object, or a part of one.
-const PUTS: [&str; 7] = ["s3:PUT", "s3:COPY", "s3:BEGIN", "s3:PUT-PART", "s3:COPY-PART", "s3:COMPLETE", "s3:COMPLETE-NEW"];
-
-/// The action that IAM has to allow for a call as the emulator counts it.
-fn action(call: &str) -> String {
-    let allowed = match call {
-        "s3:LIST" => "s3:ListBucket",
-        "s3:LIST-UPLOADS" => "s3:ListBucketMultipartUploads",
-        "s3:GET" | "s3:HEAD" => "s3:GetObject",
-        write if PUTS.contains(&write) => "s3:PutObject",
-        "s3:DELETE" | "s3:DELETE-MANY" => "s3:DeleteObject",
-        "s3:ABORT" => "s3:AbortMultipartUpload",
-        other => other,
-    };
-    allowed.to_string()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_policies_of_the_document_allow_every_call() {
-    let lake = Bucketed::new().await;
-    let job = allowed("For `run`, `lambda`, `status` and `partitions`");
-    let (query, athena) = (allowed("For `query`"), allowed("For `query --engine athena`"));
-    let check = |arguments: &[&str], policy: &BTreeSet<String>| {
-        lake.account.calls();
-        assert_eq!(lake.lakebed(arguments).code, 0, "{arguments:?}");
-        let calls = lake.account.calls();
-        let refused: Vec<&String> = calls.keys().filter(|call| !policy.contains(&action(call))).collect();
-        assert!(refused.is_empty(), "{arguments:?} makes calls that docs/aws.md does not allow: {refused:?}");
-    };
-    let run = ["run", "--at", AT];
-    // The first hours with a quarantine, then others that amend them.
-    for seed in [1, 2] {
-        lake.lake.generate(&Settings { seed, hours: 2, objects_per_hour: 2, records: 300, bad: 0.05, ..Settings::default() });
-        lake.upload().await;
-        check(&run, &job);
-    }
-    check(&run, &job);
-    check(&["status"], &job);
-    check(&["partitions", "shop.clicks"], &job);
-    check(&["query", "SELECT count(DISTINCT event_id) FROM shop.clicks WHERE hour = '10'"], &query);
-    check(&["redrive", "shop.clicks"], &job);
-    check(&["rollback", "shop.clicks", "2026-11-19T10"], &job);
-    check(&["sweep"], &job);
-    lake.account.athena(&json!({"rows": [], "column_info": []}));
-    check(&["query", "SELECT 1", "--engine", "athena"], &athena);
-}
+pub const PUTS: [&str; 7] = ["s3:PUT", "s3:COPY", "s3:BEGIN", "s3:PUT-PART", "s3:COPY-PART", "s3:COMPLETE", "s3:COMPLETE-NEW"];
 
 /// The row of the document's table of requests: LIST, PUT, GET, Glue.
 fn documented(run: &str) -> [u64; 4] {

@@ -76,9 +76,13 @@ async fn what_functions_staged_is_merged_as_if_it_had_been_read_where_it_landed(
     let rows = staged.iter().filter(|key| !key.contains("rejects")).count();
     assert_eq!(rows, records_of.len(), "one file for each object, however often it was told of: {staged:?}");
     lake.account.read();
+    lake.account.calls();
     let run = lake.run(0);
     let done = &run["tables"][0];
     let read = lake.account.read();
+    // The probe, the notes of two hours, and all that was staged.
+    let deletes = lake.account.calls()["s3:DELETE-MANY"];
+    assert!(staged.len() > 8 && deletes <= 4, "{deletes} requests to delete, of {} staged files", staged.len());
     assert!(read.iter().any(|key| key.contains("/queue/")) && !read.iter().any(|key| key.contains("/click-stream/")), "{read:?}");
     assert_eq!(keys(&state, "queue").await, Vec::<String>::new(), "what is merged leaves the queue");
 

@@ -8,7 +8,7 @@ use lakebed::ledger;
 use serde_json::{Value, json};
 
 use super::check::{self, Hours, folder_of};
-use super::reference::{Answer, Folder, LONGEST, Lake, Minute, Operation, Plan, Redrive, Run, Tries, Version};
+use super::reference::{Answer, Folder, Hour, LONGEST, Lake, Minute, Operation, Plan, Redrive, Run, Tries, Version};
 use super::steps::{Break, HOURS, Step, Story, Verb};
 use super::world::{Ended, Seen, World, hour_of};
 use crate::support::outcome::{attempts_in, leftovers};
@@ -149,8 +149,10 @@ impl Play {
         let is_whole = !ended.broke && !ended.waits();
         // Who says that all went well must have done all.
         let is_done = is_whole || ended.says_done();
+        // A run shows what it finds committed before it merges.
+        let found = matches!(verb, Verb::Run { .. }).then(|| self.model.hours.iter().map(Hour::newest).collect());
         self.enter_versions(&plan, &ledgers, is_done, &ended);
-        self.enter_shown(&plan, &seen, is_done);
+        self.enter_shown(&plan, &seen, is_done, found);
         if is_done {
             self.model.exists |= matches!(plan.answer, Answer::Run(_));
         } else {
@@ -190,8 +192,9 @@ impl Play {
         }
     }
 
-    /// What the catalog shows of each hour: the newest version if the verb had to see to it, else that or what it showed before.
-    fn enter_shown(&mut self, plan: &Plan, seen: &Seen, is_done: bool) {
+    /// What the catalog shows of each hour: the newest version if the verb had to see to it, else that, or what it showed before, or what
+    /// was `found` as the newest when the verb began.
+    fn enter_shown(&mut self, plan: &Plan, seen: &Seen, is_done: bool, found: Option<Vec<(usize, usize)>>) {
         for number in 0..HOURS {
             let hour = &mut self.model.hours[number];
             let (newest, old, shown) = (hour.newest(), hour.shown, check::shown(seen, number));
@@ -201,8 +204,9 @@ impl Play {
             }
             // Without a change of the files an older number may stay.
             let may_follow = !is_done || hour.shows_head();
-            let one = |shown: usize, old: usize, newest: usize| if may_follow && shown == newest { newest } else { old };
-            hour.shown = (one(shown.0, old.0, newest.0), one(shown.1, old.1, newest.1));
+            let found = found.as_ref().map_or(newest, |found| found[number]);
+            let one = |shown, old, found, newest| if may_follow && [found, newest].contains(&shown) { shown } else { old };
+            hour.shown = (one(shown.0, old.0, found.0, newest.0), one(shown.1, old.1, found.1, newest.1));
         }
     }
 

@@ -3,7 +3,8 @@
     lambda_api.py SECONDS EVENT... -- COMMAND...
 
 COMMAND is started with the address of the runtime's API, gets one EVENT after the other, each with so many SECONDS of time, and is
-stopped. Printed is one JSON array with `{"response": …}` or `{"error": …}` for each event.
+stopped. Printed is one JSON array with `{"response": …}` or `{"error": …}` for each event. As AWS does, a call that takes longer is cut off
+(`{"killed": true}`), and the next one gets a new process; with SECONDS below 0 it is not.
 """
 
 import http.server
@@ -18,7 +19,16 @@ import time
 def main():
     seconds, rest = float(sys.argv[1]), sys.argv[2:]
     events, command = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
-    waiting, answers, done = list(events), [], threading.Event()
+    waiting, answers, done, late = list(events), [], threading.Event(), threading.Event()
+
+    def answered(answer):
+        answers.append(answer)
+        if len(answers) == len(events):
+            done.set()
+
+    def end(number):
+        if len(answers) == number:
+            late.set()
 
     class Api(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -36,15 +46,17 @@ def main():
             self.send_header("Content-Length", str(len(event)))
             self.end_headers()
             self.wfile.write(event)
+            if seconds > 0:
+                clock = threading.Timer(seconds, end, [len(answers)])
+                clock.daemon = True
+                clock.start()
 
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answers.append({self.path.rsplit("/", 1)[-1]: body})
             self.send_response(202)
             self.send_header("Content-Length", "0")
             self.end_headers()
-            if len(answers) == len(events):
-                done.set()
+            answered({self.path.rsplit("/", 1)[-1]: body})
 
         def log_message(self, *_):
             pass
@@ -60,9 +72,16 @@ def main():
         "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
         "AWS_LAMBDA_LOG_GROUP_NAME": "group",
     }
-    process = subprocess.Popen(command, env={**os.environ, **function}, stdout=subprocess.DEVNULL)
+    start = lambda: subprocess.Popen(command, env={**os.environ, **function}, stdout=subprocess.DEVNULL)
+    process = start()
     while not done.wait(0.1):
-        if process.poll() is not None:
+        if late.is_set():
+            process.kill()
+            process.wait()
+            late.clear()
+            process = start() if waiting else process
+            answered({"killed": True})
+        elif process.poll() is not None:
             sys.exit(f"the function ended with {process.returncode} after {len(answers)} answers")
     process.kill()
     process.wait()

@@ -6,7 +6,9 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
     {"account": A, "throttle": {"athena:GetQueryExecution": 5}}   the next calls of this kind are answered with ThrottlingException
-    {"account": A, "refuse": {"glue:GetTable": "AccessDeniedException"}}   from now on these calls are answered with these codes, no other
+    {"account": A, "refuse": {"glue:GetTable": "AccessDeniedException"}}   from now on these calls are answered with these codes, no other;
+                                             those of S3 by their kind (`s3:LIST`), of one bucket (`s3:LIST raw`) or
+                                             all of them (`s3:*`)
     {"account": A, "passing": {"glue:GetTable": ["OperationTimeoutException", 3]}}   the next three of these calls are answered with this code
     {"account": A, "entries": [["BatchCreatePartition", "11", "InvalidInputException", 3]]}   from now on the entries of these calls whose
                                              last value is this are refused with this code, each inside of an HTTP 200; so many times, -1: always
@@ -26,10 +28,14 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "moved": true}            bytes of objects that went to S3 and came from there since this was last asked: [sent, received]
     {"account": A, "copying": true}          seconds in which S3 was busy with copies for it since this was last asked: moto's own time
     {"account": A, "order": true}            what it called since this was last asked, in that order: ["glue:GetTable", "s3:PUT", …]
+    {"account": A, "needed": true}           what IAM had to allow since this was last asked: [["glue:GetTable", "arn:aws:glue:…"], …], with
+                                             the kinds of requests in place of S3's actions
+    {"account": A, "headers": true}          the headers (`HEADERS`) of its requests to S3 that write, since this was last asked: [["s3:PUT", {…}], …]
     {"account": A, "calls": true}            how often it called what since it was last asked: {"glue:GetTable": 2, "s3:PUT": 1, …};
                                              requests of S3 are told apart as far as they are paid or allowed differently: `S3_KINDS`
 
-What moto does not check: how many entries a batch may have, and that UpdateTable names the version that it replaces. What it does otherwise
+What moto does not check: how many entries a batch may have, that UpdateTable names the version that it replaces, and that an upload whose
+parts have checksums of their own is ended with them. What it does otherwise
 than Glue: it counts versions of tables from 1 instead of 0, and knows neither pages nor segments of partitions. An UpdateTable that keeps a
 copy of the old version (no SkipArchive) counts as `glue:UpdateTable-ARCHIVED`. What its Firehose delivers is made in
 `firehose_delivery.py`.
@@ -47,6 +53,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import xml.sax.saxutils
 import zlib
 
 import boto3
@@ -99,8 +106,26 @@ S3_HEADERS = [
 ]
 
 
+# Headers of requests to S3 that say how an object is written.
+HEADERS = [
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-checksum-algorithm",
+    "x-amz-checksum-type",
+]
+
+# S3's statuses of codes; all others are told with 400.
+STATUS = {
+    "AccessDenied": "403 Forbidden",
+    "NoSuchBucket": "404 Not Found",
+    "NoSuchUpload": "404 Not Found",
+    "SlowDown": "503 Slow Down",
+}
+
+
 class Account:
     def __init__(self):
+        self.needed, self.headers, self.composite = set(), [], set()
         self.calls, self.order = collections.Counter(), []
         self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
         self.throttle, self.running = collections.Counter(), 0
@@ -158,13 +183,17 @@ class Strict:
         if account is None:
             return self.emulator(environ, start_response)
         action = environ.get("HTTP_X_AMZ_TARGET", environ["REQUEST_METHOD"]).rsplit(".", 1)[-1]
-        asked = body_of(environ) if service in ("glue", "firehose", "athena") else {}
+        asked = body_of(environ) if service in ("glue", "firehose", "events", "athena") else {}
         call = f"{service}:{s3_kind(action, environ) if service == 's3' else action}"
         if call == "glue:UpdateTable" and asked.get("SkipArchive") is not True:
             call += "-ARCHIVED"
         with self.lock:
             account.calls[call] += 1
             account.order.append(call)
+            account.needed.update(needed(service, action, call, environ, asked, f"{REGION}:{self.keys[key]}"))
+            if service == "s3" and call.startswith(("s3:PUT", "s3:COPY", "s3:BEGIN")):
+                told = {name: environ.get("HTTP_" + name.upper().replace("-", "_")) for name in HEADERS}
+                account.headers.append([call, {name: value for name, value in told.items() if value}])
             if (service, action) == ("s3", "GET") and not environ.get("QUERY_STRING"):
                 account.read.add(environ["PATH_INFO"])
             if service == "s3":
@@ -176,9 +205,12 @@ class Strict:
             if action == "StartQueryExecution":
                 account.started.append(asked)
         time.sleep(account.delay)
-        refusal = (passing, "not now") if passing else self.refusal(service, action, self.keys[key], asked)
+        bucket = environ["PATH_INFO"].split("/")[1]
+        names = (call, f"{call} {bucket}", f"{service}:*")
+        refusal = (passing, "not now") if passing else self.refusal(service, action, names, self.keys[key], asked)
+        refusal = refusal or without_checksums(account, call, environ)
         if refusal:
-            return answer(start_response, service, "400 Bad Request", *refusal)
+            return answer(start_response, service, STATUS.get(refusal[0], "400 Bad Request") if service == "s3" else "400 Bad Request", *refusal)
         if running:
             return still_running(start_response, body_of(environ))
         if service == "events" and action == "PutEvents" and not fails:
@@ -241,6 +273,10 @@ class Strict:
 
     def emulated(self, account, call, environ, start_response):
         """What moto answers, with the time of copies counted."""
+        if call == "s3:BEGIN" and "HTTP_X_AMZ_CHECKSUM_ALGORITHM" in environ and environ.get("HTTP_X_AMZ_CHECKSUM_TYPE") != "FULL_OBJECT":
+            body = b"".join(self.emulator(environ, start_response))
+            account.composite.update(re.findall("<UploadId>(.*?)</UploadId>", body.decode()))
+            return [body]
         if call not in COPIES:
             return self.emulator(environ, start_response)
         with self.lock:
@@ -290,9 +326,11 @@ class Strict:
         start_response(status, headers)
         return [body]
 
-    def refusal(self, service, action, number, asked):
+    def refusal(self, service, action, names, number, asked):
         """What AWS would not take."""
-        code = self.accounts[number].refuse.get(f"{service}:{action}")
+        code = next((self.accounts[number].refuse[name] for name in names if name in self.accounts[number].refuse), None)
+        if code and service == "s3":
+            return code, f"S3 does not take {names[0]}"
         if code:
             return code, f"Insufficient Lake Formation permission(s) for {action}"
         if service == "firehose":
@@ -338,11 +376,51 @@ def s3_kind(method, environ):
     return next((kind for of, header, kind in S3_HEADERS if of == found and header in environ), found)
 
 
-def body_of(environ):
-    """The JSON document of a request, which stays to be read once more."""
+def raw_body(environ):
+    """The bytes of a request, which stay to be read once more."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
-    return json.loads(body or b"{}")
+    return body
+
+
+def body_of(environ):
+    """The JSON document of a request, which stays to be read once more."""
+    return json.loads(raw_body(environ) or b"{}")
+
+
+def needed(service, action, call, environ, asked, here):
+    """What IAM has to allow for a call: (call, ARN), one for each resource. The same as AWS's list of actions and resources says."""
+    if service == "s3":
+        bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
+        if call == "s3:DELETE-MANY":
+            keys = [xml.sax.saxutils.unescape(key) for key in re.findall("<Key>(.*?)</Key>", raw_body(environ).decode())]
+            return [(call, f"arn:aws:s3:::{bucket}/{key}") for key in keys]
+        source = environ.get("HTTP_X_AMZ_COPY_SOURCE")
+        copied = [("s3:GET", "arn:aws:s3:::" + urllib.parse.unquote(source).lstrip("/"))] if source else []
+        return [(call, f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"), *copied]
+    if service == "glue":
+        database = {
+            "GetDatabases": "*",
+            "GetDatabase": asked.get("Name"),
+            "CreateDatabase": asked.get("DatabaseInput", {}).get("Name"),
+        }.get(action, asked.get("DatabaseName"))
+        table = {"GetTables": "*", "GetTable": asked.get("Name")}.get(action, asked.get("TableName", asked.get("TableInput", {}).get("Name")))
+        parts = ["catalog", f"database/{database}"] + ([f"table/{database}/{table}"] if table else [])
+        return [(call, f"arn:aws:glue:{here}:{part}") for part in parts]
+    if service == "events":
+        return [(call, f"arn:aws:events:{here}:event-bus/{entry['EventBusName']}") for entry in asked.get("Entries", [])]
+    return [(call, f"arn:aws:athena:{here}:workgroup/{asked.get('WorkGroup', 'primary')}")] if service == "athena" else []
+
+
+def without_checksums(account, call, environ):
+    """Why S3 does not end an upload that was begun with checksums of its parts, if they do not come again."""
+    if call not in ("s3:COMPLETE", "s3:COMPLETE-NEW"):
+        return None
+    upload = urllib.parse.parse_qs(environ["QUERY_STRING"])["uploadId"][0]
+    body = raw_body(environ).decode()
+    if upload not in account.composite or body.count("<Part>") == body.count("<ChecksumCRC32>"):
+        return None
+    return "InvalidRequest", "The upload was created using a crc32 checksum. The complete request must include the checksum for each part."
 
 
 def done(start_response, answer):
@@ -444,6 +522,12 @@ def obey(strict, sts, numbers, asked):
         if "order" in asked:
             order, account.order = account.order, []
             return order
+        if "needed" in asked:
+            needs, account.needed = sorted(account.needed), set()
+            return needs
+        if "headers" in asked:
+            headers, account.headers = account.headers, []
+            return headers
         if "read" in asked:
             read, account.read = sorted(account.read), set()
             return read

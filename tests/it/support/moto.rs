@@ -57,7 +57,8 @@ impl Account {
         ask(&json!({"account": self.account, "arrival": at}));
     }
 
-    /// From now on each call of these, such as `glue:GetTable`, is answered with its code, and no other.
+    /// From now on each call of these, such as `glue:GetTable`, `s3:LIST` or of one bucket `s3:LIST raw`, is answered with its code, and no
+    /// other; `s3:*` is all of S3.
     pub fn refuse(&self, calls: &[(&str, &str)]) {
         let calls: BTreeMap<_, _> = calls.iter().copied().collect();
         ask(&json!({"account": self.account, "refuse": calls}));
@@ -122,6 +123,16 @@ impl Account {
     /// The objects that it has read since this was asked last, each as `/bucket/key`.
     pub fn read(&self) -> Vec<String> {
         serde_json::from_value(ask(&json!({"account": self.account, "read": true}))).expect("moto keeps what was read")
+    }
+
+    /// What IAM had to allow since this was asked last: calls, those of S3 by their kind, and ARNs.
+    pub fn needed(&self) -> Vec<(String, String)> {
+        serde_json::from_value(ask(&json!({"account": self.account, "needed": true}))).expect("moto keeps what was needed")
+    }
+
+    /// Calls of S3 that wrote since this was asked last, and their headers that say how.
+    pub fn headers(&self) -> Vec<(String, BTreeMap<String, String>)> {
+        serde_json::from_value(ask(&json!({"account": self.account, "headers": true}))).expect("moto keeps headers")
     }
 
     /// The bytes that it sent to S3 and received from there since this was asked last.
