@@ -35,15 +35,14 @@ fn small_lake(settings: &str) -> Lake {
     lake
 }
 
-fn run(lake: &Lake) -> Command {
-    let mut command = Command::new(LAKEBED);
-    command.args(["run", "--at", AT, "--output", "json", "--config"]).arg(lake.path("small.toml"));
-    command
-}
+const RUN: &[&str] = &["run", "--at", AT];
 
-/// A lake before the run that is going to be killed, and what that run makes of it when it is left alone.
+const REDRIVE: &[&str] = &["redrive", "shop.clicks"];
+
+/// A lake before the command that is going to be killed, and what that makes of it when it is left alone.
 struct Situation {
     name: &'static str,
+    verb: &'static [&'static str],
     lake: Lake,
     before: Snapshot,
     undisturbed: Outcome,
@@ -55,29 +54,39 @@ impl Situation {
     fn fresh(name: &'static str, settings: &str) -> Self {
         let lake = small_lake(settings);
         lake.generate(&clicks(Part::All));
-        Self::measure(name, lake)
+        Self::measure(name, RUN, lake)
     }
 
     /// What came in time is merged, what came late has landed.
     fn amend(name: &'static str, settings: &str) -> Self {
         let lake = small_lake(settings);
         lake.generate(&clicks(Part::OnTime));
-        assert!(start_run(&lake).wait().unwrap().success());
+        assert!(start(RUN, &lake).wait().unwrap().success());
         lake.generate(&clicks(Part::Late));
-        Self::measure(name, lake)
+        Self::measure(name, RUN, lake)
     }
 
-    fn measure(name: &'static str, lake: Lake) -> Self {
+    /// Many records are in quarantine, and fit by now.
+    fn redrive(name: &'static str) -> Self {
+        let lake = small_lake("[table.columns.sequence]\nmax = 4000");
+        lake.generate(&clicks(Part::All));
+        assert!(start(RUN, &lake).wait().unwrap().success());
+        let loose = std::fs::read_to_string(lake.path("small.toml")).unwrap().replace("max = 4000", "");
+        std::fs::write(lake.path("small.toml"), loose).unwrap();
+        Self::measure(name, REDRIVE, lake)
+    }
+
+    fn measure(name: &'static str, verb: &'static [&'static str], lake: Lake) -> Self {
         let before = Snapshot::of(&lake);
         let timed = || {
             before.restore(&lake);
             let start = Instant::now();
-            assert!(start_run(&lake).wait().unwrap().success());
+            assert!(self::start(verb, &lake).wait().unwrap().success());
             start.elapsed()
         };
         let duration = timed().min(timed());
         assert_eq!(leftovers(&lake), [] as [String; 0], "{name}");
-        Self { name, undisturbed: Outcome::of(&lake), lake, before, duration }
+        Self { name, verb, undisturbed: Outcome::of(&lake), lake, before, duration }
     }
 
     fn round(&self, random: &mut Seeded, seen: &mut Seen) {
@@ -86,7 +95,7 @@ impl Situation {
         // Every other time the run after the killed one is killed too.
         for _ in 0..=random.below(2) {
             let delay = self.duration * u32::try_from(random.below(1100)).unwrap() / 1000;
-            let killed = kill_after(start_run(&self.lake), delay);
+            let killed = kill_after(start(self.verb, &self.lake), delay);
             history.push(format!("{} after {} ms", if killed { "killed" } else { "done" }, delay.as_millis()));
             if killed {
                 seen.note(&self.lake);
@@ -95,7 +104,7 @@ impl Situation {
         let context = format!("{}, {}", self.name, history.join(", "));
         seen.rounds += 1;
         seen.killed += u64::from(history.iter().any(|one| one.starts_with("killed")));
-        let summary = Answer::of(run(&self.lake).output().unwrap()).json(0);
+        let summary = Answer::of(command(self.verb, &self.lake).output().unwrap()).json(0);
         assert_eq!(summary["failures"], serde_json::json!([]), "{context}");
         Outcome::of(&self.lake).assert_same(&self.undisturbed, &context);
         assert_leftovers_are_of_dead_attempts(&self.lake, &context);
@@ -135,8 +144,14 @@ fn kind(path: &str) -> &'static str {
     begins.iter().find(|(begin, _)| path.starts_with(begin)).map_or("other", |(_, kind)| kind)
 }
 
-fn start_run(lake: &Lake) -> Child {
-    run(lake).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+fn command(verb: &[&str], lake: &Lake) -> Command {
+    let mut command = Command::new(LAKEBED);
+    command.args(verb).args(["--output", "json", "--config"]).arg(lake.path("small.toml"));
+    command
+}
+
+fn start(verb: &[&str], lake: &Lake) -> Child {
+    command(verb, lake).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// True if the process was still alive when it was killed.
@@ -158,6 +173,7 @@ fn a_run_killed_anywhere_is_made_good_by_the_next() {
         Situation::amend("amend", PLAIN),
         Situation::fresh("fresh, scattered", SCATTERED),
         Situation::amend("amend, scattered", SCATTERED),
+        Situation::redrive("redrive"),
     ];
     let (mut random, mut seen) = (Seeded(8), Seen::default());
     for situation in &situations {

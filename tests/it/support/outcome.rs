@@ -26,7 +26,9 @@ pub struct Outcome {
 impl Outcome {
     /// What the lake holds now. Every partition must be in the catalog as its ledger has it.
     pub fn of(lake: &Lake) -> Self {
-        let rejects = lake.query("SELECT * FROM shop.clicks_quarantine ORDER BY object, byte_offset");
+        let rejects = lake.query(
+            "SELECT * EXCEPT (resolved), resolved IS NOT NULL AS is_resolved FROM shop.clicks_quarantine ORDER BY object, byte_offset",
+        );
         let mut partitions = lake.partitions();
         for partition in &mut partitions {
             assert_eq!(partition["in_catalog"], true, "{partition}");
