@@ -111,21 +111,33 @@ def bucket(folder):
     def listing(query):
         prefix, delimiter = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
         contents, prefixes = [], set()
-        for file in sorted(folder.rglob("*")):
-            key = str(file.relative_to(folder))
-            if not file.is_file() or not key.startswith(prefix):
+        for key, entry in entries():
+            if not key.startswith(prefix):
                 continue
             if delimiter and delimiter in key[len(prefix) :]:
                 prefixes.add(prefix + key[len(prefix) :].split(delimiter)[0] + delimiter)
                 continue
-            changed = datetime.datetime.fromtimestamp(int(file.stat().st_mtime), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-            contents.append(
-                f"<Contents><Key>{escape(key)}</Key><LastModified>{changed}</LastModified><ETag>{escape(etag(file))}</ETag>"
-                f"<Size>{file.stat().st_size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-            )
+            contents.append(entry)
         folders = [f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in sorted(prefixes)]
         head = f"<Name>{BUCKET}</Name><KeyCount>{len(contents) + len(folders)}</KeyCount><IsTruncated>false</IsTruncated>"
         return f"<ListBucketResult>{head}{''.join(contents)}{''.join(folders)}</ListBucketResult>".encode()
+
+    known = []
+
+    def entries():
+        """All keys in their order, each as it is listed. They are made once: nothing lands any more, and S3 takes no time for it either."""
+        if not known:
+            for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+                key = str(file.relative_to(folder))
+                changed = datetime.datetime.fromtimestamp(int(file.stat().st_mtime), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+                known.append(
+                    (
+                        key,
+                        f"<Contents><Key>{escape(key)}</Key><LastModified>{changed}</LastModified><ETag>{escape(etag(file))}</ETag>"
+                        f"<Size>{file.stat().st_size}</Size><StorageClass>STANDARD</StorageClass></Contents>",
+                    )
+                )
+        return known
 
     etags = {}
 
