@@ -74,7 +74,7 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
 /// The newest intake of an hour, if it is newer than this version.
 ///
 /// # Errors
-/// As [`version`].
+/// `Unavailable` if the state location cannot be read, `Data` or `Config` if an intake cannot.
 pub async fn newer(state: &Root, table: &TableName, hour: Hour, than: u64) -> Result<Option<Intake>> {
     let mut newest = None;
     let mut next = than + 1;
