@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::App;
+use crate::catalog::pace::Pace;
 use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
 use crate::catalog::{Table, TableName};
 use crate::deadline::Deadline;
@@ -29,7 +30,7 @@ pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) ->
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(&app.ledgers, table, of_these, app.clock.now()).await;
     let quarantine = app.quarantine_url(&table.name);
-    let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new()).await?;
+    let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new(), Pace::default()).await?;
     due.retain(|due| !reconciled.refused.keys().any(|partition| is_of(due, partition)));
     changes(app, &table.name, &due, None).await?;
     let warnings = reconciled.warnings(&notes);
@@ -94,7 +95,7 @@ async fn noted(app: &App, table: &Table, top: &[(String, u64)], until: Option<De
         return;
     }
     let mut failures = Vec::new();
-    let told = match register(app, top, table, &Seen::default(), done, &mut failures).await {
+    let told = match register(app, top, table, &Seen::default(), done, &mut failures, Pace::brief).await {
         Ok(due) => changes(app, &table.name, &due, until).await,
         Err(e) => Err(e),
     };
@@ -114,7 +115,7 @@ pub async fn publish(
 ) -> Option<Vec<(String, u64)>> {
     let registered = async {
         let top = app.state.top().await?;
-        let due = register(app, &top, table, seen, done, failures).await?;
+        let due = register(app, &top, table, seen, done, failures, Pace::default).await?;
         Ok::<_, Error>((top, due))
     };
     match registered.await {
@@ -141,6 +142,7 @@ async fn register(
     seen: &Seen,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
+    pace: fn() -> Pace,
 ) -> Result<Vec<Due>> {
     let (catalog, ledgers, name) = (&*app.catalog, &app.ledgers, &table.name);
     let notes = app.outbox.notes(name, top).await?;
@@ -152,8 +154,11 @@ async fn register(
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
     let none = BTreeMap::new();
+    // What another run committed since they were read is told only once the catalog shows it, too.
+    let mut known = seen.known.clone();
+    known.retain(|partition, _| !due.iter().any(|due| is_of(due, partition)));
     let url = app.quarantine_url(name);
-    let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known).await;
+    let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known, pace()).await;
     let left = left_behind(&due, &partitions);
     let mut refused = false;
     let mut enter = |reconciled: Reconciled| {
@@ -166,7 +171,7 @@ async fn register(
         }
         reconciled.changed
     };
-    let changed = enter(show(&partitions, &seen.known).await?);
+    let changed = enter(show(&partitions, &known).await?);
     // A run before this one may have committed others without registering them. If one of them cannot be read, it alone fails.
     match show(&left.iter().cloned().collect::<Vec<_>>(), &none).await {
         Ok(reconciled) => drop(enter(reconciled)),

@@ -338,15 +338,15 @@ impl Merging<'_> {
         context.limits.progress.set_length(work.iter().map(objects).sum());
         let mut shown = context.clock.now();
         for plan in work {
+            if until.is_some_and(|until| until.has_to_show(shown, context.clock.now())) {
+                announce::so_far(app, table, *until, done).await;
+                shown = context.clock.now();
+            }
             if until.is_some_and(|until| !until.may_begin(context.clock.now())) {
                 let late = Error::unavailable("the time for this run was over before this hour began; run again");
                 done.objects.pending += objects(&plan);
                 failures.push(Failure::new(&table.name, Some(&plan.partition), &late));
                 continue;
-            }
-            if until.is_some_and(|until| until.has_to_show(shown, context.clock.now())) {
-                announce::so_far(app, table, *until, done).await;
-                shown = context.clock.now();
             }
             match merge::merge(context, managed, plan).await {
                 Ok(Merged::Committed { version, objects, warned }) => {

@@ -12,6 +12,7 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_glue::Client;
+use aws_sdk_glue::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_glue::operation::get_partitions::GetPartitionsError;
 use aws_sdk_glue::types::{self, BatchUpdatePartitionRequestEntry, DatabaseInput, PartitionValueList, Segment};
@@ -55,7 +56,10 @@ impl GlueCatalog {
     pub fn new(sdk: &SdkConfig) -> Self {
         let retry = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(SLOWEST);
         let timeout = TimeoutConfig::builder().operation_timeout(BUDGET).operation_attempt_timeout(BUDGET / 3).build();
+        // The SDK's own way is to stop trying again altogether once many calls failed; a warm function would go on with that.
+        let partition = RetryPartition::custom("lakebed").token_bucket(TokenBucket::unlimited()).build();
         let config = aws_sdk_glue::config::Builder::from(sdk).retry_config(retry).retry_classifier(Passing).timeout_config(timeout);
+        let config = config.retry_partition(partition);
         Self { client: Client::from_conf(config.build()) }
     }
 

@@ -5,7 +5,7 @@ pub mod filter;
 pub mod glue;
 pub mod limits;
 pub mod local;
-mod pace;
+pub(crate) mod pace;
 pub mod reconcile;
 
 use std::collections::BTreeMap;

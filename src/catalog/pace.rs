@@ -11,14 +11,29 @@ const SLOWEST: Duration = Duration::from_secs(10);
 /// All pauses together: what is refused for longer is left to the next run.
 const BUDGET: Duration = Duration::from_secs(60);
 
+/// As `BUDGET`, of what is tried once more by the same run.
+const BRIEF: Duration = Duration::from_secs(1);
+
 /// The pauses of one piece of work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pace {
     pauses: u32,
     paused: Duration,
+    budget: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { pauses: 0, paused: Duration::ZERO, budget: BUDGET }
+    }
 }
 
 impl Pace {
+    /// For what is tried once more later on, and must not keep the run from its work.
+    pub fn brief() -> Self {
+        Self { budget: BRIEF, ..Self::default() }
+    }
+
     /// Waits before the catalog is asked again. False if it was waited for long enough.
     pub async fn wait(&mut self) -> bool {
         let pause = self.next(RandomState::new().hash_one(self.pauses) as f64 / u64::MAX as f64);
@@ -31,11 +46,11 @@ impl Pace {
     /// The next pause: between the half and the whole of what it may be, so that runs that were refused together do not come together again.
     /// `part` says where between, from 0 to 1.
     fn next(&mut self, part: f64) -> Option<Duration> {
-        if self.paused >= BUDGET {
+        if self.paused >= self.budget {
             return None;
         }
         let longest = FIRST.saturating_mul(2u32.saturating_pow(self.pauses)).min(SLOWEST);
-        let pause = longest.mul_f64(0.5 + part / 2.0).min(BUDGET - self.paused);
+        let pause = longest.mul_f64(0.5 + part / 2.0).min(self.budget - self.paused);
         self.pauses += 1;
         self.paused += pause;
         Some(pause)
@@ -49,6 +64,14 @@ mod tests {
     fn all(part: f64) -> Vec<u128> {
         let mut pace = Pace::default();
         std::iter::from_fn(|| pace.next(part)).map(|pause| pause.as_millis()).collect()
+    }
+
+    #[test]
+    fn what_is_tried_later_on_pauses_briefly() {
+        let mut pace = Pace::brief();
+        let pauses: Vec<Duration> = std::iter::from_fn(|| pace.next(1.0)).collect();
+        assert_eq!(pauses.iter().sum::<Duration>(), BRIEF);
+        assert_eq!(pauses.len(), 4);
     }
 
     #[test]

@@ -38,7 +38,7 @@ const CONCURRENCY: usize = 16;
 /// overwrites that registration looks again afterwards. But nothing is written from what was known: by now the newest version may be
 /// another, and readers would go back in time. What differs is asked of the ledgers again first.
 ///
-/// What is refused for the moment is written again after a pause, for a minute in all. What stays refused, or cannot be read, is named in the
+/// What is refused for the moment is written again after the pauses of `pace`. What stays refused, or cannot be read, is named in the
 /// result, partition by partition; it does not hold up the others.
 ///
 /// # Errors
@@ -50,10 +50,11 @@ pub async fn reconcile(
     quarantine_url: &str,
     partitions: &[PartitionId],
     known: &BTreeMap<PartitionId, Wanted>,
+    pace: Pace,
 ) -> Result<Reconciled> {
     check_registered(table)?;
     let pair = Pair { catalog, ledgers, table, quarantine_url, quarantine: None, done: Reconciled::default() };
-    pair.reconcile(partitions, known).await
+    pair.reconcile(partitions, known, pace).await
 }
 
 /// A table and its quarantine in the catalog, and what was done to them.
@@ -71,9 +72,9 @@ struct Pair<'a> {
 type Refusals = BTreeMap<Vec<String>, (Kind, String)>;
 
 impl Pair<'_> {
-    async fn reconcile(mut self, partitions: &[PartitionId], known: &BTreeMap<PartitionId, Wanted>) -> Result<Reconciled> {
+    async fn reconcile(mut self, partitions: &[PartitionId], known: &BTreeMap<PartitionId, Wanted>, mut pace: Pace) -> Result<Reconciled> {
         let mut open = self.unsettled(partitions, known).await?;
-        let (mut pace, mut late, mut refused) = (Pace::default(), false, Refusals::new());
+        let (mut late, mut refused) = (false, Refusals::new());
         for round in 0.. {
             let changes = match self.look(&open).await {
                 // What was written by now is to be told of.

@@ -45,7 +45,7 @@ async fn lake(hours: &[&str]) -> (LocalCatalog, LedgerStore, Vec<[LedgerVersion;
 
 async fn bring(catalog: &dyn Catalog, ledgers: &LedgerStore, hours: &[&str]) -> Result<Reconciled> {
     let partitions: Vec<PartitionId> = hours.iter().map(|hour| partition(hour)).collect();
-    reconcile(catalog, ledgers, &table(), "file:///quarantine/", &partitions, &BTreeMap::new()).await
+    reconcile(catalog, ledgers, &table(), "file:///quarantine/", &partitions, &BTreeMap::new(), Pace::default()).await
 }
 
 /// Which version the catalog shows of which hour.
@@ -61,7 +61,7 @@ async fn in_step(registered: Option<usize>, known: Option<usize>) -> (Reconciled
         catalog.create_partitions(&table(), &[Wanted::of(&versions[0][there - 1]).live]).await.unwrap();
     }
     let known = known.map(|version| (partition("14"), Wanted::of(&versions[0][version - 1]))).into_iter().collect();
-    let done = reconcile(&catalog, &ledgers, &table(), "file:///quarantine/", &[partition("14")], &known).await.unwrap();
+    let done = reconcile(&catalog, &ledgers, &table(), "file:///quarantine/", &[partition("14")], &known, Pace::default()).await.unwrap();
     (done, there(&catalog).await)
 }
 
