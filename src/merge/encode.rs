@@ -28,6 +28,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use parquet::file::writer::SerializedFileWriter;
 
+use chunk::Closed;
 use columns::{Leaf, Origin, Part};
 use stored::Stored;
 
@@ -99,19 +100,43 @@ impl Encoder {
         Ok(())
     }
 
-    /// Appends the rows of files that [fit](Stored::fits) as one row group, with their pages as they are stored there. Rows that were written
-    /// before end their own row group first.
+    /// Appends the rows of files that [fit](Stored::fits) as a row group, with their pages as they are stored there; as several, if one would be
+    /// much too large. Rows that were written before end their own row group first.
     ///
     /// # Errors
     /// A file is not what it says; what was made of it is of no use then.
     pub async fn weave(&mut self, files: Vec<Stored>) -> Result<()> {
         self.close_row_group().await?;
-        let size = files.iter().map(Stored::size).sum();
+        let files: Arc<[Stored]> = files.into();
+        let mut waiting: Vec<Range<usize>> = std::iter::once(0..files.len()).collect();
+        while let Some(some) = waiting.pop() {
+            // Texts that share no dictionary any more take more room than they did in their files.
+            let most = if some.len() > 1 { self.row_group_bytes.saturating_mul(2) } else { usize::MAX };
+            match self.woven(Arc::clone(&files), some.clone(), most).await? {
+                Some(leaves) => self.append_leaves(leaves)?,
+                None => {
+                    let middle = some.start + some.len() / 2;
+                    waiting.extend([middle..some.end, some.start..middle]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The leaves of some of the files; `None` if all of them together have more than so many bytes.
+    async fn woven(&self, files: Arc<[Stored]>, some: Range<usize>, most: usize) -> Result<Option<Vec<Closed>>> {
         let (leaves, properties) = (self.file.schema_descr(), Arc::clone(self.file.properties()));
         let leaves: Vec<_> = self.origins.iter().enumerate().map(|(leaf, origin)| (leaves.column(leaf), origin.is_text())).collect();
-        let work = move |leaf: usize| weave::leaf(leaf, Arc::clone(&leaves[leaf].0), &properties, leaves[leaf].1, &files);
-        let leaves = on_threads(self.threads, self.origins.len(), work).await?;
-        self.file.inner_mut().reserve(size);
+        let room = AtomicUsize::new(most);
+        let work = move |leaf: usize| {
+            let (column, is_text) = &leaves[leaf];
+            weave::leaf(leaf, Arc::clone(column), &properties, *is_text, &files[some.clone()], &room)
+        };
+        Ok(on_threads(self.threads, self.origins.len(), work).await?.into_iter().collect())
+    }
+
+    fn append_leaves(&mut self, leaves: Vec<Closed>) -> Result<()> {
+        self.file.inner_mut().reserve(leaves.iter().map(|leaf| leaf.result.bytes_written as usize).sum());
         let mut row_group = self.file.next_row_group()?;
         leaves.into_iter().try_for_each(|leaf| row_group.append_column(&leaf.pages, leaf.result))?;
         row_group.close()?;

@@ -14,7 +14,7 @@ use crate::ledger::Generation;
 pub enum Rows {
     /// Rows to encode.
     Batch(RecordBatch),
-    /// Staged files that become a row group as they are. The sender is for saying that they were taken.
+    /// Staged files that become a row group as they are. The sender is for saying that this was done.
     Staged(Vec<Stored>, oneshot::Sender<()>),
 }
 
@@ -44,10 +44,10 @@ pub async fn write_rows(
     while let Some(rows) = rows.try_next().await? {
         match rows {
             Rows::Batch(batch) => writer.write(&batch).await?,
-            Rows::Staged(files, taken) => {
-                // Nobody waits for it if the reader gave up.
-                let _ = taken.send(());
+            Rows::Staged(files, written) => {
                 writer.weave(files).await?;
+                // Nobody waits for it if the reader gave up.
+                let _ = written.send(());
             }
         }
     }

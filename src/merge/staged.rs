@@ -11,11 +11,11 @@ use super::execute::{Account, Attempt};
 use super::feed::{Feed, Rows};
 use super::runs::{self, Run};
 use super::writer::codec;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::ledger::Counts;
 use crate::queue::Recipe;
-use crate::queue::read::Whole;
+use crate::queue::read::{Rejected, Whole};
 
 impl Attempt<'_> {
     /// The objects in runs, in their order: those whose staged files can go on as they are, in pieces that are put together at once, and
@@ -47,19 +47,25 @@ impl Attempt<'_> {
             let mut fetched = futures::stream::iter(fetch).buffered(2 * self.limits.threads);
             let (mut files, mut all) = (Vec::new(), true);
             while let Some(found) = fetched.next().await {
-                let Some(whole) = found?.filter(|whole| whole.file.fits(&leaves, codec(self.table.config.merge.compression))) else {
+                let whole = found.filter(|whole| whole.file.fits(&leaves, codec(self.table.config.merge.compression)));
+                // One object's at a time: they may be many times its rows.
+                let rejects = match &whole {
+                    Some(whole) => usable(whole.rejects(self.state).await),
+                    None => None,
+                };
+                let (Some(whole), Some(rejects)) = (whole, rejects) else {
                     all = false;
                     break;
                 };
-                files.push(self.enter(&objects[done], whole, account).await?);
+                files.push(self.enter(&objects[done], whole, rejects, account).await?);
                 done += 1;
                 self.limits.progress.inc(1);
             }
             drop(fetched);
-            let (taken, is_taken) = futures::channel::oneshot::channel();
-            rows.send(Ok(Rows::Staged(files, taken))).await.map_err(|_| Error::internal("the writer stopped early"))?;
-            // So that one piece is fetched while another one is written, and no more.
-            let _ = is_taken.await;
+            let (written, is_written) = futures::channel::oneshot::channel();
+            rows.send(Ok(Rows::Staged(files, written))).await.map_err(|_| Error::internal("the writer stopped early"))?;
+            // No two pieces are in memory at once. If the writer fails, it says so at the end.
+            let _ = is_written.await;
             if !all {
                 break;
             }
@@ -68,23 +74,16 @@ impl Attempt<'_> {
     }
 
     /// The staged file of an object; `None` if what landed is to be read instead.
-    async fn fetch(&self, recipe: &Recipe, object: &LandedObject) -> Result<Option<Whole>> {
-        let Some(key) = self.queue.staged(recipe, object) else { return Ok(None) };
+    async fn fetch(&self, recipe: &Recipe, object: &LandedObject) -> Option<Whole> {
+        let key = self.queue.staged(recipe, object)?;
         let (state, object) = (self.state.clone(), object.clone());
         let fetched = tokio::spawn(async move { Whole::fetch(&state, &key, &object).await }).await;
-        match fetched.map_err(|e| Error::internal(format!("reading a staged file stopped: {e}")))? {
-            Err(e) if e.kind() == Kind::Data => {
-                tracing::warn!("{e}; the object is read where it landed");
-                Ok(None)
-            }
-            fetched => fetched,
-        }
+        usable(fetched.unwrap_or_else(|e| Err(Error::internal(format!("reading a staged file stopped: {e}")))))
     }
 
     /// Enters an object with what its staged file says of it, and writes its rejects into the quarantine.
-    async fn enter(&self, object: &LandedObject, whole: Whole, account: &mut Account) -> Result<Stored> {
+    async fn enter(&self, object: &LandedObject, whole: Whole, mut rejects: Option<Rejected>, account: &mut Account) -> Result<Stored> {
         let outcome = whole.outcome();
-        let mut rejects = whole.rejects;
         while let Some(mut some) = rejects.take() {
             let read = tokio::task::spawn_blocking(move || some.batch().map(|batch| batch.map(|batch| (batch, some)))).await;
             let read = read.map_err(|e| Error::internal(format!("reading records stopped: {e}")))?;
@@ -101,4 +100,12 @@ impl Attempt<'_> {
     fn leaves(&self) -> Option<SchemaDescriptor> {
         ArrowSchemaConverter::new().with_coerce_types(true).convert(&self.table.plan.schema).ok()
     }
+}
+
+/// What is there of a staged file and can be used; what landed is the truth in every other case.
+fn usable<T>(found: Result<Option<T>>) -> Option<T> {
+    found.unwrap_or_else(|e| {
+        tracing::warn!("{e}; the object is read where it landed");
+        None
+    })
 }

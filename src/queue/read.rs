@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::{HEAD, Head, seal};
+use super::{HEAD, Head, Rejects, seal};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::merge::encode::stored::Stored;
@@ -80,8 +80,6 @@ pub struct Whole {
     head: Head,
     /// The file, which is as it was written.
     pub file: Stored,
-    /// The rejects that belong to it.
-    pub rejects: Option<Rejected>,
 }
 
 impl Whole {
@@ -97,17 +95,18 @@ impl Whole {
         if file.rows() as u64 != head.rows {
             return Err(Error::data(format!("staged file {key} has not as many rows as it says")));
         }
-        let rejects = match &head.rejects {
-            None => None,
-            Some(rejects) => match state.read(&rejects.key).await? {
-                None => return Ok(None),
-                Some(bytes) => {
-                    let batches = built(&rejects.key, open(&rejects.key, bytes)?, rejects.batch)?;
-                    Some(Rejected { key: rejects.key.clone(), batches, left: head.rejected })
-                }
-            },
-        };
-        Ok(Some(Self { head, file, rejects }))
+        Ok(Some(Self { head, file }))
+    }
+
+    /// The rejects that belong to it, if there are any; `None` if they are not there any more.
+    ///
+    /// # Errors
+    /// As [`Staged::fetch`].
+    pub async fn rejects(&self, state: &Root) -> Result<Option<Option<Rejected>>> {
+        let Some(Rejects { key, batch }) = &self.head.rejects else { return Ok(Some(None)) };
+        let Some(bytes) = state.read(key).await? else { return Ok(None) };
+        let batches = built(key, open(key, bytes)?, *batch)?;
+        Ok(Some(Some(Rejected { key: key.clone(), batches, left: self.head.rejected })))
     }
 
     /// What became of its object.

@@ -169,6 +169,28 @@ fn texts_that_hardly_repeat_are_staged_without_a_dictionary() {
 }
 
 #[test]
+fn texts_that_share_no_dictionary_make_more_row_groups_and_not_a_larger_one() {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![field("text", DataType::Utf8)]));
+    let text = |file: usize, i: usize| json!({"text": format!("{file:04} {} {}", i % 3, "x".repeat(90))});
+    let rows: Vec<Value> = (0..40).flat_map(|file| (0..200).map(move |i| text(file, i))).collect();
+    let all = batch(&schema, &rows);
+    let of_staged = || small().set_compression(Compression::SNAPPY).set_dictionary_enabled(false).build();
+    let files: Vec<Stored> = (0..40).map(|file| staged(&schema, &[all.slice(file * 200, 200)], of_staged())).collect();
+    let bytes: usize = files.iter().map(Stored::size).sum();
+    let of_file = |row_group| {
+        let limits = small().set_compression(Compression::SNAPPY).set_dictionary_page_size_limit(1000);
+        limits.set_data_page_size_limit(2000).set_max_row_group_bytes(Some(row_group)).build()
+    };
+    for (row_group, most) in [(20 * bytes, 1), (bytes / 8, 40), (10, 40)] {
+        let file = woven(&schema, vec![files.clone()], of_file(row_group));
+        assert_eq!(rows_of(&schema, &file), all);
+        index::check(&file, &all);
+        let groups = about(&file).num_row_groups();
+        assert!((1..=most).contains(&groups) && (groups > 1 || most == 1), "{groups} row groups of {row_group} bytes");
+    }
+}
+
+#[test]
 fn damage_is_an_error_and_no_panic() {
     let schema = schema();
     let rows: Vec<Value> = (0..40).map(|i| json!({"always": format!("{}", i % 3), "text": "x", "items": [{"text": "y"}, null]})).collect();
