@@ -1,11 +1,11 @@
-//! Tells the bus what happened to a table, once the catalog shows it.
+//! Makes the catalog show what happened to a table, and then tells the bus of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::App;
 use crate::catalog::pace::Pace;
 use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
-use crate::catalog::{Table, TableName};
+use crate::catalog::{self, Table, TableName};
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
@@ -52,9 +52,7 @@ fn is_of(due: &Due, partition: &PartitionId) -> bool {
 /// # Errors
 /// As [`partitions`], and `Unavailable` if the catalog does not have it any more.
 pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> Result<Vec<String>> {
-    let table = app.catalog.table(name).await?;
-    let table = table.ok_or_else(|| Error::unavailable(format!("{name}: the table was dropped meanwhile; the next run makes it")))?;
-    partitions(app, &table, of).await
+    partitions(app, &catalog::still_there(&*app.catalog, name).await?, of).await
 }
 
 /// The partitions that a run looked at.

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::error::Error;
+
 /// No other hour is begun in the last part of the time: one in this many. What is under way then has it to end, and to be shown.
 const LAST: i32 = 4;
 
@@ -10,6 +12,11 @@ const BETWEEN: i32 = 8;
 
 /// No other event is sent in the last part of the time: one in this many.
 const SPARE: i32 = 20;
+
+/// Why an hour is left to a later run.
+pub fn too_late() -> Error {
+    Error::unavailable("the time for this run was over before this hour began; run again")
+}
 
 /// From when to when a call has time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

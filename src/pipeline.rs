@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
-use crate::deadline::Deadline;
+use crate::deadline::{self, Deadline};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
@@ -153,7 +153,8 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
     let queue = Queue::list(&app.state, &config.name).await?;
     let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, from);
-    let top = earlier(app, config, &plans).await;
+    // Where there is nothing to merge, neither is asked for.
+    let top = if plans.iter().all(|plan| plan.action == Action::UpToDate) { None } else { earlier(app, config).await };
     if let Some(top) = &top {
         for (failure, objects) in retries.hold_back(app, &mut plans, top).await {
             done.objects.pending += objects;
@@ -300,12 +301,8 @@ async fn plan_partitions(
     (plans, known)
 }
 
-/// What lies in the state location itself, where earlier runs noted what they left and which hours fail. `None` if there is nothing to
-/// merge, which asks for neither, and if it cannot be read.
-async fn earlier(app: &App, config: &TableConfig, plans: &[PartitionPlan]) -> Option<Vec<(String, u64)>> {
-    if plans.iter().all(|plan| plan.action == Action::UpToDate) {
-        return None;
-    }
+/// What lies in the state location itself, where earlier runs noted what they left and which hours fail; `None` if it cannot be read.
+pub(crate) async fn earlier(app: &App, config: &TableConfig) -> Option<Vec<(String, u64)>> {
     let top = app.state.top().await;
     top.inspect_err(|e| tracing::warn!("{}: it is not known what earlier runs left, nor which hours fail: {e}", config.name)).ok()
 }
@@ -343,9 +340,8 @@ impl Merging<'_> {
                 shown = context.clock.now();
             }
             if until.is_some_and(|until| !until.may_begin(context.clock.now())) {
-                let late = Error::unavailable("the time for this run was over before this hour began; run again");
                 done.objects.pending += objects(&plan);
-                failures.push(Failure::new(&table.name, Some(&plan.partition), &late));
+                failures.push(Failure::new(&table.name, Some(&plan.partition), &deadline::too_late()));
                 continue;
             }
             match merge::merge(context, managed, plan).await {

@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::{Hour, Place};
-use crate::landing::LandedObject;
 use crate::landing::discover::{discover, error_object};
+use crate::landing::{self, LandedObject};
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
@@ -111,7 +111,7 @@ async fn landed_of(table: &ManagedTable, head: &LedgerVersion, hour: Hour) -> Re
     for source in head.sources.iter().chain(&head.held).filter(|source| merge::plan::is_error_output(&table.config, &source.key)) {
         landed.extend(error_object(&table.landing, &source.key, source.hour).await?);
     }
-    landed.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    landing::in_order(&mut landed);
     Ok(landed)
 }
 

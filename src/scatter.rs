@@ -83,12 +83,9 @@ pub async fn run_table(
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
     let begun = work.intakes.values().any(|intake| intake.objects.iter().any(|taken| !taken.done));
     if begun || known.iter().any(|object| !is_done(&work.intakes, object)) {
-        match app.state.top().await {
-            Ok(top) => {
-                announce::left(app, &table, &top, request, &mut done).await;
-                work.top = Some(top);
-            }
-            Err(e) => tracing::warn!("{}: what earlier runs left is shown later, and hours that fail are tried at once: {e}", config.name),
+        work.top = pipeline::earlier(app, config).await;
+        if let Some(top) = &work.top {
+            announce::left(app, &table, top, request, &mut done).await;
         }
     }
     let worked = work.work(&known, &mut done).await;
@@ -243,6 +240,14 @@ impl<'a> Work<'a> {
             self.app.ledgers.probe(&self.app.clock.new_id()).await?;
             self.probed = true;
         }
+        Ok(())
+    }
+
+    /// Reads the newest intake of an hour, if another run wrote one since.
+    async fn refresh(&mut self, hour: Hour) -> Result<()> {
+        let version = self.intakes.get(&hour).map_or(0, |intake| intake.version);
+        let newer = store::newer(&self.app.state, &self.table.config.name, hour, version).await?;
+        self.intakes.extend(newer.map(|intake| (hour, intake)));
         Ok(())
     }
 

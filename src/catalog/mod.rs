@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use self::filter::Filter;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::schema::{Column, is_name};
 
 /// Free-form text properties of a table or partition.
@@ -151,4 +151,13 @@ impl std::fmt::Display for TableName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.database, self.name)
     }
+}
+
+/// The table as the catalog has it by now, for whoever had it before.
+///
+/// # Errors
+/// `Unavailable` if it is not there any more; those of [`Catalog::table`].
+pub async fn still_there(catalog: &dyn Catalog, name: &TableName) -> Result<Table> {
+    let gone = || Error::unavailable(format!("{name}: the table was dropped meanwhile; the next run makes it"));
+    catalog.table(name).await?.ok_or_else(gone)
 }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use super::drift::{ForeignChange, changed_by_others, column_drift, shown};
 use super::limits::check_registered;
 use super::pace::Pace;
-use super::{Catalog, EntryError, Partition, Table, TableName};
+use super::{Catalog, EntryError, Partition, Table, TableName, still_there};
 use crate::error::{Error, Kind, Result};
 use crate::layout::PartitionId;
 use crate::ledger::store::LedgerStore;
@@ -169,11 +169,7 @@ impl Pair<'_> {
 
     /// The table may have been changed since it was read.
     async fn check_again(&self) -> Result<()> {
-        let name = &self.table.name;
-        match self.catalog.table(name).await? {
-            Some(there) => check_registered(&there),
-            None => Err(Error::unavailable(format!("{name}: the table was dropped meanwhile; the next run makes it"))),
-        }
+        check_registered(&still_there(self.catalog, &self.table.name).await?)
     }
 
     /// The partitions of the table itself that are to be created, and their versions.

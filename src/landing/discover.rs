@@ -7,10 +7,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::LandedObject;
 use super::arrival::{Arrival, arrival, error_hour, is_error_output};
 use super::matching::depth;
 use super::prefix::{Prefix, TimeField};
+use super::{LandedObject, in_order};
 use crate::config::TableConfig;
 use crate::error::Result;
 use crate::hour::Hour;
@@ -206,7 +206,7 @@ pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hou
         refusal::failed(&format!("cannot list the error objects below {}", table.landing), &e, "make what is named there readable")
     })?;
     found.objects.retain(|object| from <= object.hour && object.hour <= to);
-    found.objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    in_order(&mut found.objects);
     found.untimed.sort();
     Ok(found)
 }
@@ -269,7 +269,7 @@ impl Found {
     }
 
     fn finish(mut self) -> Discovery {
-        self.objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+        in_order(&mut self.objects);
         Discovery { objects: self.objects, unknown: self.unknown.into_iter().collect(), unknown_count: self.unknown_count }
     }
 }

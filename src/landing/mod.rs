@@ -14,6 +14,11 @@ use std::collections::BTreeMap;
 
 use crate::hour::Hour;
 
+/// Brings objects into the order in which they are merged: that of hour and key.
+pub fn in_order(objects: &mut [LandedObject]) {
+    objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+}
+
 /// One file that Firehose landed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LandedObject {

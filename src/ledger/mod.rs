@@ -293,6 +293,12 @@ impl LedgerVersion {
         }
     }
 
+    /// The version behind this one that changes nothing but what is retired.
+    pub fn swept(&self, retired: Vec<Retired>, attempt: String, run: String, at: DateTime<Utc>) -> Self {
+        let (version, operation) = (self.version + 1, Operation::Sweep);
+        Self { format: FORMAT, version, attempt, run, at, operation, retired, ..self.clone() }
+    }
+
     /// The stored form.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("a ledger version has only text keys")

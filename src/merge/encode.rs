@@ -1,4 +1,4 @@
-//! Encodes batches as one Parquet file, the columns of a row group on all threads.
+//! Makes one Parquet file of batches, or of finished files, the columns of a row group on all threads.
 
 mod bounds;
 mod chunk;
@@ -26,7 +26,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use chunk::Closed;
 use columns::{Leaf, Origin, Part};
@@ -93,11 +93,7 @@ impl Encoder {
     /// The columns are others than those of this file, or `source` is shorter than they are.
     pub async fn append(&mut self, source: &(impl ChunkReader + 'static), columns: Vec<ColumnCloseResult>) -> Result<()> {
         self.close_row_group().await?;
-        let mut row_group = self.file.next_row_group()?;
-        columns.into_iter().try_for_each(|column| row_group.append_column(source, column))?;
-        row_group.close()?;
-        self.row_groups += 1;
-        Ok(())
+        self.row_group(|row_group| columns.into_iter().try_for_each(|column| row_group.append_column(source, column)))
     }
 
     /// Appends the rows of files that [fit](Stored::fits) as a row group, with their pages as they are stored there; as several, if one would be
@@ -107,13 +103,16 @@ impl Encoder {
     /// A file is not what it says; what was made of it is of no use then.
     pub async fn weave(&mut self, files: Vec<Stored>) -> Result<()> {
         self.close_row_group().await?;
-        let files: Arc<[Stored]> = files.into();
+        let files: Arc<[Stored]> = files.into_iter().filter(|file| file.rows() > 0).collect();
         let mut waiting: Vec<Range<usize>> = std::iter::once(0..files.len()).collect();
-        while let Some(some) = waiting.pop() {
+        while let Some(some) = waiting.pop().filter(|some| !some.is_empty()) {
             // Texts that share no dictionary any more take more room than they did in their files.
             let most = if some.len() > 1 { self.row_group_bytes.saturating_mul(2) } else { usize::MAX };
             match self.woven(Arc::clone(&files), some.clone(), most).await? {
-                Some(leaves) => self.append_leaves(leaves)?,
+                Some(leaves) => {
+                    self.file.inner_mut().reserve(leaves.iter().map(|leaf| leaf.result.bytes_written as usize).sum());
+                    self.row_group(|row_group| leaves.into_iter().try_for_each(|leaf| row_group.append_column(&leaf.pages, leaf.result)))?;
+                }
                 None => {
                     let middle = some.start + some.len() / 2;
                     waiting.extend([middle..some.end, some.start..middle]);
@@ -133,15 +132,6 @@ impl Encoder {
             weave::leaf(leaf, Arc::clone(column), &properties, *is_text, &files[some.clone()], &room)
         };
         Ok(on_threads(self.threads, self.origins.len(), work).await?.into_iter().collect())
-    }
-
-    fn append_leaves(&mut self, leaves: Vec<Closed>) -> Result<()> {
-        self.file.inner_mut().reserve(leaves.iter().map(|leaf| leaf.result.bytes_written as usize).sum());
-        let mut row_group = self.file.next_row_group()?;
-        leaves.into_iter().try_for_each(|leaf| row_group.append_column(&leaf.pages, leaf.result))?;
-        row_group.close()?;
-        self.row_groups += 1;
-        Ok(())
     }
 
     /// Bytes of the file so far, about.
@@ -178,8 +168,13 @@ impl Encoder {
         let leaves = open.close(self.threads).await?;
         // All of it at once, not twice as much again and again.
         self.file.inner_mut().reserve(open_bytes);
+        self.row_group(|row_group| leaves.into_iter().try_for_each(|leaf| leaf.append_to(row_group)))
+    }
+
+    /// Adds a row group with the columns that `fill` appends.
+    fn row_group(&mut self, fill: impl FnOnce(&mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<()>) -> Result<()> {
         let mut row_group = self.file.next_row_group()?;
-        leaves.into_iter().try_for_each(|leaf| leaf.append_to(&mut row_group))?;
+        fill(&mut row_group)?;
         row_group.close()?;
         self.row_groups += 1;
         Ok(())

@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::{Hour, Place};
-use crate::landing::LandedObject;
 use crate::landing::arrival::{Arrival, arrival, error_hour};
 use crate::landing::prefix::Prefix;
+use crate::landing::{self, LandedObject};
 use crate::layout::PartitionId;
 use crate::ledger::{LedgerVersion, Operation, Source};
 
@@ -130,7 +130,7 @@ pub fn group(table: &TableConfig, objects: Vec<LandedObject>, at: DateTime<Utc>)
         }
     }
     for objects in grouped.closed.values_mut() {
-        objects.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+        landing::in_order(objects);
     }
     Ok(grouped)
 }

@@ -39,7 +39,7 @@ impl Attempt<'_> {
         account: &mut Account,
         rows: &mut Feed,
     ) -> Result<usize> {
-        let Some(leaves) = self.leaves() else { return Ok(0) };
+        let Some(leaves) = self.leaves().filter(|_| !pieces.is_empty()) else { return Ok(0) };
         let recipe = Recipe::new(&self.table.config, &self.table.schema);
         let mut done = 0;
         for piece in pieces {
@@ -82,8 +82,9 @@ impl Attempt<'_> {
     }
 
     /// Enters an object with what its staged file says of it, and writes its rejects into the quarantine.
-    async fn enter(&self, object: &LandedObject, whole: Whole, mut rejects: Option<Rejected>, account: &mut Account) -> Result<Stored> {
+    async fn enter(&self, object: &LandedObject, whole: Whole, rejects: Rejected, account: &mut Account) -> Result<Stored> {
         let outcome = whole.outcome();
+        let mut rejects = Some(rejects).filter(|rejects| !rejects.is_empty());
         while let Some(mut some) = rejects.take() {
             let read = tokio::task::spawn_blocking(move || some.batch().map(|batch| batch.map(|batch| (batch, some)))).await;
             let read = read.map_err(|e| Error::internal(format!("reading records stopped: {e}")))?;

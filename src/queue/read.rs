@@ -22,7 +22,8 @@ pub struct Staged {
     key: String,
     head: Head,
     share: Option<Share>,
-    rejects: Option<ParquetRecordBatchReader>,
+    /// None if they count in another partition.
+    rejects: Option<Rejected>,
     rows: ParquetRecordBatchReader,
 }
 
@@ -41,11 +42,11 @@ impl Staged {
                 rows.with_offset(number(before)).with_limit(number(count))
             }
         };
-        let rejects = match head.rejects.as_ref().filter(|_| share.is_none_or(|share| share.rest.is_some())) {
-            None => None,
-            Some(rejects) => match state.read(&rejects.key).await? {
+        let rejects = match share.is_none_or(|share| share.rest.is_some()) {
+            false => None,
+            true => match Rejected::of(state, &head).await? {
                 None => return Ok(None),
-                Some(bytes) => Some(built(&rejects.key, open(&rejects.key, bytes)?, rejects.batch)?),
+                some => some,
             },
         };
         let rows = built(key, rows, head.batch)?;
@@ -57,14 +58,18 @@ impl Staged {
     /// # Errors
     /// `Data` if the file is broken, and what `send` answers.
     pub fn read(self, send: &mut dyn FnMut(Part) -> Result<()>) -> Result<Outcome> {
-        let rejected = match self.rejects {
-            Some(rejects) => each(&self.key, rejects, &mut |batch| send(Part::Quarantined(batch)))?,
-            None => 0,
-        };
-        let rows = each(&self.key, self.rows, &mut |batch| send(Part::Rows(batch)))?;
-        let (wanted, rest) =
-            self.share.as_ref().map_or((self.head.rows, true), |share| (self.head.rows_of(&share.partition).1, share.rest.is_some()));
-        if (rows, rejected) != (wanted, if rest { self.head.rejected } else { 0 }) {
+        if let Some(mut rejects) = self.rejects {
+            while let Some(batch) = rejects.batch()? {
+                send(Part::Quarantined(batch))?;
+            }
+        }
+        let (mut batches, mut rows) = (self.rows, 0);
+        while let Some(batch) = next(&self.key, &mut batches)? {
+            rows += batch.num_rows() as u64;
+            send(Part::Rows(batch))?;
+        }
+        let wanted = self.share.as_ref().map_or(self.head.rows, |share| self.head.rows_of(&share.partition).1);
+        if rows != wanted {
             return Err(Error::data(format!("staged file {} has not as many rows as it says", self.key)));
         }
         match &self.share {
@@ -98,15 +103,12 @@ impl Whole {
         Ok(Some(Self { head, file }))
     }
 
-    /// The rejects that belong to it, if there are any; `None` if they are not there any more.
+    /// The rejects that belong to it; `None` if they are not there any more.
     ///
     /// # Errors
     /// As [`Staged::fetch`].
-    pub async fn rejects(&self, state: &Root) -> Result<Option<Option<Rejected>>> {
-        let Some(Rejects { key, batch }) = &self.head.rejects else { return Ok(Some(None)) };
-        let Some(bytes) = state.read(key).await? else { return Ok(None) };
-        let batches = built(key, open(key, bytes)?, *batch)?;
-        Ok(Some(Some(Rejected { key: key.clone(), batches, left: self.head.rejected })))
+    pub async fn rejects(&self, state: &Root) -> Result<Option<Rejected>> {
+        Rejected::of(state, &self.head).await
     }
 
     /// What became of its object.
@@ -118,7 +120,8 @@ impl Whole {
 /// The rejects of an object that are still to be read.
 pub struct Rejected {
     key: String,
-    batches: ParquetRecordBatchReader,
+    /// Without any, there is no file.
+    batches: Option<ParquetRecordBatchReader>,
     /// How many they are.
     left: u64,
 }
@@ -130,18 +133,35 @@ impl std::fmt::Debug for Rejected {
 }
 
 impl Rejected {
+    async fn of(state: &Root, head: &Head) -> Result<Option<Self>> {
+        let left = head.rejected;
+        let Some(Rejects { key, batch }) = &head.rejects else { return Ok(Some(Self { key: head.key.clone(), batches: None, left })) };
+        let Some(bytes) = state.read(key).await? else { return Ok(None) };
+        let batches = Some(built(key, open(key, bytes)?, *batch)?);
+        Ok(Some(Self { key: key.clone(), batches, left }))
+    }
+
+    /// True if there are none, and should be none.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_none() && self.left == 0
+    }
+
     /// The next of them; `None` after the last.
     ///
     /// # Errors
     /// `Data` if the file is broken, or has not as many as it should.
     pub fn batch(&mut self) -> Result<Option<RecordBatch>> {
-        match next(&self.key, &mut self.batches)? {
+        let next = match &mut self.batches {
+            Some(batches) => next(&self.key, batches)?,
+            None => None,
+        };
+        match next {
             Some(batch) => {
                 self.left = self.left.wrapping_sub(batch.num_rows() as u64);
                 Ok(Some(batch))
             }
             None if self.left == 0 => Ok(None),
-            None => Err(Error::data(format!("staged file {} has not as many records as it should", self.key))),
+            None => Err(Error::data(format!("there are not as many rejects in {} as were staged", self.key))),
         }
     }
 }
@@ -175,16 +195,6 @@ fn head(key: &str, footer: &ParquetMetaData, object: &LandedObject) -> Result<He
     let head: Option<Head> = head.and_then(|text| serde_json::from_str(text).ok());
     let of_object = head.filter(|head| head.is_of(object));
     of_object.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))
-}
-
-/// Hands each batch on and counts the rows.
-fn each(key: &str, mut batches: ParquetRecordBatchReader, send: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<u64> {
-    let mut rows = 0;
-    while let Some(batch) = next(key, &mut batches)? {
-        rows += batch.num_rows() as u64;
-        send(batch)?;
-    }
-    Ok(rows)
 }
 
 fn next(key: &str, batches: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>> {

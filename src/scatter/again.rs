@@ -8,8 +8,7 @@ use super::share::Share;
 use super::store::{self, Newest};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::landing::LandedObject;
-use crate::landing::discover;
+use crate::landing::{self, LandedObject, discover};
 use crate::ledger::LedgerVersion;
 use crate::pipeline::ManagedTable;
 use crate::queue::Queue;
@@ -28,7 +27,7 @@ pub async fn landed_of(table: &ManagedTable, head: &LedgerVersion) -> Result<Vec
     let keys = head.sources.iter().chain(&head.held).map(|source| &source.key);
     let found = futures::stream::iter(keys).map(|key| discover::landed(&table.landing, &table.config, key)).buffered(CONCURRENCY);
     let mut landed: Vec<LandedObject> = found.try_filter_map(|object| std::future::ready(Ok(object))).try_collect().await?;
-    landed.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+    landing::in_order(&mut landed);
     Ok(landed)
 }
 

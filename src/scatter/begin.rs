@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Work;
 use super::intake::{Taken, of_object};
 use super::plan::{self, Placed, Sorted};
-use super::store;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::landing::LandedObject;
+use crate::landing::{self, LandedObject};
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
-use crate::ledger::{FORMAT, LedgerVersion, Operation};
+use crate::ledger::{LedgerVersion, Operation};
 use crate::merge;
 use crate::merge::execute::Attempt;
 use crate::merge::intake::Intake as Reader;
@@ -136,7 +135,7 @@ impl Work<'_> {
                 due.extend(objects);
             }
         }
-        due.sort_by(|a, b| (a.hour, &a.key).cmp(&(b.hour, &b.key)));
+        landing::in_order(&mut due);
         due
     }
 
@@ -268,10 +267,7 @@ impl Work<'_> {
             return Ok(());
         }
         // Another run may have written them down, and merged them, since this one looked.
-        let version = self.intakes.get(&hour).map_or(0, |intake| intake.version);
-        if let Some(newer) = store::newer(&self.app.state, &self.table.config.name, hour, version).await? {
-            self.intakes.insert(hour, newer);
-        }
+        self.refresh(hour).await?;
         for (taken, holders) in objects {
             if self.intakes.get(&hour).is_some_and(|intake| intake.object(&taken.key).is_some()) {
                 continue;
@@ -336,8 +332,7 @@ impl Work<'_> {
         let id = merge::next_id(&context, head.as_ref());
         let (next, committed) = match &head {
             Some(head) => {
-                let (version, attempt, run, at) = (id.number, id.attempt, self.run.to_string(), self.request.at);
-                let next = LedgerVersion { format: FORMAT, version, attempt, run, at, operation: Operation::Sweep, ..head.clone() };
+                let next = head.swept(head.retired.clone(), id.attempt, self.run.to_string(), self.request.at);
                 let committed = self.app.ledgers.commit(&next, Some(head)).await?;
                 (next, committed)
             }

@@ -6,6 +6,7 @@ use super::Work;
 use super::intake::Taken;
 use super::share::Share;
 use super::store::Placements;
+use crate::deadline;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::layout::PartitionId;
@@ -51,8 +52,7 @@ impl Work<'_> {
         self.hold_back(&mut plans).await;
         for plan in plans {
             if self.is_over() {
-                let late = Error::unavailable("the time for this run was over before this hour began; run again");
-                self.fail(Some(&plan.partition), &late);
+                self.fail(Some(&plan.partition), &deadline::too_late());
                 continue;
             }
             self.merge_one(&plan, &wanted[&plan.partition], done).await;

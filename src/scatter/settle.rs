@@ -89,10 +89,8 @@ impl Work<'_> {
         let hours: BTreeSet<Hour> = plan::astray(&self.intakes, &self.heads).into_iter().map(|(_, hour, _)| hour).collect();
         for hour in hours {
             // Another run may have placed them anew, and merged them, since this one looked.
-            let version = self.intakes.get(&hour).map_or(0, |intake| intake.version);
-            match store::newer(&self.app.state, &self.table.config.name, hour, version).await {
-                Ok(newer) => self.intakes.extend(newer.map(|intake| (hour, intake))),
-                Err(e) => self.fail_hour(hour, &e),
+            if let Err(e) = self.refresh(hour).await {
+                self.fail_hour(hour, &e);
             }
         }
         for (partition, _, key) in plan::astray(&self.intakes, &self.heads) {

@@ -43,7 +43,7 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
     let mut found = Newest::default();
     let Some(first) = hours.first() else { return Ok(found) };
     let folder = layout::intake_root(table);
-    let failed = |e| Error::unavailable(format!("cannot list {}: {e}; run again once it can be read", state.url_of(&folder)));
+    let failed = |e: object_store::Error| state.unlisted(&folder, &e);
     let prefix = parse(folder.trim_end_matches('/'))?;
     // Names are in the order of time, so that what is older than the first hour is not listed.
     let before = parse(&format!("{folder}{first}"))?;

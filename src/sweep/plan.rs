@@ -51,9 +51,7 @@ pub fn apart(due: Vec<Retired>, registered: &BTreeSet<String>) -> (Vec<Retired>,
 /// The version that follows `head` and does not list `gone` any more, and those of `gone` that it takes out of the list.
 pub fn without(head: &LedgerVersion, gone: &[Retired], attempt: String, run: String, at: DateTime<Utc>) -> (LedgerVersion, Vec<Retired>) {
     let (taken, retired) = head.retired.iter().cloned().partition(|retired| gone.contains(retired));
-    let version = head.version + 1;
-    let next = LedgerVersion { format: FORMAT, version, attempt, run, at, operation: Operation::Sweep, retired, ..head.clone() };
-    (next, taken)
+    (head.swept(retired, attempt, run, at), taken)
 }
 
 /// The folders of generations among some paths, each with the bytes in it. The paths are relative to the table's location or to its

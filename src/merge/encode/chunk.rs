@@ -235,12 +235,7 @@ impl Chunk {
         if !stored.is_indexed() {
             // Of its pages neither is known.
             self.nulls += nulls.and_then(|nulls| usize::try_from(nulls).ok()).unwrap_or(0);
-            let found = [stored.column().repetition_level_histogram(), stored.column().definition_level_histogram()];
-            for (all, some) in [&mut self.repetition, &mut self.definition].into_iter().zip(found) {
-                if let (Some(all), Some(some)) = (all, some) {
-                    all.add(some);
-                }
-            }
+            self.add_levels(stored.column().repetition_level_histogram(), stored.column().definition_level_histogram());
         }
         match ends {
             Some((least, greatest)) => self.range.include(least, greatest, exact),
@@ -261,14 +256,18 @@ impl Chunk {
         self.column_index.append_histograms(&about.repetition, &about.definition);
         self.offset_index.append_row_count(about.rows as i64);
         self.offset_index.append_unencoded_byte_array_data_bytes(about.text_bytes.map(|bytes| bytes as i64));
-        for (all, some) in [(&mut self.repetition, &about.repetition), (&mut self.definition, &about.definition)] {
-            if let (Some(all), Some(some)) = (all, some) {
-                all.add(some);
-            }
-        }
+        self.add_levels(about.repetition.as_ref(), about.definition.as_ref());
         match self.encodings.iter_mut().find(|(encoding, _)| *encoding == about.encoding) {
             Some((_, count)) => *count += 1,
             None => self.encodings.push((about.encoding, 1)),
+        }
+    }
+
+    fn add_levels(&mut self, repetition: Option<&LevelHistogram>, definition: Option<&LevelHistogram>) {
+        for (all, some) in [(&mut self.repetition, repetition), (&mut self.definition, definition)] {
+            if let (Some(all), Some(some)) = (all, some) {
+                all.add(some);
+            }
         }
     }
 

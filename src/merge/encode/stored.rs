@@ -166,18 +166,18 @@ impl StoredChunk<'_> {
         let locations = self.places.page_locations();
         let first = locations.get(page).ok_or_else(|| broken(self.column, "has more pages than its index"))?.first_row_index;
         let next = locations.get(page + 1).map_or(self.rows, |next| next.first_row_index);
-        let known = self.is_indexed();
-        let histogram = |found: Option<&[i64]>| found.filter(|found| !found.is_empty()).map(|found| LevelHistogram::from(found.to_vec()));
-        let nulls = known.then(|| self.index.null_count(page)).flatten();
+        // The library panics if it is asked of the index that there is none.
+        let index = Some(self.index).filter(|_| self.is_indexed());
+        let histogram = |found: &[i64]| (!found.is_empty()).then(|| LevelHistogram::from(found.to_vec()));
         let text_bytes = self.places.unencoded_byte_array_data_bytes().and_then(|all| all.get(page));
         let number = |count: i64| usize::try_from(count).map_err(|_| broken(self.column, "has an index without sense"));
         Ok(About {
             rows: number(next - first)?,
-            nulls: nulls.map(number).transpose()?,
+            nulls: index.and_then(|index| index.null_count(page)).map(number).transpose()?,
             text_bytes: text_bytes.map(|bytes| number(*bytes)).transpose()?,
-            ends: if known { ends::of_page(self.index, page) } else { None },
-            repetition: if known { histogram(self.index.repetition_level_histogram(page)) } else { None },
-            definition: if known { histogram(self.index.definition_level_histogram(page)) } else { None },
+            ends: ends::of_page(self.index, page),
+            repetition: index.and_then(|index| index.repetition_level_histogram(page)).and_then(histogram),
+            definition: index.and_then(|index| index.definition_level_histogram(page)).and_then(histogram),
             ..About::new(header.encoding()?, header.values)
         })
     }

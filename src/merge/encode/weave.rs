@@ -8,7 +8,7 @@ use parquet::file::properties::WriterPropertiesPtr;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::chunk::{Chunk, Closed};
-use super::stored::Stored;
+use super::stored::{Stored, StoredChunk};
 use super::text::TextWriter;
 
 /// One leaf of all rows of `files`, in their order. `is_text` says that it is of texts, which may have dictionaries. `room` is what all leaves
@@ -24,31 +24,47 @@ pub fn leaf(
     files: &[Stored],
     room: &AtomicUsize,
 ) -> Result<Option<Closed>> {
-    let chunks = || files.iter().flat_map(|file| file.chunks(number));
-    let (mut texts, mut others) = (None, None);
-    if is_text {
-        texts = Some(TextWriter::new(column, Arc::clone(properties)));
-    } else {
-        others = Some(Chunk::new(column, Arc::clone(properties)));
-    }
-    let mut size = 0;
-    for chunk in chunks() {
-        let before = size;
-        if let Some(writer) = &mut texts {
-            writer.take_over(&chunk?)?;
-            size = writer.size();
-        } else if let Some(writer) = &mut others {
-            writer.take_over(&chunk?)?;
-            size = writer.size();
-        }
+    let mut leaf = match is_text {
+        true => Leaf::Texts(TextWriter::new(column, Arc::clone(properties))),
+        false => Leaf::Others(Chunk::new(column, Arc::clone(properties))),
+    };
+    for chunk in files.iter().flat_map(|file| file.chunks(number)) {
+        let before = leaf.size();
+        leaf.take_over(&chunk?)?;
         // A page that is compressed is smaller than it was before.
-        let more = size.saturating_sub(before);
+        let more = leaf.size().saturating_sub(before);
         if room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(more)).is_err() {
             return Ok(None);
         }
     }
-    match (texts, others) {
-        (Some(writer), _) => writer.close().map(Some),
-        (None, writer) => writer.map(|writer| writer.close(&[], 0)).transpose(),
+    leaf.close().map(Some)
+}
+
+/// A leaf that is being put together.
+enum Leaf {
+    Texts(TextWriter),
+    Others(Chunk),
+}
+
+impl Leaf {
+    fn take_over(&mut self, stored: &StoredChunk<'_>) -> Result<()> {
+        match self {
+            Self::Texts(writer) => writer.take_over(stored),
+            Self::Others(chunk) => chunk.take_over(stored),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Texts(writer) => writer.size(),
+            Self::Others(chunk) => chunk.size(),
+        }
+    }
+
+    fn close(self) -> Result<Closed> {
+        match self {
+            Self::Texts(writer) => writer.close(),
+            Self::Others(chunk) => chunk.close(&[], 0),
+        }
     }
 }
