@@ -6,6 +6,9 @@ use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 
+/// More room than this is not kept for the next page.
+const KEPT: usize = 4 << 20;
+
 /// Bytes that a compressed one may become: a block of zstd has 128 KiB at the most and three bytes at the least.
 const MOST_RATIO: usize = 1 << 16;
 
@@ -31,6 +34,11 @@ pub fn compress(codec: Compression, body: &[u8]) -> Result<Bytes> {
                 out.clear();
                 out.reserve(zstd::zstd_safe::compress_bound(body.len()));
                 zstd.compress_to_buffer(body, out)?;
+                if out.capacity() > KEPT {
+                    let mut page = std::mem::take(out);
+                    page.shrink_to_fit();
+                    return Ok(page.into());
+                }
                 Ok(Bytes::copy_from_slice(out))
             })
             .map_err(|e: std::io::Error| failed(e.to_string())),

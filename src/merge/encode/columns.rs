@@ -25,7 +25,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// True if it is of texts.
+    /// True if it is of texts or bytes, which have dictionaries in staged files too.
     pub fn is_text(&self) -> bool {
         self.is_text
     }
@@ -76,7 +76,7 @@ fn leaves_of(field: &Field, column: usize, path: &mut Vec<usize>, leaves: &mut V
                 path.pop();
             }
         }
-        DataType::Utf8 => leaves.push(Origin { column, path: path.clone(), is_text: true }),
+        DataType::Utf8 | DataType::Binary => leaves.push(Origin { column, path: path.clone(), is_text: true }),
         DataType::Boolean
         | DataType::Int8
         | DataType::Int16
@@ -86,8 +86,7 @@ fn leaves_of(field: &Field, column: usize, path: &mut Vec<usize>, leaves: &mut V
         | DataType::Float64
         | DataType::Decimal128(..)
         | DataType::Date32
-        | DataType::Timestamp(TimeUnit::Microsecond, _)
-        | DataType::Binary => leaves.push(Origin { column, path: path.clone(), is_text: false }),
+        | DataType::Timestamp(TimeUnit::Microsecond, _) => leaves.push(Origin { column, path: path.clone(), is_text: false }),
         other => {
             let name = field.name();
             return Err(ParquetError::General(format!("lakebed does not write the type of {name:?}, {other}: use another one")));

@@ -165,6 +165,10 @@ impl LeafWriter {
 
     #[inline]
     fn put(&mut self, text: &[u8]) {
+        // One text that fills a dictionary is not to be held there as well.
+        if text.len() >= self.limits.dictionary && self.looks_up && self.chunk.is_empty() {
+            self.do_without();
+        }
         self.page.values += 1;
         self.page.text_bytes += text.len();
         if self.looks_up {
@@ -199,7 +203,7 @@ impl LeafWriter {
         }
         let page = &mut self.page;
         let slots = page.slots;
-        let mut body = Vec::with_capacity(slots / 4 + page.plain.len() + 2 * page.numbers.len());
+        let mut body = Vec::with_capacity(slots / 4 + page.plain.len().min(2 * self.limits.page) + 2 * page.numbers.len());
         let repetition = append_levels(&page.repetition, self.column.max_rep_level(), &mut body);
         let definition = append_levels(&page.definition, self.column.max_def_level(), &mut body);
         let encoding = if self.looks_up {
@@ -211,7 +215,13 @@ impl LeafWriter {
             hybrid::append_bits(&page.plain, &mut body);
             Encoding::PLAIN
         } else {
-            body.extend_from_slice(&page.plain);
+            if page.plain.len() > 2 * self.limits.page {
+                // Long values are not to be in memory twice.
+                page.plain.splice(0..0, body.drain(..));
+                body = std::mem::take(&mut page.plain);
+            } else {
+                body.extend_from_slice(&page.plain);
+            }
             Encoding::PLAIN
         };
         let (rows, nulls) = (page.rows, Some(slots - page.values));

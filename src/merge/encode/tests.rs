@@ -97,7 +97,8 @@ fn other() -> impl Strategy<Value = Value> {
     let few = || prop_oneof![Just(0i64), Just(-1), -3i64..3, -99_999i64..99_999];
     let fractions = || prop_oneof![few().prop_map(|value| value as f64 / 8.0), Just(-0.0f64)];
     let numbers = (any::<bool>(), any::<Option<i8>>(), any::<Option<i16>>(), fractions(), fractions(), few(), few(), few());
-    let rest = (0i32..20_000, 0i64..1_000_000_000_000_000, proptest::collection::vec(any::<u8>(), 0..40));
+    let bytes = prop_oneof![Just(vec![0xff; 30]), proptest::collection::vec(any::<u8>(), 0..40)];
+    let rest = (0i32..20_000, 0i64..1_000_000_000_000_000, bytes);
     or_null((numbers, rest).prop_map(|((flag, byte, short, float, double, price, sum, huge), (day, time, bytes))| {
         let day = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap().date_naive().to_string();
         let time = chrono::DateTime::from_timestamp_micros(time).unwrap().to_rfc3339();
