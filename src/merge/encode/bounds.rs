@@ -92,7 +92,9 @@ pub fn shorter_greatest(value: &[u8], most: Option<usize>, cut: Cut) -> (Vec<u8>
         }
         Cut::Bytes => {
             let at = value[..most].iter().rposition(|byte| *byte < u8::MAX)?;
-            Some([&value[..at], &[value[at] + 1]].concat())
+            let mut cut = [&value[..at], &[value[at] + 1]].concat();
+            cut.resize(most, 0);
+            Some(cut)
         }
         Cut::Never => None,
     });
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn bounds_of_bytes_are_cut_anywhere() {
         for (value, least, greatest) in [
-            (&b"a\xff\xffd"[..], &b"a\xff\xff"[..], &b"b"[..]),
+            (&b"a\xff\xffd"[..], &b"a\xff\xff"[..], &b"b\0\0"[..]),
             (b"abcd", b"abc", b"abd"),
             (b"\xff\xff\xff\x01", b"\xff\xff\xff", b"\xff\xff\xff\x01"),
         ] {

@@ -25,8 +25,8 @@ pub fn leaf(
     room: &AtomicUsize,
 ) -> Result<Option<Closed>> {
     let mut leaf = match is_text {
-        true => Leaf::Texts(LeafWriter::new(column, Arc::clone(properties))),
-        false => Leaf::Others(Chunk::new(column, Arc::clone(properties))),
+        true => Leaf::Texts(Box::new(LeafWriter::new(column, Arc::clone(properties)))),
+        false => Leaf::Others(Box::new(Chunk::new(column, Arc::clone(properties)))),
     };
     for chunk in files.iter().flat_map(|file| file.chunks(number)) {
         let before = leaf.size();
@@ -42,8 +42,8 @@ pub fn leaf(
 
 /// A leaf that is being put together.
 enum Leaf {
-    Texts(LeafWriter),
-    Others(Chunk),
+    Texts(Box<LeafWriter>),
+    Others(Box<Chunk>),
 }
 
 impl Leaf {
