@@ -220,6 +220,16 @@ pub fn parse_intake_key(table: &TableName, key: &str) -> Option<(Hour, u64)> {
     Some((hour.parse().ok()?, digits.parse().ok()?))
 }
 
+/// The key of the object that says that an arrival hour was begun, whatever becomes of its intake. It stands behind all hours in a listing.
+pub fn begun_key(table: &TableName, hour: Hour) -> String {
+    format!("intake/{table}/begun/{hour}")
+}
+
+/// The arrival hour that was begun by an object of that key, or `None` for other objects.
+pub fn parse_begun_key(table: &TableName, key: &str) -> Option<Hour> {
+    key.strip_prefix(&intake_root(table))?.strip_prefix("begun/")?.parse().ok()
+}
+
 /// What a note says is about to happen to a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
@@ -373,8 +383,10 @@ mod tests {
         #[test]
         fn an_intake_key_reads_back(hours in 0i64..500_000, version in any::<u64>()) {
             let hour = Hour::of(chrono::DateTime::from_timestamp(hours * 3600, 0).unwrap());
-            let key = intake_key(&table(), hour, version);
+            let (key, begun) = (intake_key(&table(), hour, version), begun_key(&table(), hour));
             prop_assert_eq!(parse_intake_key(&table(), &key), Some((hour, version)));
+            prop_assert_eq!((parse_begun_key(&table(), &begun), parse_begun_key(&table(), &key)), (Some(hour), None));
+            prop_assert!(parse_intake_key(&table(), &begun).is_none() && begun > key, "a listing from an hour on has it");
             let left = format!("{key}.01J00000000000000000000000");
             prop_assert_eq!(parse_left_version(&table(), &left), Some("01J00000000000000000000000"));
         }

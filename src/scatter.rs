@@ -67,7 +67,7 @@ pub async fn run_table(
     let queue = Queue::list(&app.state, &config.name).await?;
     // What was begun goes on, be its object gone or before the hours looked at.
     let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
-    let Newest { intakes, unreadable, last } = store::newest(&app.state, &config.name, &hours).await?;
+    let Newest { intakes, unreadable, last, begun: begun_hours } = store::newest(&app.state, &config.name, &hours).await?;
     summary.failures.extend(unreadable.iter().map(|(hour, e)| failure_of_hour(config, *hour, e)));
     if request.dry_run {
         settle::count(&closed, &intakes, &BTreeMap::new(), &mut done)?;
@@ -78,7 +78,7 @@ pub async fn run_table(
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
     let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, from);
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
-    work.last = last;
+    (work.last, work.begun) = (last, begun_hours);
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
     let begun = work.intakes.values().any(|intake| intake.objects.iter().any(|taken| !taken.done));
@@ -154,8 +154,9 @@ struct Work<'a> {
     staged: BTreeSet<String>,
     /// The newest of each hour.
     intakes: BTreeMap<Hour, Intake>,
-    /// The last hour that has an intake.
+    /// The last hour that has an intake, or was begun; and those that are said to be begun.
     last: Option<Hour>,
+    begun: BTreeSet<Hour>,
     /// The newest version of each partition looked at that has one.
     heads: BTreeMap<PartitionId, LedgerVersion>,
     /// Partitions whose ledgers were read, and those for which that failed.
@@ -189,6 +190,7 @@ impl<'a> Work<'a> {
         Self {
             recipe: Recipe::new(&table.config, &table.schema),
             last: None,
+            begun: BTreeSet::new(),
             staged: BTreeSet::new(),
             heads: BTreeMap::new(),
             looked_at: BTreeSet::new(),

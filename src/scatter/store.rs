@@ -30,8 +30,10 @@ pub struct Newest {
     pub intakes: BTreeMap<Hour, Intake>,
     /// Hours whose intake cannot be read, and why.
     pub unreadable: BTreeMap<Hour, Error>,
-    /// The last hour from the first of these on, be it none of these, that has an intake.
+    /// The last hour, be it none of these, that has an intake or was begun.
     pub last: Option<Hour>,
+    /// The hours that are said to be begun.
+    pub begun: BTreeSet<Hour>,
 }
 
 /// The newest intake of each of these hours that has one. Hours that follow each other are listed with one request. An intake that
@@ -50,6 +52,10 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
     let mut listing = state.store().list_with_offset(Some(&prefix), &before);
     let mut versions: BTreeMap<Hour, u64> = BTreeMap::new();
     while let Some(object) = listing.try_next().await.map_err(failed)? {
+        if let Some(hour) = layout::parse_begun_key(table, object.location.as_ref()) {
+            found.begun.insert(hour);
+            found.last = found.last.max(Some(hour));
+        }
         let Some((hour, version)) = layout::parse_intake_key(table, object.location.as_ref()) else { continue };
         found.last = found.last.max(Some(hour));
         if hours.contains(&hour) {
@@ -69,6 +75,24 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
         }
     }
     Ok(found)
+}
+
+/// Says that an hour is begun, before its first intake is written: if that alone is lost, it shows. `known` are the hours that are said to be
+/// begun; those before this one are not needed any more.
+///
+/// # Errors
+/// `Unavailable` if the state location cannot be written.
+pub async fn begin(state: &Root, table: &TableName, hour: Hour, known: &mut BTreeSet<Hour>, attempt: &str) -> Result<()> {
+    if !known.insert(hour) {
+        return Ok(());
+    }
+    state.create(&layout::begun_key(table, hour), Vec::new(), attempt).await?;
+    let last = known.last().copied();
+    for before in known.iter().copied().filter(|hour| Some(*hour) < last).collect::<Vec<_>>() {
+        state.remove(&layout::begun_key(table, before)).await?;
+        known.remove(&before);
+    }
+    Ok(())
 }
 
 /// The newest intake of an hour, if it is newer than this version.
