@@ -112,15 +112,18 @@ impl Attempt<'_> {
 
     /// Removes what this attempt wrote; only for an attempt that is known not to be committed.
     pub async fn clean_up(&self) {
+        let table = &self.table.config.name;
+        let redriven = layout::redriven_folder(table, self.partition, &self.id);
         let folders = [
-            (&self.table.location, layout::generation_folder(self.partition, &self.id)),
-            (self.state, layout::quarantine_folder(&self.table.config.name, self.partition, &self.id)),
+            (&self.table.location, &layout::generation_folder(self.partition, &self.id)),
+            (self.state, &layout::quarantine_folder(table, self.partition, &self.id)),
+            (self.state, &redriven),
         ];
+        let failed = |e: Error| tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
         for (root, folder) in folders {
-            if let Err(e) = root.remove_folder(&folder).await {
-                tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
-            }
+            root.remove_folder(folder).await.unwrap_or_else(failed);
         }
+        self.state.remove_empty_around(&redriven).unwrap_or_else(failed);
     }
 
     fn writer(&self, schema: SchemaRef) -> GenerationWriter {

@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::intake::{Intake, Taken};
+use super::intake::{FORMAT, Intake, Taken};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::layout;
+use crate::ledger::{LedgerVersion, Source};
 use crate::store::{Created, Root, parse};
 
 /// Requests under way at once when many hours are read.
 const CONCURRENCY: usize = 16;
+
+/// Lost races after which it is given up.
+const RACES: usize = 5;
 
 /// What became of a commit.
 #[derive(Debug, PartialEq)]
@@ -141,6 +145,50 @@ impl Placements {
         }
         Ok(())
     }
+}
+
+/// Writes down that objects that were set aside as a whole, each given as its partition has it, are so no more. From then on nobody takes in
+/// another content of them.
+///
+/// # Errors
+/// `Conflict` if another content of one is taken in already, or if other runs keep being faster; otherwise as [`commit`].
+pub async fn come_in(state: &Root, made: &LedgerVersion, objects: &[&Source]) -> Result<()> {
+    let hours: BTreeSet<Hour> = objects.iter().map(|source| source.hour).collect();
+    let Newest { mut intakes, unreadable, .. } = newest(state, &made.table, &hours).await?;
+    if let Some((_, e)) = unreadable.into_iter().next() {
+        return Err(e);
+    }
+    for hour in hours {
+        let Some(mut known) = intakes.remove(&hour) else { continue };
+        for _ in 0..RACES {
+            let next = entered(&known, made, objects)?;
+            if next.objects == known.objects {
+                break;
+            }
+            known = match commit(state, &next, Some(&known)).await? {
+                Committed::Done => next,
+                Committed::Lost(winner) => *winner,
+            };
+        }
+        if entered(&known, made, objects)?.objects != known.objects {
+            return Err(Error::conflict(format!("{} {hour}: other runs kept changing what is taken in; run again later", made.table)));
+        }
+    }
+    Ok(())
+}
+
+/// The intake that follows, in which these objects are set aside no more.
+fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<Intake> {
+    let LedgerVersion { attempt, run, at, .. } = made.clone();
+    let mut next = Intake { format: FORMAT, version: known.version + 1, attempt, run, at, ..known.clone() };
+    for taken in &mut next.objects {
+        let Some(source) = objects.iter().find(|source| source.key == taken.key) else { continue };
+        if !taken.done || (&taken.etag, taken.size) != (&source.etag, source.size) {
+            return Err(Error::conflict(format!("another run takes in other content of object {}; redrive again later", taken.key)));
+        }
+        taken.set_aside = None;
+    }
+    Ok(next)
 }
 
 /// One version of an hour's intake, or `None` if there is none of that number.
