@@ -142,6 +142,37 @@ pub fn quarantine_root(table: &TableName) -> String {
     format!("quarantine/{table}/")
 }
 
+/// The root of what redrives took out of a table's quarantine and into other partitions, below the state location.
+pub fn redriven_root(table: &TableName) -> String {
+    format!("redriven/{table}/")
+}
+
+/// The folder of what the redrive that writes a partition's generation takes into other partitions, below the state location.
+pub fn redriven_folder(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
+    format!("redriven/{table}/{partition}/{generation}/")
+}
+
+/// The partition, the generation and the number in the key of an object that a redrive made, or `None` for other objects.
+pub fn parse_redriven_file(table: &TableName, key: &str) -> Option<(PartitionId, GenerationId, usize)> {
+    let (partition, id) = parse_generation_path(key.strip_prefix(&redriven_root(table))?)?;
+    let name = key.strip_prefix(&redriven_folder(table, &partition, &id))?;
+    let index = name.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()?;
+    (name == part_file(index)).then_some((partition, id, index))
+}
+
+/// The key that ledgers have for an object that a redrive made of records of the landed object `object`. No object that lands has such a
+/// key: there are no empty names in a path.
+pub fn redriven_key(object: &str, generation: &GenerationId, index: usize) -> String {
+    format!("{object}//{generation}/{index}")
+}
+
+/// The key of the landed object whose records an object that a redrive made has; `None` for the key of a landed object.
+pub fn parse_redriven_key(key: &str) -> Option<&str> {
+    let (object, rest) = key.rsplit_once("//")?;
+    let (generation, index) = rest.split_once('/')?;
+    (generation.parse::<GenerationId>().is_ok() && index.parse::<usize>().is_ok()).then_some(object)
+}
+
 /// The name of the table that the quarantine of `table` is registered as.
 pub fn quarantine_table(table: &TableName) -> TableName {
     TableName { database: table.database.clone(), name: format!("{}_quarantine", table.name) }
@@ -218,6 +249,16 @@ pub fn parse_intake_key(table: &TableName, key: &str) -> Option<(Hour, u64)> {
     let (hour, file) = key.strip_prefix(&intake_root(table))?.split_once('/')?;
     let digits = file.strip_suffix(".json").filter(|digits| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))?;
     Some((hour.parse().ok()?, digits.parse().ok()?))
+}
+
+/// The key of the object that says that an arrival hour was begun, whatever becomes of its intake. It stands behind all hours in a listing.
+pub fn begun_key(table: &TableName, hour: Hour) -> String {
+    format!("intake/{table}/begun/{hour}")
+}
+
+/// The arrival hour that was begun by an object of that key, or `None` for other objects.
+pub fn parse_begun_key(table: &TableName, key: &str) -> Option<Hour> {
+    key.strip_prefix(&intake_root(table))?.strip_prefix("begun/")?.parse().ok()
 }
 
 /// What a note says is about to happen to a table.
@@ -373,10 +414,25 @@ mod tests {
         #[test]
         fn an_intake_key_reads_back(hours in 0i64..500_000, version in any::<u64>()) {
             let hour = Hour::of(chrono::DateTime::from_timestamp(hours * 3600, 0).unwrap());
-            let key = intake_key(&table(), hour, version);
+            let (key, begun) = (intake_key(&table(), hour, version), begun_key(&table(), hour));
             prop_assert_eq!(parse_intake_key(&table(), &key), Some((hour, version)));
+            prop_assert_eq!((parse_begun_key(&table(), &begun), parse_begun_key(&table(), &key)), (Some(hour), None));
+            prop_assert!(parse_intake_key(&table(), &begun).is_none() && begun > key, "a listing from an hour on has it");
             let left = format!("{key}.01J00000000000000000000000");
             prop_assert_eq!(parse_left_version(&table(), &left), Some("01J00000000000000000000000"));
+        }
+
+        #[test]
+        fn what_a_redrive_moved_reads_back(
+            id in partition(), number in any::<u64>(), attempt in any::<u128>(), index in 0usize..2_000_000, object in "[a-z/ ]{0,9}[a-z]"
+        ) {
+            let generation = GenerationId { number, attempt: ulid::Ulid::from(attempt).to_string() };
+            let file = format!("{}{}", redriven_folder(&table(), &id, &generation), part_file(index));
+            let key = redriven_key(&object, &generation, index);
+            prop_assert_eq!(parse_redriven_file(&table(), &file), Some((id, generation, index)));
+            prop_assert_eq!(parse_redriven_key(&key), Some(object.as_str()));
+            prop_assert!(object_store::path::Path::parse(&key).is_err(), "it could be a landed object's");
+            prop_assert_eq!(parse_redriven_key(&object), None);
         }
 
         #[test]

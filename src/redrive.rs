@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use plan::{Decision, Findings};
-use summary::{PartitionDone, RedriveSummary};
+use summary::{MovedInto, PartitionDone, RedriveSummary};
 
 use crate::announce;
 use crate::app::App;
@@ -17,15 +17,18 @@ use crate::hour::Place;
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
 use crate::ledger::{LedgerVersion, Operation};
-use crate::merge;
 use crate::merge::execute::Attempt;
 use crate::merge::reader::read_generation;
 use crate::merge::redrive::judged;
+use crate::merge::{self, Merged};
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
+use crate::scatter::redriven::Redriven;
+use crate::scatter::store;
 use crate::schema::arrow_schema;
 use crate::standardize::kept::Redrive;
 use crate::standardize::reject::{self, Code};
+use crate::summary::counted;
 
 /// What a redrive is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,16 +46,9 @@ pub struct Request {
 /// Redrives the quarantined records of a table. What fails is in the summary: one partition that fails does not stop the others.
 ///
 /// # Errors
-/// `Config` if there is no such table or place, or its rows scatter; those of the stores if it cannot be begun.
+/// `Config` if there is no such table or place; those of the stores if it cannot be begun.
 pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
-    if config.scatters() {
-        return Err(Error::config(format!(
-            "{}: the rows of its objects scatter over several partitions, and a redrive cannot put a record into another one than that of its arrival \
-             hour yet; land the records again as an object of their own",
-            config.name
-        )));
-    }
     let mut summary = RedriveSummary::new(app.clock.new_id(), &config.name, request);
     let Some(table) = pipeline::existing(app, config).await? else {
         return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));
@@ -91,10 +87,14 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
             Err(e) => summary.fail(Some(partition), &e),
         }
     }
+    let redriven = if config.scatters() { work.move_on(&mut summary, &mut looked_at).await } else { Redriven::default() };
     if !request.dry_run && !looked_at.is_empty() {
         match announce::partitions_of(app, &config.name, &looked_at).await {
             Ok(warnings) => summary.warnings.extend(warnings),
             Err(e) => summary.fail(None, &e),
+        }
+        if let Err(e) = redriven.remove_done(app, &config.name).await {
+            tracing::warn!("what redrives moved stays though every partition has it: {e}");
         }
     }
     Ok(summary)
@@ -121,6 +121,33 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Merges what redrives moved, this one and any that was cut off before, into the partitions that it belongs to. Returns what it was.
+    async fn move_on(&self, summary: &mut RedriveSummary, looked_at: &mut Vec<PartitionId>) -> Redriven {
+        let redriven = Redriven::list(self.app, self.table).await.unwrap_or_else(|e| {
+            summary.fail(None, &e);
+            Redriven::default()
+        });
+        redriven.unusable.iter().for_each(|e| summary.fail(None, e));
+        if self.request.dry_run {
+            let rows: u64 = redriven.waiting.iter().map(|waiting| waiting.taken.read).sum();
+            let told = |rows| {
+                format!("a redrive before this one was cut off: {rows} may wait for other partitions, and this one moves them there")
+            };
+            summary.warnings.extend((rows > 0).then(|| told(counted(rows, "row"))));
+            return Redriven::default();
+        }
+        let (merged, failed) = redriven.merge(self.app, self.table, &self.run).await;
+        for merged in &merged {
+            if let Merged::Committed { version, objects, .. } = merged {
+                summary.moved.push(MovedInto::new(version, objects));
+            }
+        }
+        // One that was cut off may have committed what the catalog does not show.
+        looked_at.extend(redriven.partitions());
+        failed.iter().for_each(|(partition, e)| summary.fail(Some(partition), e));
+        redriven
+    }
+
     /// Redrives one partition, whose newest version is `head`.
     async fn partition(&self, mut head: LedgerVersion) -> Result<PartitionDone> {
         for _ in 0..merge::RACES {
@@ -165,6 +192,12 @@ impl Work<'_> {
             redrive: Some(&redrive),
         };
         let (version, warned) = merge::write(&context, &attempt, Operation::Redrive).await?;
+        if self.table.scatter.is_some()
+            && let Err(e) = store::come_in(&app.state, &version, &plan::came_in(head, &version)).await
+        {
+            attempt.clean_up().await;
+            return Err(e);
+        }
         match merge::finish(&context, &attempt, &version).await? {
             Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
             Committed::Lost(winner) => Ok(Tried::Lost(winner)),

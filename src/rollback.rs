@@ -89,6 +89,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
             Choice::Stay(reason) => return rollback.stay(&head, &reason, request.dry_run).await,
             Choice::Back(ids) => {
                 let target = rollback.target(&head, &ids).await?;
+                plan::keeps_what_moved(&head, &target).map_err(|e| refused(config, &partition, &e))?;
                 let made = Made { attempt: app.clock.new_id(), run: rollback.run.clone(), at: app.clock.now() };
                 let next = plan::back(&head, &target, &app.state.url_of(""), made);
                 if request.dry_run {

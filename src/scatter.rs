@@ -9,6 +9,7 @@ pub mod intake;
 mod merging;
 pub mod place;
 pub mod plan;
+pub mod redriven;
 mod settle;
 pub mod share;
 pub mod store;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use intake::{Intake, Taken};
 use plan::{Sorted, There};
+use redriven::Redriven;
 use store::Newest;
 
 use crate::announce::{self, Seen};
@@ -67,7 +69,7 @@ pub async fn run_table(
     let queue = Queue::list(&app.state, &config.name).await?;
     // What was begun goes on, be its object gone or before the hours looked at.
     let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
-    let Newest { intakes, unreadable, last } = store::newest(&app.state, &config.name, &hours).await?;
+    let Newest { intakes, unreadable, last, begun: begun_hours } = store::newest(&app.state, &config.name, &hours).await?;
     summary.failures.extend(unreadable.iter().map(|(hour, e)| failure_of_hour(config, *hour, e)));
     if request.dry_run {
         settle::count(&closed, &intakes, &BTreeMap::new(), &mut done)?;
@@ -78,11 +80,12 @@ pub async fn run_table(
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
     let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, from);
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
-    work.last = last;
+    (work.last, work.begun) = (last, begun_hours);
+    work.redriven = Redriven::list(app, &managed).await?;
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
     let begun = work.intakes.values().any(|intake| intake.objects.iter().any(|taken| !taken.done));
-    if begun || known.iter().any(|object| !is_done(&work.intakes, object)) {
+    if begun || !work.redriven.waiting.is_empty() || known.iter().any(|object| !is_done(&work.intakes, object)) {
         work.top = pipeline::earlier(app, config).await;
         if let Some(top) = &work.top {
             announce::left(app, &table, top, request, &mut done).await;
@@ -94,7 +97,7 @@ pub async fn run_table(
     worked?;
     settle::count(&closed, &work.intakes, &work.heads, &mut done)?;
     let open_partitions = work.lacking(&closed);
-    let Work { heads, intakes, staged, queue, merged, mut retries, .. } = work;
+    let Work { heads, intakes, staged, queue, merged, redriven, mut retries, .. } = work;
     let known = heads.values().filter(|head| !merged.contains(&head.partition)).map(|head| (head.partition.clone(), Wanted::of(head)));
     let seen = Seen { known: known.collect(), partitions: heads.into_keys().collect() };
     let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
@@ -106,6 +109,9 @@ pub async fn run_table(
         done.warnings.extend(retries.warnings());
     }
     summary.retries.push(retries);
+    if is_shown && let Err(e) = redriven.remove_done(app, &config.name).await {
+        tracing::warn!("what redrives moved stays though every partition has it: {e}");
+    }
     if is_shown && !(staged.is_empty() && queue.is_empty()) {
         // Also what was staged meanwhile, by this run or by others.
         let mut queue = Queue::list(&app.state, &config.name).await?;
@@ -154,8 +160,11 @@ struct Work<'a> {
     staged: BTreeSet<String>,
     /// The newest of each hour.
     intakes: BTreeMap<Hour, Intake>,
-    /// The last hour that has an intake.
+    /// What redrives moved, and some partitions may lack.
+    redriven: Redriven,
+    /// The last hour that has an intake, or was begun; and those that are said to be begun.
     last: Option<Hour>,
+    begun: BTreeSet<Hour>,
     /// The newest version of each partition looked at that has one.
     heads: BTreeMap<PartitionId, LedgerVersion>,
     /// Partitions whose ledgers were read, and those for which that failed.
@@ -189,6 +198,8 @@ impl<'a> Work<'a> {
         Self {
             recipe: Recipe::new(&table.config, &table.schema),
             last: None,
+            begun: BTreeSet::new(),
+            redriven: Redriven::default(),
             staged: BTreeSet::new(),
             heads: BTreeMap::new(),
             looked_at: BTreeSet::new(),
@@ -216,6 +227,8 @@ impl<'a> Work<'a> {
         self.settle(done).await?;
         let sorted = self.sort_out(closed, done)?;
         self.begin(sorted).await?;
+        let unusable = std::mem::take(&mut self.redriven.unusable);
+        unusable.iter().for_each(|e| self.fail(None, e));
         self.merge(done).await?;
         self.settle(done).await?;
         self.look_for_astray().await;

@@ -14,7 +14,7 @@ use crate::layout::{GenerationId, PartitionId};
 use crate::schema::Column;
 
 /// The stored format that this version of lakebed writes; it reads this one and all before it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// One version of a partition's ledger. The newest one alone says all there is to know of the partition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,6 +136,9 @@ pub struct Counts {
     /// Of all these, records that were in the quarantine until a redrive; it goes on listing them, as resolved.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resolved: u64,
+    /// Of the resolved ones, records whose rows belong to other partitions, which have them as objects of their own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moved: u64,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -165,7 +168,7 @@ pub struct Retired {
 impl Counts {
     /// True if every record read is accounted for exactly once (promise P1).
     pub fn balance(&self) -> bool {
-        self.read == self.merged + self.quarantined + self.duplicates + self.dropped
+        self.read == self.merged + self.quarantined + self.duplicates + self.dropped + self.moved
     }
 }
 
@@ -178,6 +181,7 @@ impl std::iter::Sum for Counts {
             duplicates: a.duplicates + b.duplicates,
             dropped: a.dropped + b.dropped,
             resolved: a.resolved + b.resolved,
+            moved: a.moved + b.moved,
         })
     }
 }
@@ -225,6 +229,7 @@ impl LedgerVersion {
     /// | rollback | the generation is one that the previous version retired |
     /// | sweep | nothing changes but what is retired |
     /// | redrive | the sources stay, with as many records as before; what one has no longer in quarantine is resolved |
+    /// | moved | what other partitions have since a redrive stays theirs |
     /// | counts | each source balances; the sum is the total (P1) |
     /// | rows | the files of the generation hold `merged` rows, those of the quarantine those that are in quarantine and those that are resolved |
     ///
@@ -276,8 +281,11 @@ impl LedgerVersion {
             version.sources.iter().map(of).collect::<Vec<_>>()
         };
         let unresolved = |source: &Source| previous.source(&source.key).is_some_and(|old| old.counts.resolved > source.counts.resolved);
+        // Other partitions have these rows: whoever takes them back into the quarantine would have them twice after the next redrive.
+        let brings_back = self.counts.moved < previous.counts.moved;
         match self.operation {
             Operation::Create => Some("the partition was created before"),
+            _ if brings_back => Some("it takes back records that other partitions have"),
             Operation::Rollback if previous.retired.iter().all(|retired| retired.location != self.generation.location) => {
                 Some("it goes back to a generation that was not retired")
             }
@@ -324,7 +332,7 @@ impl LedgerVersion {
             )));
         }
         let version: Self = serde_json::from_slice(bytes).map_err(broken)?;
-        // Format 1 knew merges alone: each version after the first was an amendment.
+        // Format 1 knew merges alone: each version after the first was an amendment. Format 2 knew no moved records.
         let amended = if head.format == 1 { version.version.saturating_sub(1) } else { version.amended };
         Ok(Self { amended, ..version })
     }
@@ -375,6 +383,19 @@ mod tests {
         ] {
             let told = refused(rows, counts, more);
             assert!(told.contains(says), "{says}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_other_partitions_have_since_a_redrive_stays_theirs() {
+        let moved = Counts { read: 10, merged: 6, quarantined: 1, resolved: 3, moved: 3, ..Counts::default() };
+        let one = quarantined(1, 4, Operation::Redrive, vec![counted("a", moved)]);
+        for operation in [Operation::Repair, Operation::Redrive, Operation::Amend] {
+            let back = quarantined(2, 4, operation, vec![counted("a", Counts { quarantined: 2, moved: 2, ..moved })]);
+            assert!(back.check(Some(&one)).unwrap_err().to_string().contains("takes back records that other partitions have"));
+            quarantined(2, 4, operation, vec![counted("a", Counts { quarantined: 0, resolved: 4, moved: 4, ..moved })])
+                .check(Some(&one))
+                .unwrap();
         }
     }
 

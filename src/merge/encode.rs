@@ -94,24 +94,41 @@ impl Encoder {
     }
 
     /// Appends the rows of files that [fit](Stored::fits) as a row group, with their pages as they are stored there; as several, if one would be
-    /// much too large. Rows that were written before end their own row group first.
+    /// much too large. Rows that were written before end their own row group first. A file whose pages cannot go on as they are is decoded. Returns
+    /// the number of the first file that cannot be decoded either; what was made is of no use then.
     ///
     /// # Errors
-    /// A file is not what it says; what was made of it is of no use then.
-    pub async fn weave(&mut self, files: Vec<Stored>) -> Result<()> {
-        self.close_row_group().await?;
-        let files: Arc<[Stored]> = files.into_iter().filter(|file| file.rows() > 0).collect();
+    /// As [`Self::write`].
+    pub async fn weave(&mut self, files: Vec<Stored>) -> Result<Option<usize>> {
+        let (numbers, files): (Vec<usize>, Vec<Stored>) = files.into_iter().enumerate().filter(|(_, file)| file.rows() > 0).unzip();
+        let files: Arc<[Stored]> = files.into();
         let mut waiting: Vec<Range<usize>> = std::iter::once(0..files.len()).collect();
         while let Some(some) = waiting.pop().filter(|some| !some.is_empty()) {
             // Texts that share no dictionary any more take more room than they did in their files.
             let most = if some.len() > 1 { self.row_group_bytes.saturating_mul(2) } else { usize::MAX };
-            match self.woven(Arc::clone(&files), some.clone(), most).await? {
-                Some(leaves) => self.append_leaves(leaves)?,
-                None => {
+            match self.woven(Arc::clone(&files), some.clone(), most).await {
+                Ok(Some(leaves)) => {
+                    self.close_row_group().await?;
+                    self.append_leaves(leaves)?;
+                }
+                Err(_) if some.len() == 1 => {
+                    if self.write_decoded(&files[some.start]).await.is_err() {
+                        return Ok(Some(numbers[some.start]));
+                    }
+                }
+                // It shows in smaller parts which file it is.
+                Ok(None) | Err(_) => {
                     let middle = some.start + some.len() / 2;
                     waiting.extend([middle..some.end, some.start..middle]);
                 }
             }
+        }
+        Ok(None)
+    }
+
+    async fn write_decoded(&mut self, file: &Stored) -> Result<()> {
+        for batch in file.decoded()? {
+            self.write(&batch).await?;
         }
         Ok(())
     }

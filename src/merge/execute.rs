@@ -1,6 +1,6 @@
 //! Carries a merge out up to the commit: reads the sources in order, writes the new generation, accounts for every record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -13,6 +13,7 @@ use super::feed::{Feed, Rows, send, write_rows};
 use super::intake::{Intake, Part, Reading};
 use super::order;
 use super::reader::read_generation;
+use super::runs::{self, Pieces};
 use super::writer::{GenerationWriter, Shape};
 use crate::catalog::drift::column_drift;
 use crate::error::{Error, Kind, Result};
@@ -111,15 +112,18 @@ impl Attempt<'_> {
 
     /// Removes what this attempt wrote; only for an attempt that is known not to be committed.
     pub async fn clean_up(&self) {
+        let table = &self.table.config.name;
+        let redriven = layout::redriven_folder(table, self.partition, &self.id);
         let folders = [
-            (&self.table.location, layout::generation_folder(self.partition, &self.id)),
-            (self.state, layout::quarantine_folder(&self.table.config.name, self.partition, &self.id)),
+            (&self.table.location, &layout::generation_folder(self.partition, &self.id)),
+            (self.state, &layout::quarantine_folder(table, self.partition, &self.id)),
+            (self.state, &redriven),
         ];
+        let failed = |e: Error| tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
         for (root, folder) in folders {
-            if let Err(e) = root.remove_folder(&folder).await {
-                tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
-            }
+            root.remove_folder(folder).await.unwrap_or_else(failed);
         }
+        self.state.remove_empty_around(&redriven).unwrap_or_else(failed);
     }
 
     fn writer(&self, schema: SchemaRef) -> GenerationWriter {
@@ -198,11 +202,20 @@ impl Attempt<'_> {
             }
         }
         let mut merged = 0;
-        for run in self.runs() {
-            let mut objects = &self.objects[run.objects];
-            let woven = self.feed_staged(objects, &run.pieces, &mut account, rows).await?;
-            objects = &objects[woven..];
+        let mut waiting: VecDeque<(&[LandedObject], Pieces)> =
+            self.runs().into_iter().map(|run| (&self.objects[run.objects], run.pieces)).collect();
+        let mut again = runs::MOST.saturating_sub(waiting.iter().filter(|(_, pieces)| !pieces.is_empty()).count());
+        while let Some((objects, pieces)) = waiting.pop_front() {
+            let woven = self.feed_staged(objects, &pieces, &mut account, rows).await?;
             merged += woven as u64;
+            let mut objects = &objects[woven..];
+            if !pieces.is_empty() && objects.len() > 1 && again > 0 {
+                // One of no use is read where it landed, and those behind it go on as they are.
+                let (unusable, behind) = objects.split_at(1);
+                objects = unusable;
+                waiting.push_front((behind, self.pieces(behind)));
+                again -= 1;
+            }
             let mut intake = Intake::new(self.table, self.state, self.queue, objects, self.limits);
             while let Some(reading) = intake.next().await {
                 merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);

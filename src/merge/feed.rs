@@ -14,8 +14,8 @@ use crate::ledger::Generation;
 pub enum Rows {
     /// Rows to encode.
     Batch(RecordBatch),
-    /// Staged files that become a row group as they are. The sender is for saying that this was done.
-    Staged(Vec<Stored>, oneshot::Sender<()>),
+    /// Staged files that become a row group as they are. The sender is for saying that this was done, or which of them is of no use.
+    Staged(Vec<Stored>, oneshot::Sender<Option<usize>>),
 }
 
 /// The way to the writer.
@@ -45,9 +45,13 @@ pub async fn write_rows(
         match rows {
             Rows::Batch(batch) => writer.write(&batch).await?,
             Rows::Staged(files, written) => {
-                writer.weave(files).await?;
+                let unusable = writer.weave(files).await?;
                 // Nobody waits for it if the reader gave up.
-                let _ = written.send(());
+                let _ = written.send(unusable);
+                if unusable.is_some() {
+                    let next = "it is removed, so run again, and what landed is read instead";
+                    return Err(Error::unavailable(format!("a staged file is not what its checksum says that it is: {next}")));
+                }
             }
         }
     }

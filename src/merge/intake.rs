@@ -16,6 +16,7 @@ use super::plan::{is_error_output, same_partition};
 use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
+use crate::layout;
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::read::Staged;
 use crate::queue::{Queue, Recipe};
@@ -141,6 +142,9 @@ impl<'a> Intake<'a> {
         let config = Arc::clone(&self.config);
         let outcome = tokio::spawn(async move {
             let _permit = permit;
+            if layout::parse_redriven_key(&found.key).is_some() {
+                return read_redriven(&state, staged, &found, &plan, share.as_ref(), &sender).await;
+            }
             if let Some(key) = staged
                 && let Some(outcome) = read_staged(&state, &key, &found, &plan, share.as_ref(), &sender).await?
             {
@@ -191,6 +195,26 @@ fn send(sender: &mpsc::Sender<Part>, part: Part) -> Result<()> {
 
 fn stopped(e: tokio::task::JoinError) -> Error {
     Error::internal(format!("standardizing stopped: {e}"))
+}
+
+/// Reads an object that a redrive made. It is nowhere else.
+///
+/// # Errors
+/// `Unavailable` if it is not there any more: then every partition has its share, or somebody removed it. `Data` if it is damaged.
+async fn read_redriven(
+    state: &Root,
+    file: Option<String>,
+    object: &LandedObject,
+    plan: &Plan,
+    share: Option<&Share>,
+    sender: &mpsc::Sender<Part>,
+) -> Result<Outcome> {
+    let file = file.ok_or_else(|| Error::internal(format!("{} has no file", object.key)))?;
+    let staged = Staged::fetch_by_name(state, &file, object, &plan.schema, share).await;
+    let staged = staged.map_err(|e| Error::new(e.kind(), format!("{e}; restore it from a backup of the state location, and run again")))?;
+    let staged = staged.ok_or_else(|| Error::unavailable(format!("{file} is not there any more; run again")))?;
+    let sender = sender.clone();
+    tokio::task::spawn_blocking(move || staged.read(&mut |part| send(&sender, part))).await.map_err(stopped)?
 }
 
 /// Reads what is staged of an object; `None` if that went away meanwhile or is of no use: what landed is the truth then.

@@ -141,16 +141,22 @@ async fn open_file(
 }
 
 fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let failed = |e: ArrowError| {
+    by_name(batch, schema).map_err(|e| {
         Error::data(format!("the live files do not fit the table's columns: {e}; restore the columns that they were merged with"))
-    };
-    // A value that does not fit is an error and not a null.
+    })
+}
+
+/// The rows of a batch in the columns of `schema`: by name, null where the batch has no such column.
+///
+/// # Errors
+/// A value does not fit: that is an error and not a null.
+pub fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> std::result::Result<RecordBatch, ArrowError> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
         Some(column) => cast_with_options(column, field.data_type(), &exact),
         None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
     };
-    let columns = schema.fields().iter().map(column).collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
-    RecordBatch::try_new(schema.clone(), columns).map_err(failed)
+    let columns = schema.fields().iter().map(column).collect::<std::result::Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns)
 }

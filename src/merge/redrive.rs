@@ -10,8 +10,11 @@ use futures::TryStreamExt;
 use super::dedupe::Dedupe;
 use super::execute::{Account, Attempt};
 use super::feed::{Feed, send};
+use super::plan::landed;
 use super::reader::read_generation;
 use crate::error::{Error, Result};
+use crate::landing::LandedObject;
+use crate::queue::redriven::Leaving;
 use crate::schema::arrow_schema;
 use crate::standardize::Plan;
 use crate::standardize::kept::{Judged, Records, Redrive, Verdict, entered, judge};
@@ -23,6 +26,8 @@ struct Moved {
     merged: u64,
     duplicates: u64,
     dropped: u64,
+    /// Rows that belong to other partitions.
+    elsewhere: u64,
 }
 
 /// What the quarantine says of whole objects.
@@ -55,6 +60,9 @@ impl Attempt<'_> {
         let schema = arrow_schema(&reject::columns());
         let mut writer = self.quarantine_writer(&schema);
         let (mut moved, mut objects): (BTreeMap<String, Moved>, Objects) = Default::default();
+        let landed = self.landed(account);
+        let scatter = self.table.scatter.as_deref();
+        let mut leaving = scatter.map(|scatter| Leaving::new(self.state, self.table, scatter, (self.partition, &self.id), &landed));
         let mut batches = Box::pin(read_generation(self.state, live, &schema));
         while let Some(batch) = batches.try_next().await? {
             let Judged { verdicts, rows: found, warned } = judged(&self.table.plan, &batch, redrive).await?;
@@ -63,23 +71,53 @@ impl Attempt<'_> {
             let fitting = enter(&batch, &verdicts, &mut moved, &mut objects)?;
             let mut fitting = fitting.into_iter();
             for batch in found {
+                let keys: Vec<String> = fitting.by_ref().take(batch.num_rows()).collect();
+                let (batch, keys) = match &mut leaving {
+                    Some(leaving) => stay(leaving, &batch, keys, &mut moved).await?,
+                    None => (batch, keys),
+                };
                 let keep = match dedupe {
                     Some(dedupe) => dedupe.keep(&batch)?,
                     None => BooleanArray::from(vec![true; batch.num_rows()]),
                 };
-                // In this order: where the rows of a batch end, no key is taken for one more.
-                for (kept, key) in keep.values().iter().zip(fitting.by_ref()) {
+                for (kept, key) in keep.values().iter().zip(keys) {
                     let moved = moved.entry(key).or_default();
                     if kept { moved.merged += 1 } else { moved.duplicates += 1 }
                 }
-                let kept = filter_record_batch(&batch, &keep).map_err(|e| Error::internal(format!("cannot leave out rows: {e}")))?;
-                send(rows, kept).await?;
+                send(rows, filtered(&batch, &keep)?).await?;
             }
+        }
+        if let Some(leaving) = leaving {
+            leaving.finish().await?;
         }
         account.quarantine = Some(writer);
         account.resolve(moved, &objects);
         Ok(())
     }
+
+    /// The landed objects of the records, by their keys, as they were taken in.
+    fn landed(&self, account: &Account) -> BTreeMap<String, LandedObject> {
+        account.sources.iter().map(|(key, source)| (key.clone(), landed(&self.table.config, source))).collect()
+    }
+}
+
+/// Takes the rows out that belong to other partitions. Returns those that stay, with the keys of their objects.
+async fn stay(
+    leaving: &mut Leaving<'_>,
+    batch: &RecordBatch,
+    keys: Vec<String>,
+    moved: &mut BTreeMap<String, Moved>,
+) -> Result<(RecordBatch, Vec<String>)> {
+    let stay = leaving.take(batch, &keys).await?;
+    let mut staying = Vec::new();
+    for (stays, key) in stay.values().iter().zip(keys) {
+        if stays { staying.push(key) } else { moved.entry(key).or_default().elsewhere += 1 }
+    }
+    Ok((filtered(batch, &stay)?, staying))
+}
+
+fn filtered(batch: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch> {
+    filter_record_batch(batch, keep).map_err(|e| Error::internal(format!("cannot leave out rows: {e}")))
 }
 
 /// Standardizes a batch of a quarantine on a thread of its own.
@@ -123,15 +161,17 @@ impl Account {
     /// Counts what was moved. An object that was set aside as a whole is so no longer once any of it is in the table, or nothing of it is in
     /// quarantine; it is missing no more if nothing of it is wanting. What lands under its name from then on is a changed object.
     fn resolve(&mut self, moved: BTreeMap<String, Moved>, objects: &Objects) {
-        for (key, Moved { merged, duplicates, dropped }) in moved {
+        for (key, Moved { merged, duplicates, dropped, elsewhere }) in moved {
             let Some(source) = self.sources.get_mut(&key) else { continue };
             let counts = &mut source.counts;
             counts.merged += merged;
             counts.duplicates += duplicates;
             counts.dropped += dropped;
-            counts.quarantined = counts.quarantined.saturating_sub(merged + duplicates + dropped);
-            counts.resolved += merged + duplicates + dropped;
-            let is_in = merged + duplicates > 0 || counts.quarantined == 0;
+            counts.moved += elsewhere;
+            let resolved = merged + duplicates + dropped + elsewhere;
+            counts.quarantined = counts.quarantined.saturating_sub(resolved);
+            counts.resolved += resolved;
+            let is_in = resolved > dropped || counts.quarantined == 0;
             let came_in = is_in && source.rejected.take().is_some();
             match objects.wanting.contains(&key) {
                 true if came_in => {

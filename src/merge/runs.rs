@@ -6,7 +6,7 @@ use std::ops::Range;
 const LEAST_PAGE: u64 = 2 << 10;
 
 /// Runs of staged files in one merge: each begins and ends a row group, however small that is.
-const MOST: usize = 8;
+pub const MOST: usize = 8;
 
 /// Objects that follow one another.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,8 +14,11 @@ pub struct Run {
     /// Which ones.
     pub objects: Range<usize>,
     /// Those that go on as they are staged, from the first of the run on: each piece becomes a row group. None if all are decoded.
-    pub pieces: Vec<Range<usize>>,
+    pub pieces: Pieces,
 }
+
+/// Staged files that become a row group each, counted from the first object of their run on.
+pub type Pieces = Vec<Range<usize>>;
 
 /// All objects in runs, by the bytes of the staged file of each, if it has one. Files have so many leaves, and a row group about so many
 /// bytes.
@@ -44,7 +47,7 @@ pub fn runs(sizes: &[Option<u64>], leaves: usize, row_group: u64) -> Vec<Run> {
 }
 
 /// The pieces of a run, counted from its first object on; none if its files are too large to be held, or their pages too small.
-fn pieces(sizes: &[Option<u64>], leaves: u64, row_group: u64) -> Vec<Range<usize>> {
+pub fn pieces(sizes: &[Option<u64>], leaves: u64, row_group: u64) -> Pieces {
     let sizes: Vec<u64> = sizes.iter().copied().map_while(|size| size).collect();
     let bytes: u64 = sizes.iter().sum();
     if sizes.is_empty() || bytes < LEAST_PAGE * leaves * sizes.len() as u64 || sizes.iter().any(|size| *size > row_group) {
@@ -87,6 +90,21 @@ mod tests {
         ];
         for (sizes, expected) in cases {
             assert_eq!(runs(sizes, 10, 100 * K), expected, "{sizes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_that_is_not_full_gets_no_more_row_groups_than_there_may_be_runs(
+            sizes in prop::collection::vec(prop::option::weighted(0.8, 20 * K..100 * K), 1..60)
+        ) {
+            let runs = runs(&sizes, 10, 100 * K);
+            let woven: Vec<&Run> = runs.iter().filter(|run| !run.pieces.is_empty()).collect();
+            prop_assert!(woven.len() <= MOST && runs.len() <= 2 * MOST + 1);
+            for Run { objects, pieces } in woven {
+                let bytes = |piece: &Range<usize>| sizes[objects.clone()][piece.clone()].iter().flatten().sum::<u64>();
+                prop_assert!(pieces.windows(2).all(|two| bytes(&two[0]) + bytes(&two[1]) > 100 * K));
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::encode::stored::Stored;
 use super::execute::{Account, Attempt};
 use super::feed::{Feed, Rows};
-use super::runs::{self, Run};
+use super::runs::{self, Pieces, Run};
 use super::writer::codec;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
@@ -21,13 +21,21 @@ impl Attempt<'_> {
     /// The objects in runs, in their order: those whose staged files can go on as they are, in pieces that are put together at once, and
     /// what is between them.
     pub(super) fn runs(&self) -> Vec<Run> {
+        runs::runs(&self.sizes(self.objects), self.leaves().map_or(0, |leaves| leaves.num_columns()), self.shape().row_group_size)
+    }
+
+    /// The pieces of objects that follow one another in a run.
+    pub(super) fn pieces(&self, objects: &[LandedObject]) -> Pieces {
+        let leaves = self.leaves().map_or(0, |leaves| leaves.num_columns());
+        runs::pieces(&self.sizes(objects), leaves as u64, self.shape().row_group_size)
+    }
+
+    /// The bytes of the staged file of each object that has one which can go on as it is.
+    fn sizes(&self, objects: &[LandedObject]) -> Vec<Option<u64>> {
         let merge = &self.table.config.merge;
         let looked_at = !merge.sort_by.is_empty() || !merge.deduplicate_by.is_empty() || self.table.scatter.is_some();
         let recipe = Recipe::new(&self.table.config, &self.table.schema);
-        let sizes: Vec<Option<u64>> =
-            self.objects.iter().map(|object| self.queue.staged_size(&recipe, object).filter(|_| !looked_at)).collect();
-        let leaves = self.leaves().map_or(0, |leaves| leaves.num_columns());
-        runs::runs(&sizes, leaves, self.shape().row_group_size)
+        objects.iter().map(|object| self.queue.staged_size(&recipe, object).filter(|_| !looked_at)).collect()
     }
 
     /// Sends the staged files of these objects down the channel, each piece at once, and enters them. Says how many objects that were: it
@@ -45,7 +53,7 @@ impl Attempt<'_> {
         for piece in pieces {
             let fetch = objects[piece.clone()].iter().map(|object| self.fetch(&recipe, object));
             let mut fetched = futures::stream::iter(fetch).buffered(2 * self.limits.threads);
-            let (mut files, mut all) = (Vec::new(), true);
+            let (mut files, mut all, first) = (Vec::new(), true, done);
             while let Some(found) = fetched.next().await {
                 let whole = found.filter(|whole| whole.file.fits(&leaves, codec(self.table.config.merge.compression)));
                 // One object's at a time: they may be many times its rows.
@@ -65,12 +73,23 @@ impl Attempt<'_> {
             let (written, is_written) = futures::channel::oneshot::channel();
             rows.send(Ok(Rows::Staged(files, written))).await.map_err(|_| Error::internal("the writer stopped early"))?;
             // No two pieces are in memory at once. If the writer fails, it says so at the end.
-            let _ = is_written.await;
+            if let Ok(Some(unusable)) = is_written.await {
+                return Err(self.unusable(&recipe, &objects[first + unusable]).await);
+            }
             if !all {
                 break;
             }
         }
         Ok(done)
+    }
+
+    /// Removes the staged file of an object, which cannot be read though it is as it was written: what landed is read by the next attempt.
+    async fn unusable(&self, recipe: &Recipe, object: &LandedObject) -> Error {
+        let key = recipe.staged_key(object);
+        match self.state.remove(&key).await {
+            Ok(()) => Error::unavailable(format!("{key} cannot be read, and is removed: run again, and what landed is read instead")),
+            Err(e) => Error::unavailable(format!("{key} cannot be read; remove it, and run again: {e}")),
+        }
     }
 
     /// The staged file of an object; `None` if what landed is to be read instead.

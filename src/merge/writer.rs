@@ -109,25 +109,26 @@ impl GenerationWriter {
         Ok(())
     }
 
-    /// Appends the rows of staged files as one row group, with their pages as they are.
+    /// Appends the rows of staged files as one row group, with their pages as they are. Returns the number of the first one that is of no use;
+    /// what was written is of no use then.
     ///
     /// # Errors
-    /// `Unavailable` if the store cannot be written, or a file is not what it says.
-    pub async fn weave(&mut self, files: Vec<Stored>) -> Result<()> {
+    /// `Unavailable` if the store cannot be written.
+    pub async fn weave(&mut self, files: Vec<Stored>) -> Result<Option<usize>> {
         let rows: usize = files.iter().map(Stored::rows).sum();
         if rows == 0 {
-            return Ok(());
+            return Ok(None);
         }
         if self.open.is_none() {
             self.open_file().await?;
         }
         let failed = write_failed(&self.root, &self.folder);
-        let Some(file) = &mut self.open else { return Ok(()) };
-        file.weave(files, rows as u64).await.map_err(failed)?;
-        if file.encoder.size() >= self.target {
+        let Some(file) = &mut self.open else { return Ok(None) };
+        let unusable = file.weave(files, rows as u64).await.map_err(failed)?;
+        if unusable.is_none() && file.encoder.size() >= self.target {
             self.close_file().await?;
         }
-        Ok(())
+        Ok(unusable)
     }
 
     /// Closes the last file, checks all of them, and says what the generation holds. A generation always has a file, be it one
@@ -201,10 +202,11 @@ impl OpenFile {
         self.put().await
     }
 
-    async fn weave(&mut self, files: Vec<Stored>, rows: u64) -> std::io::Result<()> {
-        self.encoder.weave(files).await.map_err(std::io::Error::other)?;
+    async fn weave(&mut self, files: Vec<Stored>, rows: u64) -> std::io::Result<Option<usize>> {
+        let unusable = self.encoder.weave(files).await.map_err(std::io::Error::other)?;
         self.rows += rows;
-        self.put().await
+        self.put().await?;
+        Ok(unusable)
     }
 
     /// Hands on what is final.

@@ -4,6 +4,7 @@
 //! rules it was made; a merge that finds the very name reads it, and reads the landed object in every other case.
 
 pub mod read;
+pub mod redriven;
 mod seal;
 pub mod spread;
 pub mod stage;

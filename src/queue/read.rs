@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::merge::encode::stored::Stored;
 use crate::merge::intake::Part;
+use crate::merge::reader::by_name;
 use crate::scatter::share::Share;
 use crate::standardize::Outcome;
 use crate::store::Root;
@@ -25,6 +26,7 @@ pub struct Staged {
     /// None if they count in another partition.
     rejects: Option<Rejected>,
     rows: ParquetRecordBatchReader,
+    schema: SchemaRef,
 }
 
 impl Staged {
@@ -33,7 +35,37 @@ impl Staged {
     /// # Errors
     /// Why it cannot be used; the landed object is to be read then.
     pub async fn fetch(state: &Root, key: &str, object: &LandedObject, schema: &SchemaRef, share: Option<&Share>) -> Result<Option<Self>> {
-        let Some((head, rows)) = opened(state, key, object, schema).await? else { return Ok(None) };
+        match opened(state, key, object, schema).await? {
+            Some((head, rows)) => Self::of(state, key, head, rows, schema, share).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Fetches a partition's share of what is nowhere else: its rows get the columns of `schema` by name, whatever the file has.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`], but for other columns.
+    pub async fn fetch_by_name(
+        state: &Root,
+        key: &str,
+        object: &LandedObject,
+        schema: &SchemaRef,
+        share: Option<&Share>,
+    ) -> Result<Option<Self>> {
+        match opened_anyhow(state, key, object).await? {
+            Some((head, rows)) => Self::of(state, key, head, rows, schema, share).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn of(
+        state: &Root,
+        key: &str,
+        head: Head,
+        rows: ParquetRecordBatchReaderBuilder<Bytes>,
+        schema: &SchemaRef,
+        share: Option<&Share>,
+    ) -> Result<Option<Self>> {
         let rows = match share {
             None => rows,
             Some(share) => {
@@ -50,7 +82,7 @@ impl Staged {
             },
         };
         let rows = built(key, rows, head.batch)?;
-        Ok(Some(Self { key: key.to_string(), head, share: share.cloned(), rejects, rows }))
+        Ok(Some(Self { key: key.to_string(), head, share: share.cloned(), rejects, rows, schema: schema.clone() }))
     }
 
     /// Hands its parts to `send`, the quarantined ones first.
@@ -66,6 +98,10 @@ impl Staged {
         let (mut batches, mut rows) = (self.rows, 0);
         while let Some(batch) = next(&self.key, &mut batches)? {
             rows += batch.num_rows() as u64;
+            let batch = by_name(&batch, &self.schema).map_err(|e| {
+                let what = format!("staged file {} does not fit the table's columns: {e}", self.key);
+                Error::data(format!("{what}; restore the columns that it was made with"))
+            })?;
             send(Part::Rows(batch))?;
         }
         let wanted = self.share.as_ref().map_or(self.head.rows, |share| self.head.rows_of(&share.partition).1);
@@ -166,6 +202,17 @@ impl Rejected {
     }
 }
 
+/// What the footer of the file of that key says, and its columns; `None` if it is not there any more.
+///
+/// # Errors
+/// `Unavailable` if it cannot be read, `Data` if it is damaged.
+pub(super) async fn head_of(state: &Root, key: &str) -> Result<Option<(Head, SchemaRef)>> {
+    let Some(bytes) = state.read(key).await? else { return Ok(None) };
+    let rows = open(key, bytes)?;
+    let head = stored_head(rows.metadata()).ok_or_else(|| Error::data(format!("staged file {key} does not say what it is of")))?;
+    Ok(Some((head, rows.schema().clone())))
+}
+
 /// What a staged file says of its object, and its rows; `None` if it is not there any more.
 ///
 /// # Errors
@@ -176,13 +223,18 @@ pub(super) async fn opened(
     object: &LandedObject,
     schema: &SchemaRef,
 ) -> Result<Option<(Head, ParquetRecordBatchReaderBuilder<Bytes>)>> {
-    let Some(bytes) = state.read(key).await? else { return Ok(None) };
-    let rows = open(key, bytes)?;
-    let head = head(key, rows.metadata(), object)?;
-    if rows.schema().fields() != schema.fields() {
+    let opened = opened_anyhow(state, key, object).await?;
+    if opened.as_ref().is_some_and(|(_, rows)| rows.schema().fields() != schema.fields()) {
         return Err(Error::data(format!("staged file {key} has other columns than the table")));
     }
-    Ok(Some((head, rows)))
+    Ok(opened)
+}
+
+/// As [`opened`], whatever columns it has.
+async fn opened_anyhow(state: &Root, key: &str, object: &LandedObject) -> Result<Option<(Head, ParquetRecordBatchReaderBuilder<Bytes>)>> {
+    let Some(bytes) = state.read(key).await? else { return Ok(None) };
+    let rows = open(key, bytes)?;
+    Ok(Some((head(key, rows.metadata(), object)?, rows)))
 }
 
 /// What the footer of a staged file says of its object.
@@ -190,11 +242,14 @@ pub(super) async fn opened(
 /// # Errors
 /// `Data` if it is of another one.
 fn head(key: &str, footer: &ParquetMetaData, object: &LandedObject) -> Result<Head> {
-    let metadata = footer.file_metadata().key_value_metadata();
-    let head = metadata.and_then(|all| all.iter().find(|entry| entry.key == HEAD)).and_then(|entry| entry.value.as_deref());
-    let head: Option<Head> = head.and_then(|text| serde_json::from_str(text).ok());
-    let of_object = head.filter(|head| head.is_of(object));
+    let of_object = stored_head(footer).filter(|head| head.is_of(object));
     of_object.ok_or_else(|| Error::data(format!("staged file {key} does not say that it is of {}", object.key)))
+}
+
+fn stored_head(footer: &ParquetMetaData) -> Option<Head> {
+    let metadata = footer.file_metadata().key_value_metadata()?;
+    let head = metadata.iter().find(|entry| entry.key == HEAD)?.value.as_deref()?;
+    serde_json::from_str(head).ok()
 }
 
 fn next(key: &str, batches: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>> {

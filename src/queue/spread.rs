@@ -87,7 +87,7 @@ pub async fn spread(
 }
 
 /// A batch of rows, and the number of each one's partition.
-type Numbered = (RecordBatch, Vec<u32>);
+pub(super) type Numbered = (RecordBatch, Vec<u32>);
 
 /// What of an object was read so far.
 struct Gathered<'a> {
@@ -139,7 +139,7 @@ impl Gathered<'_> {
 
 /// Writes the rows by partition, in the order of these; those of one stay in their order. Gives the number of rows that may be read at
 /// once, as many as one of the batches had: memory was bounded for that.
-async fn arrange(batches: &[Numbered], partitions: &[PartitionId], made: &mut Made) -> Result<usize> {
+pub(super) async fn arrange(batches: &[Numbered], partitions: &[PartitionId], made: &mut Made) -> Result<usize> {
     let mut rows: Vec<Vec<(usize, usize)>> = vec![Vec::new(); partitions.len()];
     for (index, (_, numbers)) in batches.iter().enumerate() {
         numbers.iter().enumerate().for_each(|(row, number)| rows[*number as usize].push((index, row)));

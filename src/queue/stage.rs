@@ -67,13 +67,20 @@ pub(super) struct Made {
     pub(super) rows: File,
     rejects: Option<File>,
     compression: Compression,
+    /// Most bytes of all.
+    most: u64,
 }
 
 impl Made {
     /// Nothing yet.
     pub(super) fn new(table: &ManagedTable) -> Result<Self> {
         let compression = table.config.merge.compression;
-        Ok(Self { rows: File::new(table.plan.schema.clone(), compression)?, rejects: None, compression })
+        Ok(Self { rows: File::new(table.plan.schema.clone(), compression)?, rejects: None, compression, most: MOST })
+    }
+
+    /// Nothing yet of what is nowhere else: it is never too much.
+    pub(super) fn whole(table: &ManagedTable) -> Result<Self> {
+        Ok(Self { most: u64::MAX, ..Self::new(table)? })
     }
 
     /// Creates the files, that of the rejects first: the other's existence says that the object is done.
@@ -94,7 +101,7 @@ impl Made {
 
     /// True if it is more than is staged.
     pub(super) fn is_too_much(&self) -> bool {
-        self.rows.encoder.size() + self.rejects.as_ref().map_or(0, |file| file.encoder.size()) > MOST
+        self.rows.encoder.size() + self.rejects.as_ref().map_or(0, |file| file.encoder.size()) > self.most
     }
 
     /// Adds rejects.

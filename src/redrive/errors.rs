@@ -49,11 +49,15 @@ impl Work<'_> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
-        if config.partition_by.iter().any(|(_, expression)| !expression.is_of_time()) {
-            summary.warnings.push(format!(
-                "left alone {} of Firehose: `partition_by` needs a value of the path, which error objects do not have",
-                counted(objects.len() as u64, "error object")
-            ));
+        let why = match config.scatters() {
+            true => Some(
+                "the rows of this table belong where their own values say, which error objects are not read for yet; land their records again",
+            ),
+            false => Some("`partition_by` needs a value of the path, which error objects do not have")
+                .filter(|_| config.partition_by.iter().any(|(_, expression)| !expression.is_of_time())),
+        };
+        if let Some(why) = why {
+            summary.warnings.push(format!("left alone {} of Firehose: {why}", counted(objects.len() as u64, "error object")));
             return Ok(Vec::new());
         }
         let placed = self.placed(objects, summary).await?;

@@ -10,7 +10,7 @@ use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::Place;
 use crate::layout::PartitionId;
-use crate::ledger::LedgerVersion;
+use crate::ledger::{LedgerVersion, Source};
 use crate::queue::hex;
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Tally;
@@ -213,6 +213,12 @@ impl Found {
     fn is_too_bad(&self, max_ratio: f64) -> bool {
         self.tally.are_too_many(self.bytes, max_ratio)
     }
+}
+
+/// Objects that were set aside as a whole in `head`, and are so no more in the version that follows.
+pub fn came_in<'h>(head: &'h LedgerVersion, next: &LedgerVersion) -> Vec<&'h Source> {
+    let is_in = |source: &&Source| next.source(&source.key).is_some_and(|now| now.rejected.is_none());
+    head.sources.iter().filter(|source| source.rejected.is_some()).filter(is_in).collect()
 }
 
 /// What decides whether a record fits: the columns, the rules, the settings of the table.

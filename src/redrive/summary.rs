@@ -43,6 +43,8 @@ pub struct RedriveSummary {
     pub total: Tries,
     /// Firehose's error objects that no ledger had.
     pub errors: Vec<ErrorObject>,
+    /// Partitions that got rows of records that were in the quarantine of another one.
+    pub moved: Vec<MovedInto>,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
     /// What failed.
@@ -108,6 +110,44 @@ pub struct ErrorObject {
     pub records: Counts,
 }
 
+/// A partition that got rows of records that were in the quarantine of another one.
+#[derive(Debug, Serialize)]
+pub struct MovedInto {
+    /// Keys and values, in path order.
+    pub values: Map<String, Value>,
+    /// Keys and values as a path.
+    #[serde(skip)]
+    partition: String,
+    /// The live generation.
+    pub generation: String,
+    /// The newest ledger version.
+    pub ledger_version: u64,
+    /// What became of the records.
+    pub records: Counts,
+}
+
+impl MovedInto {
+    /// What `version` has of the objects that it was made for.
+    pub fn new(version: &LedgerVersion, objects: &[LandedObject]) -> Self {
+        Self {
+            values: values(&version.partition),
+            partition: version.partition.to_string(),
+            generation: version.generation.id.to_string(),
+            ledger_version: version.version,
+            records: objects.iter().filter_map(|object| version.source(&object.key)).map(|source| source.counts).sum(),
+        }
+    }
+
+    fn line(&self) -> String {
+        let Self { partition, records, .. } = self;
+        format!("moved into {partition}, where they belong: {}", told(*records))
+    }
+}
+
+fn values(partition: &PartitionId) -> Map<String, Value> {
+    partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect()
+}
+
 /// What was done to an error object, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Taken {
@@ -122,8 +162,7 @@ pub enum Taken {
 impl ErrorObject {
     /// What became of the records of `object` that belong to `partition`.
     pub fn new(partition: &PartitionId, object: &LandedObject, action: Taken, records: Counts) -> Self {
-        let values = partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect();
-        Self { values, partition: partition.to_string(), object: object.key.clone(), action, records }
+        Self { values: values(partition), partition: partition.to_string(), object: object.key.clone(), action, records }
     }
 
     fn line(&self) -> String {
@@ -150,7 +189,7 @@ impl PartitionDone {
         let action = if dry_run && decision.changes() { Done::WouldRedrive } else { Done::Nothing };
         let reasons = decision.reasons.into_iter().map(|(reason, tries)| ReasonDone { reason, tries }).collect();
         Self {
-            values: head.partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect(),
+            values: values(&head.partition),
             partition: head.partition.to_string(),
             action,
             generation: head.generation.id.to_string(),
@@ -192,7 +231,7 @@ impl PartitionDone {
             }
             (Done::Redriven, Some(after)) => format!(
                 "redrove {partition}: {} moved into the table, {} left out as duplicates, {} still in quarantine",
-                counted(after.merged - before.merged, "record"),
+                counted(after.merged - before.merged + after.moved - before.moved, "record"),
                 after.duplicates - before.duplicates,
                 after.quarantined
             ),
@@ -222,6 +261,7 @@ impl RedriveSummary {
             partitions: Vec::new(),
             total: Tries::default(),
             errors: Vec::new(),
+            moved: Vec::new(),
             warnings: Vec::new(),
             failures: Vec::new(),
         }
@@ -246,7 +286,7 @@ impl RedriveSummary {
     pub fn exit_code(&self) -> u8 {
         match self.failures.iter().map(|failure| failure.kind).collect::<Vec<_>>().as_slice() {
             [] => 0,
-            _ if !self.partitions.is_empty() || !self.errors.is_empty() => 3,
+            _ if !self.partitions.is_empty() || !self.errors.is_empty() || !self.moved.is_empty() => 3,
             kinds if kinds.iter().all(|kind| *kind == Kind::Config) => 2,
             _ => 1,
         }
@@ -264,6 +304,7 @@ impl RedriveSummary {
     pub fn to_text(&self) -> String {
         let mut lines: Vec<String> = self.errors.iter().map(ErrorObject::line).collect();
         lines.extend(self.partitions.iter().flat_map(PartitionDone::lines));
+        lines.extend(self.moved.iter().map(MovedInto::line));
         if lines.is_empty() && self.failures.is_empty() {
             let reason = self.reason.map_or_else(String::new, |reason| format!(" as {reason}"));
             lines.push(format!("nothing to redrive: no record is in quarantine{reason}"));

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::layout::{self, GenerationId};
 use crate::ledger::{FORMAT, Generation, LedgerVersion, Operation, Retired, Source};
+use crate::summary::counted;
 
 /// What a rollback is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum Refusal {
     NotRetired(String, Vec<GenerationId>),
     /// Of this generation, this file is gone or has another size.
     Gone(GenerationId, String),
+    /// Since this generation, redrives moved so many records into other partitions.
+    Moved(GenerationId, u64),
 }
 
 impl fmt::Display for Reason {
@@ -58,6 +61,12 @@ impl fmt::Display for Refusal {
                 let named = if named.is_empty() { "none is left".to_string() } else { format!("there are {}", named.join(", ")) };
                 write!(f, "there is no retired generation {asked}: it was swept, or there never was one; {named}")
             }
+            Self::Moved(generation, records) => write!(
+                f,
+                "cannot go back to {generation}: since then a redrive moved {} into other partitions, where they stay, and they would be in \
+                 quarantine here once more",
+                counted(*records, "record")
+            ),
             Self::Gone(generation, file) => {
                 write!(f, "cannot go back to {generation}: {file} is gone or has another size; restore it from a copy")
             }
@@ -112,6 +121,17 @@ pub struct Made {
     pub run: String,
     /// Now, UTC.
     pub at: DateTime<Utc>,
+}
+
+/// What of `head` the version `target` lacks that a rollback cannot take out.
+///
+/// # Errors
+/// The refusal.
+pub fn keeps_what_moved(head: &LedgerVersion, target: &LedgerVersion) -> Result<(), Refusal> {
+    match head.counts.moved.saturating_sub(target.counts.moved) {
+        0 => Ok(()),
+        moved => Err(Refusal::Moved(target.generation.id.clone(), moved)),
+    }
 }
 
 /// The version that follows `head` and has the files of `target`, the version that its generation was written for. `state` is the URL of

@@ -9,6 +9,7 @@ use super::store::{self, Newest};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::landing::{self, LandedObject, discover};
+use crate::layout;
 use crate::ledger::LedgerVersion;
 use crate::pipeline::ManagedTable;
 use crate::queue::Queue;
@@ -24,8 +25,17 @@ const NAMED: usize = 5;
 /// # Errors
 /// `Unavailable` if the landing cannot be read.
 pub async fn landed_of(table: &ManagedTable, head: &LedgerVersion) -> Result<Vec<LandedObject>> {
-    let keys = head.sources.iter().chain(&head.held).map(|source| &source.key);
-    let found = futures::stream::iter(keys).map(|key| discover::landed(&table.landing, &table.config, key)).buffered(CONCURRENCY);
+    let known = || head.sources.iter().chain(&head.held);
+    if head.counts.moved > 0 || known().any(|source| layout::parse_redriven_key(&source.key).is_some()) {
+        return Err(Error::data(format!(
+            "{} {}: a redrive moved records between it and other partitions, and what landed would give them their places anew; nothing was \
+             changed, let --from-merged write the rows that are there once more",
+            head.table, head.partition
+        )));
+    }
+    let found = futures::stream::iter(known().map(|source| &source.key))
+        .map(|key| discover::landed(&table.landing, &table.config, key))
+        .buffered(CONCURRENCY);
     let mut landed: Vec<LandedObject> = found.try_filter_map(|object| std::future::ready(Ok(object))).try_collect().await?;
     landing::in_order(&mut landed);
     Ok(landed)

@@ -86,8 +86,8 @@ impl Work<'_> {
 
     /// What is known of new objects, and those of them that may be read.
     async fn known_of(&mut self, new: Vec<(LandedObject, Option<Taken>)>) -> (Known, Vec<LandedObject>) {
-        // An intake of a later hour, or none at all: this one may have had one that is lost.
-        let is_lost = |object: &LandedObject| !self.intakes.contains_key(&object.hour) && self.last.is_none_or(|last| object.hour < last);
+        // This hour was begun, or a later one, or none at all: it may have had an intake that is lost.
+        let is_lost = |object: &LandedObject| !self.intakes.contains_key(&object.hour) && self.last.is_none_or(|last| object.hour <= last);
         let lost: BTreeSet<String> =
             new.iter().map(|(object, _)| object).filter(|object| is_lost(object)).map(|object| object.key.clone()).collect();
         let (mut known, mut readable) = (Known::default(), Vec::new());
@@ -275,7 +275,8 @@ impl Work<'_> {
             let named: Vec<String> = holders.iter().take(3).map(ToString::to_string).collect();
             let lost = format!(
                 "object {} is in {} of the table already ({}), not as it would be taken in today, and no intake says which of its rows belong where; nothing \
-                 of it was changed: if intakes were lost, restore the folder `intake` from a backup of the state location",
+                 of it was changed: restore the folder `intake` from the newest backup of the state location; if there is only an older one, remove it \
+                 whole, and the intakes are made again from the ledgers",
                 taken.key,
                 crate::summary::counted(holders.len() as u64, "partition"),
                 named.join(", ")

@@ -142,12 +142,14 @@ impl Taken {
     /// Why this cannot follow what was known of the object before.
     fn breaks(&self, before: &Self) -> Option<&'static str> {
         let same = Self { done: before.done, withdrawn: before.withdrawn.clone(), ..self.clone() } == *before;
+        // A redrive took records of it in.
+        let came_in = Self { set_aside: before.set_aside.clone(), ..self.clone() } == *before && self.set_aside.is_none();
         match (before.done, self.done) {
             (_, true) if self.withdrawn.is_some() => Some("is done and withdrawn"),
             (false, false) if before.withdrawn.is_none() && !self.places_as(before) => {
                 Some("would be moved while partitions may be taking it in")
             }
-            (true, true) if !same => Some("is done and would be changed"),
+            (true, true) if !same && !came_in => Some("is done and would be changed"),
             (true, false) if before.set_aside.is_none() => Some("is done and would be taken in again"),
             (false, true) if !same => Some("is done otherwise than it was begun"),
             _ => None,
@@ -173,7 +175,7 @@ impl Intake {
     /// | number | previous + 1, or 1 |
     /// | table, hour | the same as before |
     /// | objects | ordered by key, each once; none of the previous ones lost |
-    /// | done | an object that is done stays as it is, unless it was set aside as a whole; what is done is as it was begun |
+    /// | done | an object that is done stays as it is, unless it was set aside as a whole and is no more, or is read again; what is done is as it was begun |
     /// | begun | its rows get other places only after it was withdrawn |
     /// | counts | the rows of all partitions, the rejected and the dropped records are what was read (P1) |
     /// | the arrival hour's partition | it gets a share if there are records without rows |
@@ -313,8 +315,12 @@ mod tests {
         refused(&intake(3, vec![begun, second.objects[1].clone()]), Some(&second), "would be taken in again");
         let changed = Taken { etag: "f".into(), ..done.clone() };
         refused(&intake(3, vec![changed, second.objects[1].clone()]), Some(&second), "is done and would be changed");
-        let aside = intake(1, vec![Taken { set_aside: Some("bad".into()), ..done }]);
-        intake(2, vec![other]).check(Some(&aside)).unwrap();
+        let aside = intake(1, vec![Taken { set_aside: Some("bad".into()), ..done.clone() }]);
+        intake(2, vec![other.clone()]).check(Some(&aside)).unwrap();
+        let came_in = intake(2, vec![done.clone()]);
+        came_in.check(Some(&aside)).unwrap();
+        refused(&intake(3, vec![other]), Some(&came_in), "would be taken in again");
+        refused(&intake(2, vec![Taken { etag: "f".into(), ..done }]), Some(&aside), "is done and would be changed");
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::Work;
 use super::intake::Taken;
+use super::redriven::{self, Waiting};
 use super::share::Share;
 use super::store::Placements;
 use crate::deadline;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::layout::PartitionId;
+use crate::layout::{self, PartitionId};
 use crate::merge::plan::{Action, PartitionPlan, plan};
 use crate::merge::{self, Merged};
 use crate::queue::Queue;
@@ -40,6 +41,12 @@ impl Work<'_> {
                 &Error::unavailable(format!("object {key} was begun by other columns or rules, and is not read anew yet; run again")),
             );
         }
+        for Waiting { hour, taken, partitions } in &self.redriven.waiting {
+            self.staged.insert(taken.staged.clone());
+            for partition in partitions {
+                wanted.entry(partition.clone()).or_default().push((*hour, taken.clone()));
+            }
+        }
         self.look_at(wanted.keys().cloned().collect()).await;
         let mut plans = Vec::new();
         for (partition, objects) in &wanted {
@@ -67,11 +74,13 @@ impl Work<'_> {
             Share { staged, ..Share::of(scatter, taken, &plan.partition) }
         };
         let queue = Queue::of_shares(objects.iter().map(|(_, taken)| (taken.key.clone(), share(taken))).collect());
+        // What a redrive moved has its places for good.
+        let placed = objects.iter().filter(|(_, taken)| layout::parse_redriven_key(&taken.key).is_none());
         let version = |hour: &Hour| self.intakes.get(hour).map_or(0, |intake| intake.version);
         let placed = Placements {
             state: self.app.state.clone(),
             table: self.table.config.name.clone(),
-            objects: objects.iter().map(|(hour, taken)| (*hour, version(hour), taken.clone())).collect(),
+            objects: placed.map(|(hour, taken)| (*hour, version(hour), taken.clone())).collect(),
         };
         let context = merge::Context { placed: Some(&placed), ..self.app.merging(&queue, self.run, self.request.at) };
         let version = match merge::merge(&context, self.table, plan).await {
@@ -84,7 +93,13 @@ impl Work<'_> {
                 done.enter_other_share(&version);
                 version
             }
-            Err(e) => return self.failures.push(self.retries.failed(plan, &e)),
+            Err(e) => match redriven::another(self.app, &self.table.config.name, plan).await {
+                Ok(Some(head)) => {
+                    done.enter_other_share(&head);
+                    Box::new(head)
+                }
+                _ => return self.failures.push(self.retries.failed(plan, &e)),
+            },
         };
         self.merged.insert(plan.partition.clone());
         self.heads.insert(plan.partition.clone(), *version);

@@ -26,6 +26,10 @@ impl Work<'_> {
             if known.map_or(objects.is_empty(), |known| known.objects == objects) {
                 return Ok(());
             }
+            if known.is_none() {
+                store::begin(&self.app.state, name, hour, &mut self.begun, &self.app.clock.new_id()).await?;
+            }
+            let known = self.intakes.get(&hour);
             let next = Intake {
                 format: FORMAT,
                 table: name.clone(),

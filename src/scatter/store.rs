@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::intake::{Intake, Taken};
+use super::intake::{FORMAT, Intake, Taken};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::layout;
+use crate::ledger::{LedgerVersion, Source};
 use crate::store::{Created, Root, parse};
 
 /// Requests under way at once when many hours are read.
 const CONCURRENCY: usize = 16;
+
+/// Lost races after which it is given up.
+const RACES: usize = 5;
 
 /// What became of a commit.
 #[derive(Debug, PartialEq)]
@@ -30,8 +34,10 @@ pub struct Newest {
     pub intakes: BTreeMap<Hour, Intake>,
     /// Hours whose intake cannot be read, and why.
     pub unreadable: BTreeMap<Hour, Error>,
-    /// The last hour from the first of these on, be it none of these, that has an intake.
+    /// The last hour, be it none of these, that has an intake or was begun.
     pub last: Option<Hour>,
+    /// The hours that are said to be begun.
+    pub begun: BTreeSet<Hour>,
 }
 
 /// The newest intake of each of these hours that has one. Hours that follow each other are listed with one request. An intake that
@@ -50,6 +56,10 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
     let mut listing = state.store().list_with_offset(Some(&prefix), &before);
     let mut versions: BTreeMap<Hour, u64> = BTreeMap::new();
     while let Some(object) = listing.try_next().await.map_err(failed)? {
+        if let Some(hour) = layout::parse_begun_key(table, object.location.as_ref()) {
+            found.begun.insert(hour);
+            found.last = found.last.max(Some(hour));
+        }
         let Some((hour, version)) = layout::parse_intake_key(table, object.location.as_ref()) else { continue };
         found.last = found.last.max(Some(hour));
         if hours.contains(&hour) {
@@ -69,6 +79,24 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
         }
     }
     Ok(found)
+}
+
+/// Says that an hour is begun, before its first intake is written: if that alone is lost, it shows. `known` are the hours that are said to be
+/// begun; those before this one are not needed any more.
+///
+/// # Errors
+/// `Unavailable` if the state location cannot be written.
+pub async fn begin(state: &Root, table: &TableName, hour: Hour, known: &mut BTreeSet<Hour>, attempt: &str) -> Result<()> {
+    if !known.insert(hour) {
+        return Ok(());
+    }
+    state.create(&layout::begun_key(table, hour), Vec::new(), attempt).await?;
+    let last = known.last().copied();
+    for before in known.iter().copied().filter(|hour| Some(*hour) < last).collect::<Vec<_>>() {
+        state.remove(&layout::begun_key(table, before)).await?;
+        known.remove(&before);
+    }
+    Ok(())
 }
 
 /// The newest intake of an hour, if it is newer than this version.
@@ -117,6 +145,50 @@ impl Placements {
         }
         Ok(())
     }
+}
+
+/// Writes down that objects that were set aside as a whole, each given as its partition has it, are so no more. From then on nobody takes in
+/// another content of them.
+///
+/// # Errors
+/// `Conflict` if another content of one is taken in already, or if other runs keep being faster; otherwise as [`commit`].
+pub async fn come_in(state: &Root, made: &LedgerVersion, objects: &[&Source]) -> Result<()> {
+    let hours: BTreeSet<Hour> = objects.iter().map(|source| source.hour).collect();
+    let Newest { mut intakes, unreadable, .. } = newest(state, &made.table, &hours).await?;
+    if let Some((_, e)) = unreadable.into_iter().next() {
+        return Err(e);
+    }
+    for hour in hours {
+        let Some(mut known) = intakes.remove(&hour) else { continue };
+        for _ in 0..RACES {
+            let next = entered(&known, made, objects)?;
+            if next.objects == known.objects {
+                break;
+            }
+            known = match commit(state, &next, Some(&known)).await? {
+                Committed::Done => next,
+                Committed::Lost(winner) => *winner,
+            };
+        }
+        if entered(&known, made, objects)?.objects != known.objects {
+            return Err(Error::conflict(format!("{} {hour}: other runs kept changing what is taken in; run again later", made.table)));
+        }
+    }
+    Ok(())
+}
+
+/// The intake that follows, in which these objects are set aside no more.
+fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<Intake> {
+    let LedgerVersion { attempt, run, at, .. } = made.clone();
+    let mut next = Intake { format: FORMAT, version: known.version + 1, attempt, run, at, ..known.clone() };
+    for taken in &mut next.objects {
+        let Some(source) = objects.iter().find(|source| source.key == taken.key) else { continue };
+        if !taken.done || (&taken.etag, taken.size) != (&source.etag, source.size) {
+            return Err(Error::conflict(format!("another run takes in other content of object {}; redrive again later", taken.key)));
+        }
+        taken.set_aside = None;
+    }
+    Ok(next)
 }
 
 /// One version of an hour's intake, or `None` if there is none of that number.

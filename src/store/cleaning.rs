@@ -122,6 +122,15 @@ impl Root {
         }
     }
 
+    /// Removes the folders around what was there, as far as nothing else is in them.
+    ///
+    /// # Errors
+    /// As [`Self::remove_empty`].
+    pub fn remove_empty_around(&self, path: &str) -> Result<()> {
+        let path = path.trim_end_matches('/');
+        path.rmatch_indices('/').try_for_each(|(slash, _)| self.remove_if_empty(&path[..slash]).map(drop))
+    }
+
     /// The uploads in parts below a folder that were neither ended nor given up; a local disk has none.
     ///
     /// # Errors

@@ -59,7 +59,9 @@ pub(super) async fn generations(sweeper: &Sweeper<'_>, summary: &mut SweepSummar
 async fn found<'a>(sweeper: &'a Sweeper<'_>) -> Result<Vec<Found<'a>>> {
     let keys: Vec<&str> = sweeper.table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     let mut all = Vec::new();
-    for (root, base) in [(&sweeper.location, String::new()), (&sweeper.app.state, layout::quarantine_root(&sweeper.table.name))] {
+    let (state, name) = (&sweeper.app.state, &sweeper.table.name);
+    let bases = [(&sweeper.location, String::new()), (state, layout::quarantine_root(name)), (state, layout::redriven_root(name))];
+    for (root, base) in bases {
         let entries = root.everything(&base).await?;
         let below = entries.iter().filter_map(|entry| Some((entry.path.strip_prefix(&base)?, entry.bytes)));
         for ((partition, _), (id, bytes)) in plan::generations(below, &keys) {

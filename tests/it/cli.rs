@@ -3,6 +3,7 @@
 mod failures;
 mod infer;
 mod limits;
+mod moved;
 mod placements;
 mod privacy;
 mod query;

@@ -20,7 +20,7 @@ fn generation(root: &str, number: u64, attempt: &str, rows: &[u64]) -> Generatio
 }
 
 fn counts(read: u64, merged: u64, quarantined: u64, duplicates: u64, dropped: u64) -> Counts {
-    Counts { read, merged, quarantined, duplicates, dropped, resolved: 0 }
+    Counts { read, merged, quarantined, duplicates, dropped, resolved: 0, moved: 0 }
 }
 
 fn source(key: &str, hour: &str, late: bool, counts: Counts, rejected: Option<&str>) -> Source {
@@ -167,6 +167,29 @@ fn rolled_back() -> LedgerVersion {
     }
 }
 
+/// The amended version, of whose quarantine a redrive moved some records into the table and into other partitions.
+fn redriven() -> LedgerVersion {
+    let (third, second) = ("01JBNBT7E0CCCCCCCCCCCCCCCC", amended());
+    let retired = |old: Generation| Retired { location: old.location, files: old.files, at: "2026-11-19T17:00:00Z".parse().unwrap() };
+    let replaced = [second.quarantine.clone().unwrap(), second.generation.clone()];
+    let moved = |counts: Counts| Counts { resolved: 3, moved: 2, ..counts };
+    let in_place = source("2026/11/19/15/c.gz", "2026-11-19T15", true, moved(counts(6, 1, 3, 0, 0)), None);
+    LedgerVersion {
+        format: 3,
+        version: 3,
+        attempt: third.into(),
+        at: "2026-11-19T17:00:00Z".parse().unwrap(),
+        operation: Operation::Redrive,
+        generation: generation("s3://lake/shop/clicks", 3, third, &[100, 15]),
+        quarantine: Some(generation("file:///state/quarantine/shop.clicks", 3, third, &[7])),
+        sources: second.sources.iter().take(2).cloned().chain([in_place]).collect(),
+        counts: moved(counts(126, 115, 4, 4, 1)),
+        missing: second.missing[..1].to_vec(),
+        retired: second.retired.iter().cloned().chain(replaced.map(retired)).collect(),
+        ..second
+    }
+}
+
 #[test]
 fn ledger_format_1_is_still_read() {
     let of_format = |value: LedgerVersion| LedgerVersion { format: 1, ..value };
@@ -180,6 +203,11 @@ fn ledger_format_2() {
     check(include_str!("golden/ledger-format-2-create.json"), &created(), None);
     check(include_str!("golden/ledger-format-2-amend.json"), &amended(), Some(&created()));
     check(include_str!("golden/ledger-format-2-rollback.json"), &rolled_back(), Some(&amended()));
+}
+
+#[test]
+fn ledger_format_3() {
+    check(include_str!("golden/ledger-format-3-redrive.json"), &redriven(), Some(&amended()));
 }
 
 #[test]

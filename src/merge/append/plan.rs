@@ -12,6 +12,9 @@ pub fn is_full(bytes: u64, row_group_size: u64) -> bool {
 /// How many of the first row groups of a file that is not full are copied as they are, given the bytes of each; the rows of the others are
 /// encoded again, together with what is appended.
 ///
+/// A merge appends one row group of rows that are encoded, or several, where staged files go on as they are: up to [`MOST`](crate::merge::runs::MOST) runs of them begin
+/// and end one each. There are no more in a file that is not full, as two pieces of one run have more bytes than a row group.
+///
 /// Up to [`MOST_ROW_GROUPS`] are left. If there are more, they become one, but for those in front that are larger than all behind them
 /// together: a large one is not encoded again for the sake of a few rows. What comes of it has nothing behind it and all in front are
 /// larger, so without further rows nothing is encoded a second time.
@@ -24,6 +27,7 @@ pub fn copied(row_groups: &[u64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::merge::runs;
     use proptest::prelude::*;
 
     const SIZE: u64 = 1 << 11;
@@ -51,23 +55,33 @@ mod tests {
         assert!(is_full(SIZE / 2, SIZE));
     }
 
-    /// The row groups after an append of so many bytes.
-    fn append(row_groups: &[u64], late: u64) -> Vec<u64> {
+    /// The row groups after an append of so many bytes, in row groups of their own but for the first, which is encoded with what is encoded again.
+    fn append(row_groups: &[u64], late: &[u64]) -> Vec<u64> {
         let copied = copied(row_groups);
-        let again: u64 = row_groups[copied..].iter().sum::<u64>() + late;
+        let again: u64 = row_groups[copied..].iter().sum::<u64>() + late.first().unwrap_or(&0);
         let mut after = row_groups[..copied].to_vec();
         after.extend((again > 0).then_some(again));
+        after.extend(late.iter().skip(1));
         after
     }
 
+    /// Row groups that one merge appends at the most: runs of staged files, and rows that are encoded before, between and behind them.
+    const AT_ONCE: usize = 2 * runs::MOST + 1;
+
     proptest! {
         #[test]
-        fn row_groups_stay_few_and_nothing_is_encoded_again_for_ever(late in prop::collection::vec(1u64..200, 1..300)) {
+        fn row_groups_stay_few_and_nothing_is_encoded_again_for_ever(
+            late in prop::collection::vec(prop::collection::vec(1u64..200, 1..=AT_ONCE), 1..300), one_by_one in any::<bool>()
+        ) {
             let mut row_groups = Vec::new();
             for late in late {
-                row_groups = if is_full(row_groups.iter().sum(), SIZE) { vec![late] } else { append(&row_groups, late) };
-                prop_assert!(row_groups.len() <= MOST_ROW_GROUPS + SIZE.ilog2() as usize, "{:?}", row_groups);
-                let settled = append(&row_groups, 0);
+                let late = if one_by_one { &late[..1] } else { &late[..] };
+                row_groups = if is_full(row_groups.iter().sum(), SIZE) { late.to_vec() } else { append(&row_groups, late) };
+                let most = MOST_ROW_GROUPS + SIZE.ilog2() as usize + late.len() - 1;
+                prop_assert!(row_groups.len() <= most, "{:?}", row_groups);
+                // What was encoded again leaves the candidates: nothing that follows without further rows encodes it a second time.
+                let settled = append(&row_groups, &[]);
+                prop_assert!(settled.len() <= MOST_ROW_GROUPS + SIZE.ilog2() as usize, "{:?}", settled);
                 prop_assert_eq!(copied(&settled), settled.len(), "{:?} became {:?}", row_groups, settled);
             }
         }

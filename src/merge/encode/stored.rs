@@ -1,6 +1,10 @@
 //! A finished file, page by page as it is stored, so that a page can go into another file without being unpacked.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow::array::RecordBatch;
 use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, CompressionCodec, Encoding, Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{
@@ -13,6 +17,9 @@ use parquet::schema::types::SchemaDescriptor;
 use super::chunk::About;
 use super::codec::unpack;
 use super::{ends, hybrid};
+
+/// Rows of a batch that is decoded.
+const AT_ONCE: usize = 1024;
 
 /// Structs within structs of a page's header; the format has three.
 const DEEPEST: usize = 8;
@@ -44,6 +51,24 @@ impl Stored {
     /// Its rows.
     pub fn rows(&self) -> usize {
         usize::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
+    }
+
+    /// Its rows, decoded.
+    ///
+    /// # Errors
+    /// It is not what it says.
+    pub fn decoded(&self) -> Result<Vec<RecordBatch>> {
+        let read = || -> Result<Vec<RecordBatch>> {
+            let batches = ParquetRecordBatchReaderBuilder::try_new(self.bytes.clone())?.with_batch_size(AT_ONCE).build()?;
+            Ok(batches.collect::<std::result::Result<Vec<_>, _>>()?)
+        };
+        // The library panics on some damaged pages.
+        let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ParquetError::General("a page is damaged".to_string())));
+        let whole = |batches: &Vec<RecordBatch>| batches.iter().map(RecordBatch::num_rows).sum::<usize>() == self.rows();
+        read.and_then(|batches| match whole(&batches) {
+            true => Ok(batches),
+            false => Err(ParquetError::General("it has not as many rows as it says".to_string())),
+        })
     }
 
     /// Its bytes.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -26,14 +26,22 @@ use super::super::support::outcome::Outcome;
 use super::super::support::{AT, Lake, files};
 use super::scatter::{BY_PAGE, lake, newest_intake, objects, row, rows, told};
 
-/// What happens before a put of that number, counted from 0, with its path.
-type Hook = Box<dyn Fn(usize, &str) + Send + Sync>;
+/// What happens before a put of that number, counted from 0, with its path. False is the end: nothing can be done in the store from then on.
+pub(super) type Hook = Box<dyn Fn(usize, &str) -> bool + Send + Sync>;
 
 /// A store in which something happens between its puts.
 struct Hooked {
     store: Arc<dyn ObjectStore>,
     puts: AtomicUsize,
     hook: Hook,
+    over: AtomicBool,
+}
+
+impl Hooked {
+    fn check(&self) -> Result<()> {
+        let over = || object_store::Error::Generic { store: "hooked", source: "it is over".into() };
+        if self.over.load(Ordering::SeqCst) { Err(over()) } else { Ok(()) }
+    }
 }
 
 impl fmt::Debug for Hooked {
@@ -51,20 +59,29 @@ impl fmt::Display for Hooked {
 #[async_trait]
 impl ObjectStore for Hooked {
     async fn put_opts(&self, at: &Path, bytes: PutPayload, options: PutOptions) -> Result<PutResult> {
-        (self.hook)(self.puts.fetch_add(1, Ordering::SeqCst), at.as_ref());
+        self.check()?;
+        if !(self.hook)(self.puts.fetch_add(1, Ordering::SeqCst), at.as_ref()) {
+            self.over.store(true, Ordering::SeqCst);
+        }
+        self.check()?;
         self.store.put_opts(at, bytes, options).await
     }
 
     async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.check()?;
         self.store.put_multipart_opts(at, options).await
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.check()?;
         self.store.get_opts(at, options).await
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.store.delete_stream(paths)
+        match self.check() {
+            Ok(()) => self.store.delete_stream(paths),
+            Err(e) => Box::pin(futures::stream::once(std::future::ready(Err(e)))),
+        }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -76,19 +93,26 @@ impl ObjectStore for Hooked {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.check()?;
         self.store.copy_opts(from, to, options).await
     }
 }
 
-/// A run, by the configuration as it is now, in which `hook` happens between what it writes into the state location.
-async fn hooked_run(lake: &Lake, hook: Hook) -> RunSummary {
+/// A lake by the configuration as it is now, in which `hook` happens between what is written into the state location.
+pub(super) async fn hooked(lake: &Lake, hook: Hook) -> App {
     let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
     let clock = Arc::new(FixedClock::at(AT.parse().unwrap()));
     let mut app = App::new(config, Access::Write, clock, ProgressBar::hidden()).await.unwrap();
     let url = Url::parse(&app.state.url_of("")).unwrap();
-    let store = Hooked { store: Arc::clone(app.state.store()), puts: AtomicUsize::new(0), hook };
+    let store = Hooked { store: Arc::clone(app.state.store()), puts: AtomicUsize::new(0), hook, over: AtomicBool::new(false) };
     app.state = Root::of_store(Arc::new(store), url);
     app.ledgers = LedgerStore::new(app.state.clone());
+    app
+}
+
+/// A run in which `hook` happens between what it writes into the state location.
+async fn hooked_run(lake: &Lake, hook: Hook) -> RunSummary {
+    let app = hooked(lake, hook).await;
     let request = Request { table: None, at: AT.parse().unwrap(), since: None, dry_run: false, until: None };
     pipeline::run(&app, &request).await.unwrap()
 }
@@ -133,6 +157,7 @@ impl Races {
                 happens.fetch_add(1, Ordering::SeqCst);
                 run_by(&meanwhile, rules);
             }
+            true
         };
         let summary = hooked_run(&lake, Box::new(hook)).await;
         let context = format!("another run by {rules} before put {before}: {:?}", summary.failures);
@@ -203,12 +228,26 @@ fn a_lost_intake_moves_nothing() {
         assert_eq!(objects(&lake.run(0)), "2 landed 2 merged 0 rejected 0 held 0 pending");
         assert_eq!(told(&lake), expected, "made again from the ledgers");
     }
-    // The newest hour's alone: that there was one shows in the ledgers that its rows belong to.
+    // The newest hour's alone: that it was begun is known all the same.
     let (lake, expected) = land();
     lose(&lake, "/shop.clicks/2026-11-19T13");
     lake.configure(&format!("{BY_PAGE}{ONLY_X}"));
-    assert!(lake.run(3)["failures"].to_string().contains("13/b is in 1 partition of the table already"));
+    assert!(lake.run(3)["failures"].to_string().contains("13/b is in 2 partitions of the table already"));
     assert_eq!(told(&lake), expected);
+    // Also if all its rows would be elsewhere by now, and that one is the last hour.
+    let lake = super::scatter::lake("");
+    lake.land("12", "a", &rows(&[("1", "10", "y")]));
+    lake.land("13", "b", &rows(&[("3", "10", "x"), ("4", "11", "x")]));
+    lake.run(0);
+    let expected = told(&lake);
+    lose(&lake, "/shop.clicks/2026-11-19T13");
+    lake.configure(&format!("{BY_PAGE}{ONLY_Y}"));
+    assert!(lake.run(3)["failures"].to_string().contains("13/b is in 2 partitions of the table already"));
+    assert_eq!(told(&lake), expected);
+    lake.land("14", "c", &rows(&[("5", "10", "y")]));
+    lake.run(3);
+    let begun: Vec<_> = files(&lake.path(".lakebed/intake/shop.clicks/begun")).into_keys().collect();
+    assert!(begun.len() == 1 && begun[0].ends_with("2026-11-19T14"), "{begun:?}");
     // Another content of an object is not taken in beside the one that is there.
     let (lake, expected) = land();
     lose(&lake, "");
@@ -280,9 +319,11 @@ async fn what_was_read_is_written_down_hour_by_hour() {
     let notes = Arc::clone(&seen);
     let hook = move |_: usize, path: &str| {
         if let Some(hour) = path.strip_prefix("queue/shop.clicks/2026-11-19T") {
-            let intakes = files(&meanwhile.path(".lakebed/intake")).len();
+            let begun = meanwhile.path(".lakebed/intake/shop.clicks/begun");
+            let intakes = files(&meanwhile.path(".lakebed/intake")).keys().filter(|file| !file.starts_with(&begun)).count();
             notes.lock().unwrap().push(format!("{} {intakes}", &hour[..2]));
         }
+        true
     };
     assert!(hooked_run(&lake, Box::new(hook)).await.failures.is_empty());
     assert_eq!(*seen.lock().unwrap(), ["10 0", "11 0", "12 1", "13 2"]);

@@ -172,7 +172,7 @@ fn events_are_compared_within_their_partition_and_every_record_counts() {
 
 /// The newest intake of an hour that arrived.
 pub(super) fn newest_intake(lake: &Lake) -> std::path::PathBuf {
-    files(&lake.path(".lakebed/intake")).into_keys().next_back().unwrap()
+    files(&lake.path(".lakebed/intake")).into_keys().rfind(|file| file.extension().is_some()).unwrap()
 }
 
 #[test]
@@ -411,7 +411,6 @@ fn a_dry_run_reads_nothing() {
     assert!(dry.stdout.contains("1 object would be read; which partitions they feed shows when they are"), "{}", dry.stdout);
     assert!(!lake.path(".lakebed").exists());
     lake.run(0);
-    refused(&lake.lakebed(&["redrive", "shop.clicks"]), 2, &["scatter over several partitions", "land the records again"]);
     assert_eq!(lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10/p=x", "--from-merged"]).code, 0);
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1", "y 2026-11-19-11: 2"]);
     let status = lake.lakebed(&["status", "--output", "json"]).json(0);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lakebed::catalog::TableName;
-use lakebed::layout::{parse_intake_key, parse_ledger_key};
+use lakebed::layout::{parse_begun_key, parse_intake_key, parse_ledger_key};
 use lakebed::ledger::{DataFile, LedgerVersion};
 use serde_json::Value;
 
@@ -70,7 +70,10 @@ impl Ledgers {
             let version = LedgerVersion::from_json(&bytes, &key(&path)).unwrap();
             (path, version)
         };
-        let intakes = files(&state.join("intake")).into_keys().filter(|path| parse_intake_key(&table, &key(path)).is_some());
+        let intakes = files(&state.join("intake")).into_keys().filter(|path| {
+            let key = key(path);
+            parse_intake_key(&table, &key).is_some() || parse_begun_key(&table, &key).is_some()
+        });
         let ledgers = Self(versions.map(read).collect(), intakes.collect());
         let mut before: Option<&LedgerVersion> = None;
         for version in ledgers.0.values() {

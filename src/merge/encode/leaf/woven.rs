@@ -30,6 +30,11 @@ impl Texts {
         Some(Self { bytes, starts, numbers: Vec::new() })
     }
 
+    /// None at all.
+    fn none() -> Self {
+        Self { bytes: Vec::new(), starts: vec![0], numbers: Vec::new() }
+    }
+
     fn len(&self) -> usize {
         self.starts.len() - 1
     }
@@ -68,12 +73,23 @@ impl LeafWriter {
                     let slots = self.slots(page, texts.len())?.ok_or_else(|| broken(stored.column(), "has a broken page"))?;
                     self.translate(&slots, texts, &page.about)?;
                 }
+                // A page without a text takes no dictionary away.
+                (_, Encoding::PLAIN) if self.looks_up && page.about.nulls == Some(page.about.slots) => {
+                    let slots = self.empty_slots(page)?.ok_or_else(|| broken(stored.column(), "has a broken page"))?;
+                    self.translate(&slots, &mut Texts::none(), &page.about)?;
+                }
                 (_, Encoding::PLAIN) => {
                     if self.page.rows > 0 {
                         self.close_page()?;
                     }
                     self.chunk.splice(page);
                     spliced = true;
+                    // No page with a dictionary follows one without: the format allows it, but next to no writer does it, so readers that were
+                    // never tried with it are to be expected.
+                    if self.looks_up {
+                        self.looks_up = false;
+                        self.dictionary.end();
+                    }
                 }
                 _ => return Err(broken(stored.column(), "has no dictionary for a page")),
             }
@@ -100,6 +116,15 @@ impl LeafWriter {
             numbers.iter().all(|number| (*number as usize) < count).then_some(Slots { repetition, definition, numbers })
         };
         Ok(read())
+    }
+
+    /// Unpacks a page without a text; `None` if it is not what its header says.
+    fn empty_slots(&self, page: &StoredPage) -> Result<Option<Slots>> {
+        let body = page.unpacked(self.chunk.codec())?;
+        let mut rest = body.as_slice();
+        let repetition = levels(&mut rest, self.column.max_rep_level(), page.about.slots);
+        let definition = levels(&mut rest, self.column.max_def_level(), page.about.slots);
+        Ok(repetition.zip(definition).map(|(repetition, definition)| Slots { repetition, definition, numbers: Vec::new() }))
     }
 
     /// Appends the rows of a page.

@@ -1,0 +1,275 @@
+//! `redrive` where rows scatter: quarantined records go to the partitions where their rows belong, each once, whatever happens meanwhile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lakebed::redrive::{Request, redrive};
+use serde_json::{Value, json};
+
+use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
+use super::super::support::{Lake, files};
+use super::placements::hooked;
+use super::scatter::{BY_PAGE, lake, objects, row, rows, told};
+use super::{refused, snapshot};
+
+const RULES: &str = "[table.columns.sequence]\nmax = 5";
+
+/// A record with this sequence.
+fn record(id: &str, hour: &str, page: &str, sequence: &str) -> String {
+    row(id, &format!("2026-11-19T{hour}:30:00Z"), page).replace("\"sequence\":1", &format!("\"sequence\":{sequence}"))
+}
+
+/// A lake with two arrival hours whose quarantines have records for three partitions and one for that of the arrival hour. One breaks the
+/// corrected rule too, and one has another type.
+fn quarantined(extra: &str) -> Lake {
+    let lake = lake(&format!("{extra}{RULES}"));
+    let good = [("1", "10", "x"), ("2", "12", "y"), ("3", "12", "z"), ("8", "12", "z"), ("9", "12", "z")];
+    let home = r#"{"event_id":"home","sequence":7,"at":"2026-11-19T12:10:00Z"}"#;
+    let bad = [record("a", "10", "x", "7"), record("b", "11", "y", "8"), record("c", "10", "x", "9"), home.to_string()].concat();
+    lake.land("12", "a", &[rows(&good), bad.into_bytes()].concat());
+    let still = [record("d", "10", "x", "50"), record("e", "10", "x", "\"x\"")].concat();
+    lake.land("12", "b", &[rows(&[("4", "10", "x"), ("5", "10", "x"), ("0", "12", "z")]), still.into_bytes()].concat());
+    lake.land("13", "c", &[rows(&[("6", "13", "x"), ("60", "13", "x")]), record("f", "10", "x", "6").into_bytes()].concat());
+    lake.run(0);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 4 5", "x 2026-11-19-13: 6 60", "y 2026-11-19-12: 2", "z 2026-11-19-12: 0 3 8 9"]);
+    lake.configure(&format!("{BY_PAGE}{extra}{}", RULES.replace('5', "10")));
+    lake
+}
+
+/// What is in [`quarantined`] once all that fits is in the table.
+const IN_PLACE: [&str; 6] = [
+    "null 2026-11-19-12: home",
+    "x 2026-11-19-10: 1 4 5 a c f",
+    "x 2026-11-19-13: 6 60",
+    "y 2026-11-19-11: b",
+    "y 2026-11-19-12: 2",
+    "z 2026-11-19-12: 0 3 8 9",
+];
+
+fn document(lake: &Lake, more: &[&str]) -> Value {
+    lake.lakebed(&[&["redrive", "shop.clicks", "--output", "json"], more].concat()).json(0)
+}
+
+/// The records in quarantine, resolved ones too: reason, attempts, whether resolved.
+fn quarantine(lake: &Lake) -> Vec<String> {
+    let sql = "SELECT reason, attempts, resolved IS NOT NULL AS resolved FROM shop.clicks_quarantine ORDER BY object, byte_offset";
+    lake.query(sql).iter().map(|row| format!("{} {} {}", row["reason"].as_str().unwrap(), row["attempts"], row["resolved"])).collect()
+}
+
+const RESOLVED: &str = "rule_broken null true";
+
+#[test]
+fn quarantined_records_go_to_the_partitions_of_their_rows_and_are_resolved() {
+    let lake = quarantined("");
+    let before = snapshot(lake.folder.path());
+    let planned = document(&lake, &["--dry-run"]);
+    let total = |of: &Value| ["records", "passes", "fails", "resolved"].map(|name| of["total"][name].as_u64().unwrap());
+    assert_eq!(total(&planned), [7, 5, 2, 0]);
+    assert_eq!(snapshot(lake.folder.path()), before, "a dry run writes nothing");
+
+    let done = document(&lake, &[]);
+    assert_eq!((total(&done), done["partitions"].as_array().unwrap().len()), ([7, 5, 2, 0], 2), "{done}");
+    let moved = done["moved"].as_array().unwrap();
+    let moved: Vec<String> =
+        moved.iter().map(|into| format!("{} {} {}", into["values"]["p"], into["values"]["at_hour"], into["records"]["merged"])).collect();
+    assert_eq!(moved, ["\"x\" \"2026-11-19-10\" 3", "\"y\" \"2026-11-19-11\" 1"]);
+    assert_eq!(told(&lake).0, IN_PLACE);
+    let expected = [RESOLVED, RESOLVED, RESOLVED, RESOLVED, "rule_broken 1 false", "type_mismatch 1 false", RESOLVED];
+    assert_eq!(quarantine(&lake), expected);
+    let ledgers = Ledgers::of(&lake);
+    let home = ledgers.heads().find(|head| head.partition.to_string() == "p=__HIVE_DEFAULT_PARTITION__/at_hour=2026-11-19-12").unwrap();
+    let counts = json!({"read": 6, "merged": 1, "quarantined": 2, "duplicates": 0, "dropped": 0, "resolved": 4, "moved": 3});
+    assert_eq!(serde_json::to_value(home.counts).unwrap(), counts);
+    assert_eq!(leftovers(&lake), Vec::<String>::new());
+    assert!(lake.partitions().iter().all(|partition| partition["in_catalog"] == true));
+
+    let versions = ledgers.0.len();
+    assert_eq!(total(&document(&lake, &[])), [2, 0, 2, 5]);
+    assert_eq!(objects(&lake.run(0)), "3 landed 3 merged 0 rejected 0 held 0 pending");
+    assert_eq!(Ledgers::of(&lake).0.len(), versions, "a repetition and a run change nothing");
+    lake.configure(BY_PAGE);
+    document(&lake, &["--hour", "2026-11-19T12", "--reason", "rule_broken"]);
+    assert_eq!(told(&lake).0[1], "x 2026-11-19-10: 1 4 5 a c d f", "what failed again is tried again");
+    assert_eq!(leftovers(&lake), Vec::<String>::new());
+}
+
+#[test]
+fn events_are_compared_where_they_belong_and_order_holds() {
+    let merge = "[table.merge]\ndeduplicate_by = [\"event_id\"]\nsort_by = [\"event_id\"]\n";
+    let lake = lake(&format!("{merge}{RULES}"));
+    let bad = [record("1", "10", "x", "7"), record("0", "10", "x", "7"), record("0", "10", "x", "8"), record("0", "11", "x", "8")].concat();
+    lake.land(
+        "12",
+        "a",
+        &[rows(&[("1", "10", "x"), ("2", "10", "x"), ("3", "10", "x"), ("4", "10", "x"), ("5", "12", "x")]), bad.into_bytes()].concat(),
+    );
+    lake.run(0);
+    lake.configure(&format!("{BY_PAGE}{merge}"));
+    let done = document(&lake, &[]);
+    assert_eq!((&done["moved"][0]["records"]["merged"], &done["moved"][0]["records"]["duplicates"]), (&json!(1), &json!(2)), "{done}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 0 1 2 3 4", "x 2026-11-19-11: 0", "x 2026-11-19-12: 5"]);
+    let order = lake.query("SELECT event_id FROM shop.clicks WHERE at_hour = '2026-11-19-10'");
+    assert_eq!(order.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<String>(), "01234");
+}
+
+/// The redrive, in which `hook` happens between what it writes into the state location; true if nothing failed.
+async fn redriven(lake: &Lake, hook: super::placements::Hook) -> bool {
+    let app = hooked(lake, hook).await;
+    let request = Request { table: "shop.clicks".into(), place: None, reason: None, dry_run: false };
+    redrive(&app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_dies_anywhere_is_ended_by_the_next_run_or_redrive() {
+    let whole = quarantined("");
+    document(&whole, &[]);
+    let expected = Outcome::of(&whole);
+    for (next, mut end) in [("run", 0), ("redrive", 0)] {
+        let mut waited = 0;
+        loop {
+            let lake = quarantined("");
+            if redriven(&lake, Box::new(move |put: usize, _: &str| put < end)).await {
+                break;
+            }
+            let context = format!("dead from put {end} on, then a {next}");
+            if next == "run" {
+                waited += usize::from(!files(&lake.path(".lakebed/redriven")).is_empty());
+                let resolved = Ledgers::of(&lake).heads().map(|head| head.counts.resolved).sum::<u64>();
+                lake.run(0);
+                assert_eq!(lake.rows().len() as u64, 10 + resolved, "{context}: what is resolved is in the table");
+            }
+            document(&lake, &[]);
+            let found = Outcome::of(&lake);
+            assert_eq!((&found.rows, found.quarantine.len()), (&expected.rows, 7), "{context}");
+            assert_eq!(quarantine(&lake), quarantine(&whole), "{context}");
+            assert_leftovers_are_of_dead_attempts(&lake, &context);
+            end += 1;
+        }
+        assert!(end > 5 && (next != "run" || waited > 1), "{end} puts, {waited} with something left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redrives_and_runs_at_the_same_time_move_each_record_once() {
+    let mut before = 0;
+    loop {
+        let lake = Arc::new(quarantined(""));
+        let late = rows(&[("7", "10", "x"), ("8", "11", "y")]);
+        let (happened, meanwhile) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&lake));
+        let happens = Arc::clone(&happened);
+        let hook = move |put: usize, _: &str| {
+            if put == before {
+                happens.fetch_add(1, Ordering::SeqCst);
+                meanwhile.land("12", "late", &late);
+                document(&meanwhile, &[]);
+                meanwhile.run(0);
+            }
+            true
+        };
+        let context = format!("another redrive and a run before put {before}");
+        assert!(redriven(&lake, Box::new(hook)).await, "{context}");
+        if happened.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        document(&lake, &[]);
+        let seen = told(&lake).0;
+        assert_eq!((seen[1].as_str(), seen[3].as_str()), ("x 2026-11-19-10: 1 4 5 7 a c f", "y 2026-11-19-11: 8 b"), "{context}");
+        assert_eq!(quarantine(&lake).iter().filter(|line| *line == RESOLVED).count(), 5, "{context}");
+        assert_leftovers_are_of_dead_attempts(&lake, &context);
+        before += 1;
+    }
+    assert!(before > 5, "{before} puts");
+}
+
+#[test]
+fn what_moved_is_waited_for_while_its_file_is_damaged_and_the_others_go_on() {
+    let lake = quarantined("");
+    let (kept, expected) = (whole_file(&lake), IN_PLACE);
+    std::fs::write(&kept.0, "PAR1").unwrap();
+    lake.land("13", "late", &rows(&[("7", "13", "x")]));
+    let failures = lake.run(3)["failures"].to_string();
+    assert!(failures.contains("rows that a redrive moved are in it alone; restore it from a backup"), "{failures}");
+    assert_eq!(told(&lake).0[2], "x 2026-11-19-13: 6 60 7");
+    std::fs::write(&kept.0, kept.1).unwrap();
+    lake.run(0);
+    let seen = told(&lake).0;
+    assert_eq!((seen[1].as_str(), seen[3].as_str()), (expected[1], expected[3]));
+}
+
+#[test]
+fn what_waits_gets_the_columns_that_the_table_has_by_then() {
+    let lake = quarantined("");
+    whole_file(&lake);
+    lake.configure(BY_PAGE);
+    // The catalog is made anew of the ledgers, with other columns.
+    let made_with = |sequence: &str, later: &str| {
+        std::fs::remove_file(lake.path(".lakebed/catalog.db")).unwrap();
+        lake.migration(&format!(
+            "CREATE EXTERNAL TABLE ${{table}} (event_id string, {sequence}collector_tstamp timestamp, at timestamp, page string, \
+             rescued map<string,string>{later}) PARTITIONED BY (p string, at_hour string) STORED AS PARQUET LOCATION '${{location}}'"
+        ));
+    };
+    for other in ["", "sequence string, "] {
+        made_with(other, "");
+        let failures = lake.run(3)["failures"].to_string();
+        assert!(failures.contains("its column sequence is gone or of another type; put it back in the catalog"), "{failures}");
+        assert!(!files(&lake.path(".lakebed/redriven")).is_empty());
+    }
+    made_with("sequence bigint, ", ", later bigint");
+    lake.run(0);
+    assert_eq!(told(&lake).0, IN_PLACE);
+    let moved = lake.query("SELECT page, later FROM shop.clicks WHERE event_id IN ('a', 'b') ORDER BY event_id");
+    assert_eq!(json!(moved), json!([{"page": "x", "later": null}, {"page": "y", "later": null}]));
+    assert!(files(&lake.path(".lakebed/redriven")).is_empty());
+    assert_leftovers_are_of_dead_attempts(&lake, "a redrive that died, and other columns");
+}
+
+/// Makes it as if a redrive died before any other partition got its rows. Returns one of the files that they are in, and what is in it.
+fn whole_file(lake: &Lake) -> (PathBuf, Vec<u8>) {
+    let ended = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let hook = |_: usize, path: &str| !(path.starts_with("ledger/shop.clicks/p=x") || path.starts_with("ledger/shop.clicks/p=y"));
+        redriven(lake, Box::new(hook)).await
+    });
+    assert!(!ended);
+    let seen = told(lake).0;
+    assert!(!seen.concat().contains('f'), "{seen:?}");
+    files(&lake.path(".lakebed/redriven")).into_iter().next().unwrap()
+}
+
+#[test]
+fn an_object_that_was_set_aside_comes_in_and_another_content_of_it_does_not() {
+    let lake = lake(RULES);
+    let body = [record("a", "10", "x", "7"), record("b", "11", "y", "8"), record("c", "10", "x", "\"x\"")].concat();
+    let object = lake.land("12", "a", body.as_bytes());
+    assert_eq!(objects(&lake.run(3)), "1 landed 0 merged 1 rejected 0 held 0 pending");
+    lake.configure(BY_PAGE);
+    document(&lake, &[]);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: a", "y 2026-11-19-11: b"]);
+    assert_eq!(objects(&lake.run(0)), "1 landed 1 merged 0 rejected 0 held 0 pending");
+    std::fs::write(&object, rows(&[("9", "09", "x")])).unwrap();
+    let warnings = lake.run(0)["tables"][0]["warnings"].to_string();
+    assert!(warnings.contains("12/a was written again since it was merged"), "{warnings}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: a", "y 2026-11-19-11: b"]);
+}
+
+#[test]
+fn what_other_partitions_have_is_not_taken_back_into_the_quarantine() {
+    let lake = quarantined("");
+    document(&lake, &[]);
+    let home = "2026-11-19T12/p=__HIVE_DEFAULT_PARTITION__";
+    refused(&lake.lakebed(&["rollback", "shop.clicks", home]), 2, &["a redrive moved 3 records into other partitions, where they stay"]);
+    assert_eq!(lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10/p=x"]).code, 0);
+    document(&lake, &[]);
+    lake.run(0);
+    assert_eq!(told(&lake).0[1], "x 2026-11-19-10: 1 4 5", "no run and no redrive undoes a rollback");
+    let anew = |place: &str| refused(&lake.lakebed(&["repair", "shop.clicks", place]), 1, &["moved records", "--from-merged"]);
+    anew("2026-11-19T10/p=x");
+    assert_eq!(lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10/p=x", "--to", "g00000002"]).code, 0);
+    anew("2026-11-19T10/p=x");
+    anew(home);
+    assert_eq!(told(&lake).0, IN_PLACE);
+    let from_merged = lake.lakebed(&["repair", "shop.clicks", home, "--from-merged", "--output", "json"]).json(0);
+    assert_eq!(from_merged["records"]["before"], from_merged["records"]["after"]);
+    assert_eq!(told(&lake).0, IN_PLACE);
+}
