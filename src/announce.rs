@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::app::App;
 use crate::catalog::pace::Pace;
 use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
@@ -79,11 +81,31 @@ pub async fn left(app: &App, table: &Table, top: &[(String, u64)], request: &Req
     }
 }
 
-/// As [`left`], of what is committed by now, also by this run.
-pub async fn so_far(app: &App, table: &Table, until: Option<Deadline>, done: &mut TableDone) {
-    match app.state.top().await {
-        Ok(top) => noted(app, table, &top, until, done).await,
-        Err(e) => tracing::warn!("{}: what is merged so far is shown later: {e}", table.name),
+/// Shows and tells what a run merged so far, whenever an eighth of its time is over. A run that nobody cuts off shows all at its end.
+pub struct NowAndThen<'a> {
+    app: &'a App,
+    table: &'a Table,
+    until: Option<Deadline>,
+    /// When all was shown last.
+    shown: DateTime<Utc>,
+}
+
+impl<'a> NowAndThen<'a> {
+    /// For a run that begins to merge.
+    pub fn new(app: &'a App, table: &'a Table, until: Option<Deadline>) -> Self {
+        Self { app, table, until, shown: app.clock.now() }
+    }
+
+    /// As [`left`], of what is committed by now, if it is time. To be called before each partition is merged.
+    pub async fn show(&mut self, done: &mut TableDone) {
+        if !self.until.is_some_and(|until| until.has_to_show(self.shown, self.app.clock.now())) {
+            return;
+        }
+        match self.app.state.top().await {
+            Ok(top) => noted(self.app, self.table, &top, self.until, done).await,
+            Err(e) => tracing::warn!("{}: what is merged so far is shown later: {e}", self.table.name),
+        }
+        self.shown = self.app.clock.now();
     }
 }
 

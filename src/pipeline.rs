@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
-use crate::announce::{self, Seen};
+use crate::announce::{self, NowAndThen, Seen};
 use crate::app::App;
 use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
@@ -333,12 +333,9 @@ impl Merging<'_> {
         context.ledgers.probe(&context.clock.new_id()).await?;
         let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
         context.limits.progress.set_length(work.iter().map(objects).sum());
-        let mut shown = context.clock.now();
+        let mut so_far = NowAndThen::new(app, table, *until);
         for plan in work {
-            if until.is_some_and(|until| until.has_to_show(shown, context.clock.now())) {
-                announce::so_far(app, table, *until, done).await;
-                shown = context.clock.now();
-            }
+            so_far.show(done).await;
             if until.is_some_and(|until| !until.may_begin(context.clock.now())) {
                 done.objects.pending += objects(&plan);
                 failures.push(Failure::new(&table.name, Some(&plan.partition), &deadline::too_late()));

@@ -21,6 +21,7 @@ use store::Newest;
 
 use crate::announce::{self, Seen};
 use crate::app::App;
+use crate::catalog::Table;
 use crate::catalog::reconcile::Wanted;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -88,7 +89,7 @@ pub async fn run_table(
             announce::left(app, &table, top, request, &mut done).await;
         }
     }
-    let worked = work.work(&known, &mut done).await;
+    let worked = work.work(&table, &known, &mut done).await;
     summary.failures.append(&mut work.failures);
     done.warnings.extend(warning(work.warned));
     worked?;
@@ -209,14 +210,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes in what landed, as far as that is possible now.
-    async fn work(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<()> {
+    /// Takes in what landed, as far as that is possible now; `table` is the table as the catalog has it.
+    async fn work(&mut self, table: &Table, closed: &[LandedObject], done: &mut TableDone) -> Result<()> {
         self.look_at(self.named()?).await;
         // What lacks nothing is done, whatever the rules are today.
         self.settle(done).await?;
         let sorted = self.sort_out(closed, done)?;
         self.begin(sorted).await?;
-        self.merge(done).await?;
+        self.merge(table, done).await?;
         self.settle(done).await?;
         self.look_for_astray().await;
         Ok(())
