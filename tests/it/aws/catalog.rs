@@ -8,6 +8,7 @@ use aws_sdk_glue::types::{Column, DatabaseInput, Partition, PartitionInput, Stor
 use lakebed::catalog::filter::{Condition, Filter};
 use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::{Catalog, FileFormat, TableName};
+use lakebed::error::Kind;
 use lakebed::generate::Settings;
 use lakebed::schema::HiveType;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -367,21 +368,46 @@ async fn a_query_asks_glue_for_the_tables_that_it_names_alone() {
     assert!(answer.code == 1 && answer.stderr.contains("table others.odd in Glue: column at: "), "{}: {}", answer.code, answer.stderr);
 }
 
-#[tokio::test]
-async fn glue_decides_what_it_can_and_lakebed_the_rest() {
-    let account = Account::new();
-    let catalog = GlueCatalog::new(&account.sdk());
-    let key = lakebed::schema::Column { name: "hour".into(), hive: HiveType::String, comment: None };
-    let table = lakebed::catalog::Table {
+/// A table by the hour.
+fn by_hour() -> lakebed::catalog::Table {
+    lakebed::catalog::Table {
         name: TableName::parse("shop.clicks").unwrap(),
         columns: vec![],
-        partition_keys: vec![key],
+        partition_keys: vec![lakebed::schema::Column { name: "hour".into(), hive: HiveType::String, comment: None }],
         location: "s3://lake/clicks/".into(),
         format: FileFormat::Parquet,
         external: true,
         parameters: Default::default(),
         version: 0,
-    };
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_although_no_answer_came_is_no_failure_of_glue() {
+    let account = Account::new();
+    let catalog = GlueCatalog::new(&account.hasty_sdk());
+    // As many as there are attempts.
+    account.lose("glue:CreateDatabase", 12);
+    catalog.ensure_database("shop").await.unwrap();
+    account.lose("glue:CreateTable", 12);
+    let told = catalog.create_table(&by_hour()).await.unwrap_err();
+    assert_eq!(told.kind(), Kind::Conflict, "somebody made it, and be it this call: {told}");
+    let there = catalog.table(&by_hour().name).await.unwrap().unwrap();
+    account.lose("glue:UpdateTable", 1);
+    account.throttle("glue:UpdateTable", 12);
+    let told = catalog.update_table(&there).await.unwrap_err();
+    assert_eq!(told.kind(), Kind::Conflict, "{told}");
+    assert!(catalog.table(&there.name).await.unwrap().unwrap().version > there.version);
+    // What did not take effect is a failure.
+    account.throttle("glue:UpdateTable", 100);
+    assert_eq!(catalog.update_table(&catalog.table(&there.name).await.unwrap().unwrap()).await.unwrap_err().kind(), Kind::Unavailable);
+}
+
+#[tokio::test]
+async fn glue_decides_what_it_can_and_lakebed_the_rest() {
+    let account = Account::new();
+    let catalog = GlueCatalog::new(&account.sdk());
+    let table = by_hour();
     catalog.ensure_database("shop").await.unwrap();
     catalog.create_table(&table).await.unwrap();
     let partition = |hour: &str| lakebed::catalog::Partition {
