@@ -67,17 +67,29 @@ pub struct Seen {
 }
 
 /// Shows and tells what runs before this one committed and had no time to show, before anything new is begun: whatever cuts this run off, it
-/// is visible then. Of the run's other tables too, whose turn may not come. `top` is what lies in the state location itself.
-pub async fn left(app: &App, table: &Table, top: &[(String, u64)], request: &Request, done: &mut TableDone) {
+/// is visible then. With the first table that has work it is done for the run's other tables too, whose turn may not come; what people should
+/// know of those is kept in `others` until then. `top` is what lies in the state location itself.
+pub async fn left(
+    app: &App,
+    table: &Table,
+    top: &[(String, u64)],
+    request: &Request,
+    done: &mut TableDone,
+    others: &mut Option<BTreeMap<TableName, Vec<String>>>,
+) {
     noted(app, table, top, request.until, done).await;
-    let others = app.config.tables(request.table.as_deref()).unwrap_or_default();
+    if others.is_some() {
+        return;
+    }
+    let others = others.insert(BTreeMap::new());
+    let all = app.config.tables(request.table.as_deref()).unwrap_or_default();
     let has_notes = |name: &TableName| top.iter().any(|(key, _)| layout::is_note(name, key));
-    for other in others.into_iter().map(|other| &other.name).filter(|name| **name != table.name && has_notes(name)) {
+    for other in all.into_iter().map(|other| &other.name).filter(|name| **name != table.name && has_notes(name)) {
         // What fails here its own turn tells.
         let Ok(Some(other)) = app.catalog.table(other).await else { continue };
         let mut shown = TableDone::new(&other.name, &Discovery::default());
         noted(app, &other, top, request.until, &mut shown).await;
-        shown.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", other.name));
+        others.insert(other.name, shown.warnings);
     }
 }
 
@@ -103,24 +115,31 @@ impl<'a> NowAndThen<'a> {
         }
         match self.app.state.top().await {
             Ok(top) => noted(self.app, self.table, &top, self.until, done).await,
-            Err(e) => tracing::warn!("{}: what is merged so far is shown later: {e}", self.table.name),
+            Err(e) => done.log_once(format!("{}: what is merged so far is shown later: {e}", self.table.name)),
         }
         self.shown = self.app.clock.now();
     }
 }
 
-/// Shows and tells what the notes below `top` are of. What fails is tried once more, and entered, when the run publishes.
+/// Shows and tells what the notes below `top` are of. What fails is tried once more, and entered, when the run publishes; so what was not
+/// shown now is neither a failure yet nor a change that could not be set back.
 async fn noted(app: &App, table: &Table, top: &[(String, u64)], until: Option<Deadline>, done: &mut TableDone) {
     if !top.iter().any(|(key, _)| layout::is_note(&table.name, key)) {
         return;
     }
-    let mut failures = Vec::new();
-    let told = match register(app, top, table, &Seen::default(), done, &mut failures, Pace::brief).await {
-        Ok(due) => changes(app, &table.name, &due, until).await,
+    let told = match register(app, top, table, &Seen::default(), Pace::brief).await {
+        Ok(Registered { due, notes, reconciled }) => {
+            for (partition, e) in &reconciled.refused {
+                done.log_once(format!("not shown yet: {}", Failure::new(&table.name, Some(partition), e).line()));
+            }
+            done.warn(reconciled.without_refused().warnings(&notes));
+            changes(app, &table.name, &due, until).await
+        }
         Err(e) => Err(e),
     };
-    failures.extend(told.err().map(|e| Failure::new(&table.name, None, &e)));
-    failures.iter().for_each(|failure| tracing::warn!("not shown or told yet: {}", failure.line()));
+    if let Err(e) = told {
+        done.log_once(format!("not shown or told yet: {}", Failure::new(&table.name, None, &e).line()));
+    }
 }
 
 /// Makes the catalog show what a run committed, and then tells others of it, as long as `until` lets it. What fails is entered. Returns
@@ -135,11 +154,17 @@ pub async fn publish(
 ) -> Option<Vec<(String, u64)>> {
     let registered = async {
         let top = app.state.top().await?;
-        let due = register(app, &top, table, seen, done, failures, Pace::default).await?;
-        Ok::<_, Error>((top, due))
+        let registered = register(app, &top, table, seen, Pace::default).await?;
+        Ok::<_, Error>((top, registered))
     };
     match registered.await {
-        Ok((top, due)) => {
+        Ok((top, Registered { due, notes, reconciled })) => {
+            done.registered |= reconciled.changed;
+            done.warn(reconciled.warnings(&notes));
+            for (partition, e) in reconciled.refused {
+                done.not_registered(&partition);
+                failures.push(Failure::new(&table.name, Some(&partition), &e));
+            }
             // Only now a receiver that queries at once sees what it was told of.
             let told = changes(app, &table.name, &due, until).await;
             failures.extend(told.err().map(|e| Failure::new(&table.name, None, &e)));
@@ -153,17 +178,18 @@ pub async fn publish(
     }
 }
 
-/// Makes the catalog say what the ledgers say, and returns what others have to be told now. `top` is what lies in the state
-/// location itself.
-async fn register(
-    app: &App,
-    top: &[(String, u64)],
-    table: &Table,
-    seen: &Seen,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
-    pace: fn() -> Pace,
-) -> Result<Vec<Due>> {
+/// What came of showing what was committed.
+struct Registered {
+    /// What others have to be told of now.
+    due: Vec<Due>,
+    /// All notes that the table had.
+    notes: Vec<Note>,
+    /// What the catalog says now.
+    reconciled: Reconciled,
+}
+
+/// Makes the catalog say what the ledgers say. `top` is what lies in the state location itself.
+async fn register(app: &App, top: &[(String, u64)], table: &Table, seen: &Seen, pace: fn() -> Pace) -> Result<Registered> {
     let (catalog, ledgers, name) = (&*app.catalog, &app.ledgers, &table.name);
     let notes = app.outbox.notes(name, top).await?;
     // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
@@ -173,42 +199,25 @@ async fn register(
     };
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
-    let none = BTreeMap::new();
     // What another run committed since they were read is told only once the catalog shows it, too.
     let mut known = seen.known.clone();
     known.retain(|partition, _| !due.iter().any(|due| is_of(due, partition)));
-    let url = app.quarantine_url(name);
+    let (url, none) = (app.quarantine_url(name), BTreeMap::new());
     let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known, pace()).await;
-    let left = left_behind(&due, &partitions);
-    let mut refused = false;
-    let mut enter = |reconciled: Reconciled| {
-        done.warnings.extend(reconciled.warnings(&notes));
-        refused |= !reconciled.refused.is_empty();
-        for (partition, e) in reconciled.refused {
-            done.not_registered(&partition);
-            due.retain(|due| !is_of(due, &partition));
-            failures.push(Failure::new(name, Some(&partition), &e));
-        }
-        reconciled.changed
-    };
-    let changed = enter(show(&partitions, &known).await?);
-    // A run before this one may have committed others without registering them. If one of them cannot be read, it alone fails.
-    match show(&left.iter().cloned().collect::<Vec<_>>(), &none).await {
-        Ok(reconciled) => drop(enter(reconciled)),
-        Err(_) => {
-            for partition in left {
-                let alone = show(std::slice::from_ref(&partition), &none).await;
-                let failed = |e| Reconciled { refused: [(partition, e)].into(), ..Reconciled::default() };
-                enter(alone.unwrap_or_else(failed));
-            }
-        }
+    let mut reconciled = show(&partitions, &known).await?;
+    // A run before this one may have committed others without registering them.
+    let left: Vec<PartitionId> = left_behind(&due, &partitions).into_iter().collect();
+    match show(&left, &none).await {
+        Ok(of_left) => reconciled.extend(of_left),
+        // They are not read one by one: what does not answer for all of them does not for one of them.
+        Err(e) => reconciled.refused.extend(left.into_iter().map(|partition| (partition, Error::new(e.kind(), e.to_string())))),
     }
-    done.registered |= changed;
+    due.retain(|due| !reconciled.refused.keys().any(|partition| is_of(due, partition)));
     // Until all that a table had before it was made anew is registered, its note leads each run to what is left.
-    if refused {
+    if !reconciled.refused.is_empty() {
         due.retain(|due| !matches!(due.note, Note::Columns(_)));
     }
-    Ok(due)
+    Ok(Registered { due, notes, reconciled })
 }
 
 /// The partitions that others have to be told of and that are not looked at otherwise.

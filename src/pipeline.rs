@@ -113,9 +113,13 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
     }
     for table in app.config.tables(request.table.as_deref())? {
         match run_table(app, table, request, &mut summary).await {
-            Ok(done) => summary.tables.push(done),
+            Ok(done) => summary.enter(done),
             Err(e) => summary.failures.push(Failure::new(&table.name, None, &e)),
         }
+    }
+    for (table, warnings) in summary.others.take().unwrap_or_default() {
+        // Its own turn failed.
+        warnings.iter().for_each(|warning| tracing::warn!("{table}: {warning}"));
     }
     app.limits.progress.finish_and_clear();
     if !request.dry_run {
@@ -167,7 +171,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     if let Some(top) = &top {
-        announce::left(app, &table, top, request, &mut done).await;
+        announce::left(app, &table, top, request, &mut done, &mut summary.others).await;
     }
     let run = summary.run.clone();
     let merging = Merging { app, table: &table, managed: &managed, context: app.merging(&queue, &run, request.at), until: request.until };

@@ -86,7 +86,7 @@ pub async fn run_table(
     if begun || known.iter().any(|object| !is_done(&work.intakes, object)) {
         work.top = pipeline::earlier(app, config).await;
         if let Some(top) = &work.top {
-            announce::left(app, &table, top, request, &mut done).await;
+            announce::left(app, &table, top, request, &mut done, &mut summary.others).await;
         }
     }
     let worked = work.work(&table, &known, &mut done).await;

@@ -2,7 +2,7 @@
 
 mod failure;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 pub use failure::Failure;
@@ -35,6 +35,9 @@ pub struct RunSummary {
     /// What is known of the tables' failing hours, to be noted for later runs.
     #[serde(skip)]
     pub retries: Vec<Retries>,
+    /// Once what earlier runs left of all tables was shown: what people should know of those whose turn was still to come.
+    #[serde(skip)]
+    pub others: Option<BTreeMap<TableName, Vec<String>>>,
 }
 
 /// What happened to one table.
@@ -60,6 +63,9 @@ pub struct TableDone {
     /// Of the pending objects, those of open hours.
     #[serde(skip)]
     open: u64,
+    /// What is in the log already.
+    #[serde(skip)]
+    logged: BTreeSet<String>,
 }
 
 /// Landed objects by what became of them.
@@ -107,7 +113,14 @@ pub struct PartitionDone {
 impl RunSummary {
     /// A run that has done nothing yet.
     pub fn new(run: String, request: &Request) -> Self {
-        Self { run, at: rfc3339(request.at), dry_run: request.dry_run, tables: Vec::new(), failures: Vec::new(), retries: Vec::new() }
+        let (at, dry_run) = (rfc3339(request.at), request.dry_run);
+        Self { run, at, dry_run, tables: Vec::new(), failures: Vec::new(), retries: Vec::new(), others: None }
+    }
+
+    /// Enters what happened to a table, and what was to be known of it before its turn.
+    pub fn enter(&mut self, mut done: TableDone) {
+        done.warn(self.others.as_mut().and_then(|others| others.remove(&done.table)).unwrap_or_default());
+        self.tables.push(done);
     }
 
     /// The exit code: 0 done, 1 failed, 2 wrong configuration, 3 some hours done and some not.
@@ -177,6 +190,24 @@ impl TableDone {
             warnings: strangers(discovery).into_iter().collect(),
             hours_done: BTreeSet::new(),
             open: 0,
+            logged: BTreeSet::new(),
+        }
+    }
+
+    /// Enters what people should know, each sentence once however often a run meets with it.
+    pub fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    /// Logs what the run tries once more before it tells of it, each sentence once.
+    pub fn log_once(&mut self, line: String) {
+        if !self.logged.contains(&line) {
+            tracing::warn!("{line}");
+            self.logged.insert(line);
         }
     }
 

@@ -44,6 +44,24 @@ impl Reconciled {
         told
     }
 
+    /// Takes in what bringing other partitions in step came to.
+    pub fn extend(&mut self, other: Self) {
+        let Self { changed, foreign, quarantine, missing, refused } = other;
+        self.changed |= changed;
+        self.foreign.extend(foreign);
+        self.missing.extend(missing);
+        self.refused.extend(refused);
+        self.quarantine = quarantine.or_else(|| self.quarantine.take());
+    }
+
+    /// Without what is known of partitions that are refused: whoever tries them again tells of that.
+    pub fn without_refused(mut self) -> Self {
+        self.foreign.retain(|change| !self.refused.contains_key(&change.partition));
+        self.missing.retain(|(partition, _)| !self.refused.contains_key(partition));
+        self.refused.clear();
+        self
+    }
+
     /// Enters a change that is about to be undone. Something that is undone again and again is told once.
     pub(super) fn undo(&mut self, change: ForeignChange) {
         if !self.foreign.iter().any(|known| (&known.table, &known.partition) == (&change.table, &change.partition)) {
