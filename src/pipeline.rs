@@ -112,7 +112,8 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
         return Err(Error::config(format!("--since {since} is after the time of the run, {}; give an earlier hour", summary.at)));
     }
     for table in app.config.tables(request.table.as_deref())? {
-        match run_table(app, table, request, &mut summary).await {
+        // Boxed: what a run of a table awaits is nested too deeply for whoever awaits a run in turn.
+        match Box::pin(run_table(app, table, request, &mut summary)).await {
             Ok(done) => summary.enter(done),
             Err(e) => summary.failures.push(Failure::new(&table.name, None, &e)),
         }
@@ -171,13 +172,13 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     if let Some(top) = &top {
-        announce::left(app, &table, top, request, &mut done, &mut summary.others).await;
+        announce::left(app, &table, top, request, &mut retries, &mut done, &mut summary.others).await;
     }
     let run = summary.run.clone();
     let merging = Merging { app, table: &table, managed: &managed, context: app.merging(&queue, &run, request.at), until: request.until };
     merging.merge_all(&plans, &mut retries, &mut done, &mut summary.failures).await?;
     let seen = Seen { partitions: looked_at, known };
-    let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
+    let shown = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
@@ -339,7 +340,7 @@ impl Merging<'_> {
         context.limits.progress.set_length(work.iter().map(objects).sum());
         let mut so_far = NowAndThen::new(app, table, *until);
         for plan in work {
-            so_far.show(done).await;
+            so_far.show(retries, done).await;
             if until.is_some_and(|until| !until.may_begin(context.clock.now())) {
                 done.objects.pending += objects(&plan);
                 failures.push(Failure::new(&table.name, Some(&plan.partition), &deadline::too_late()));

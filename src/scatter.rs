@@ -86,7 +86,7 @@ pub async fn run_table(
     if begun || known.iter().any(|object| !is_done(&work.intakes, object)) {
         work.top = pipeline::earlier(app, config).await;
         if let Some(top) = &work.top {
-            announce::left(app, &table, top, request, &mut done, &mut summary.others).await;
+            announce::left(app, &table, top, request, &mut work.retries, &mut done, &mut summary.others).await;
         }
     }
     let worked = work.work(&table, &known, &mut done).await;
@@ -98,7 +98,7 @@ pub async fn run_table(
     let Work { heads, intakes, staged, queue, merged, mut retries, .. } = work;
     let known = heads.values().filter(|head| !merged.contains(&head.partition)).map(|head| (head.partition.clone(), Wanted::of(head)));
     let seen = Seen { known: known.collect(), partitions: heads.into_keys().collect() };
-    let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
+    let shown = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
     if let Some(top) = shown {
         let is_open = |partition: &PartitionId, hour: Hour| unreadable.contains_key(&hour) || open_partitions.contains(partition);

@@ -2,12 +2,13 @@
 
 mod failure;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 pub use failure::Failure;
 use serde::Serialize;
 
+use crate::announce::Others;
 use crate::catalog::TableName;
 use crate::error::{Error, Kind};
 use crate::landing::LandedObject;
@@ -37,7 +38,7 @@ pub struct RunSummary {
     pub retries: Vec<Retries>,
     /// Once what earlier runs left of all tables was shown: what people should know of those whose turn was still to come.
     #[serde(skip)]
-    pub others: Option<BTreeMap<TableName, Vec<String>>>,
+    pub others: Others,
 }
 
 /// What happened to one table.

@@ -55,7 +55,7 @@ impl Work<'_> {
         self.hold_back(&mut plans).await;
         let mut so_far = NowAndThen::new(self.app, table, self.request.until);
         for plan in plans {
-            so_far.show(done).await;
+            so_far.show(&mut self.retries, done).await;
             if self.is_over() {
                 self.fail(Some(&plan.partition), &deadline::too_late());
                 continue;

@@ -73,7 +73,7 @@ impl Reconciled {
     pub(super) fn refuse(&mut self, partition: PartitionId, kind: Kind, why: &str) {
         let (kind, then) = match kind {
             Kind::Unavailable | Kind::Conflict => (Kind::Unavailable, "run again"),
-            kind => (kind, "once that is put right, the next run registers it"),
+            kind => (kind, "put that right, then run again"),
         };
         let error = Error::new(kind, format!("the catalog does not take what the ledgers say: {why}; the data is safe, {then}"));
         self.refused.entry(partition).or_insert(error);
@@ -129,7 +129,7 @@ mod tests {
         };
         check(Kind::Unavailable, "10", Kind::Unavailable, "run again");
         check(Kind::Conflict, "11", Kind::Unavailable, "run again");
-        check(Kind::Config, "12", Kind::Config, "once that is put right, the next run registers it");
+        check(Kind::Config, "12", Kind::Config, "put that right, then run again");
     }
 
     #[test]
