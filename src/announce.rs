@@ -23,12 +23,20 @@ use crate::summary::{Failure, RunSummary, TableDone};
 /// Notes whose events are sent together.
 const TOGETHER: usize = 10;
 
-/// Makes the catalog say what the ledgers of these partitions say, then tells what happened to them. Returns what people should know.
+/// What came of showing some partitions.
+pub struct Shown {
+    /// What people should know although nothing failed.
+    pub warnings: Vec<String>,
+    /// Partitions that the catalog does not show as their ledgers say, and why.
+    pub refused: BTreeMap<PartitionId, Error>,
+}
+
+/// Makes the catalog say what the ledgers of these partitions say, then tells what happened to those that it shows. Of those that are refused
+/// the ledgers stand, and the next run goes on with them.
 ///
 /// # Errors
-/// As [`reconcile`] and [`changes`], and why a partition is refused, if one is: what the ledgers say stands, and the next run goes on with
-/// the rest.
-pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
+/// As [`reconcile`] and [`changes`].
+pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) -> Result<Shown> {
     let ours = |note: &&Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
     let notes = app.outbox.notes(&table.name, &app.state.top().await?).await?;
     let of_these = notes.iter().filter(ours).cloned().collect();
@@ -37,13 +45,13 @@ pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) ->
     let quarantine = app.quarantine_url(&table.name);
     let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new(), Pace::default()).await?;
     due.retain(|due| !reconciled.refused.keys().any(|partition| is_of(due, partition)));
-    changes(app, &table.name, &due, None).await?;
     let warnings = reconciled.warnings(&notes);
-    match reconciled.refused.into_iter().next() {
-        None => Ok(warnings),
-        Some((partition, error)) => {
-            warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", table.name));
-            Err(Error::new(error.kind(), format!("{partition}: {error}")))
+    // What is refused is to be known, also if others cannot be told of the rest.
+    match changes(app, &table.name, &due, None).await {
+        Err(e) if reconciled.refused.is_empty() => Err(e),
+        told => {
+            told.err().iter().for_each(|e| tracing::warn!("{}: {e}", table.name));
+            Ok(Shown { warnings, refused: reconciled.refused })
         }
     }
 }
@@ -56,7 +64,7 @@ fn is_of(due: &Due, partition: &PartitionId) -> bool {
 ///
 /// # Errors
 /// As [`partitions`], and `Unavailable` if the catalog does not have it any more.
-pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> Result<Vec<String>> {
+pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> Result<Shown> {
     partitions(app, &catalog::still_there(&*app.catalog, name).await?, of).await
 }
 

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use plan::{Decision, Findings};
 use summary::{PartitionDone, RedriveSummary};
 
-use crate::announce;
+use crate::announce::{self, Shown};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hour::Place;
@@ -93,7 +93,10 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     }
     if !request.dry_run && !looked_at.is_empty() {
         match announce::partitions_of(app, &config.name, &looked_at).await {
-            Ok(warnings) => summary.warnings.extend(warnings),
+            Ok(Shown { warnings, refused }) => {
+                summary.warnings.extend(warnings);
+                refused.iter().for_each(|(partition, e)| summary.fail(Some(partition), e));
+            }
             Err(e) => summary.fail(None, &e),
         }
     }
