@@ -219,6 +219,10 @@ async fn a_partition_that_no_ledger_knows_is_shown_as_such() {
     let states: Vec<(&str, &Value)> =
         listed.as_array().unwrap().iter().map(|line| (line["state"].as_str().unwrap(), &line["in_catalog"])).collect();
     assert_eq!(states, [("closed", &json!(true)), ("foreign", &json!(true))]);
+    let status = lake.lakebed(&["status", "--output", "json"]).json(0);
+    assert_eq!(status[0]["foreign"], json!(["year=2026/month=11/day=19/hour=ten"]));
+    let text = lake.lakebed(&["status"]).stdout;
+    assert!(text.contains("partitions in the catalog that no ledger knows: 1, year=2026/month=11/day=19/hour=ten for one"), "{text}");
     let text = lake.lakebed(&["partitions", "shop.clicks"]).stdout;
     assert!(text.contains("no ledger knows it") && text.matches("in step").count() == 1, "{text}");
     assert!(lake.query("SELECT count(*) AS n FROM shop.clicks")[0]["n"].as_u64().unwrap() > 0, "it has no files");
