@@ -244,7 +244,8 @@ impl Pair<'_> {
                 };
                 let errors = answer.unwrap_or_else(|e| {
                     down = down.take().or_else(|| (e.kind() == Kind::Unavailable).then(|| e.to_string()));
-                    let one = |partition: &Partition| EntryError { values: partition.values.clone(), kind: e.kind(), message: e.to_string() };
+                    let one =
+                        |partition: &Partition| EntryError { values: partition.values.clone(), kind: e.kind(), message: e.to_string() };
                     batch.iter().map(one).collect()
                 });
                 for EntryError { values, kind, message } in errors {
