@@ -7,9 +7,11 @@ mod columns;
 mod dictionary;
 mod ends;
 mod hybrid;
+mod leaf;
 mod levels;
+mod out;
 pub mod stored;
-mod text;
+mod span;
 mod weave;
 
 use std::ops::Range;
@@ -18,31 +20,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
-use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::ChunkReader;
-use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::SerializedFileWriter;
 
-use chunk::Closed;
-use columns::{Leaf, Origin, Part};
+pub use chunk::Closed;
+use columns::{Leaf, Origin};
+use out::Out;
 use stored::Stored;
 
 /// A file that is being encoded, in memory.
 pub struct Encoder {
-    file: SerializedFileWriter<Vec<u8>>,
-    factory: ArrowRowGroupWriterFactory,
+    file: SerializedFileWriter<Out>,
+    out: Out,
     schema: SchemaRef,
     /// See [`columns::origins`].
     origins: Vec<Origin>,
     /// A row group is closed once it has about this many bytes.
     row_group_bytes: usize,
     threads: usize,
-    row_groups: usize,
     open: Option<RowGroup>,
 }
 
@@ -53,10 +53,11 @@ impl Encoder {
     /// The schema has a type that Parquet does not have or lakebed does not write.
     pub fn new(schema: SchemaRef, properties: WriterProperties, threads: usize) -> Result<Self> {
         let row_group_bytes = properties.max_row_group_bytes().unwrap_or(usize::MAX);
-        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
-        let (file, factory) = writer.into_serialized_writer()?;
+        let out = Out::default();
+        let writer = ArrowWriter::try_new(out.clone(), schema.clone(), Some(properties))?;
+        let (file, _) = writer.into_serialized_writer()?;
         let origins = columns::origins(&schema, file.schema_descr())?;
-        Ok(Self { file, factory, schema, origins, row_group_bytes, threads, row_groups: 0, open: None })
+        Ok(Self { file, out, schema, origins, row_group_bytes, threads, open: None })
     }
 
     /// Appends the rows of a batch. Whether a column may be null is what the file says of it, not the batch.
@@ -70,11 +71,7 @@ impl Encoder {
         while rest.num_rows() > 0 {
             let open = match &mut self.open {
                 Some(open) => open,
-                none => {
-                    let writers = self.factory.create_column_writers(self.row_groups)?;
-                    let parts = columns::parts(&self.origins, self.file.schema_descr(), self.file.properties(), writers)?;
-                    none.insert(RowGroup::new(parts))
-                }
+                none => none.insert(RowGroup::new(columns::leaves(&self.origins, self.file.schema_descr(), self.file.properties()))),
             };
             let rows = open.room(self.row_group_bytes).clamp(1, rest.num_rows());
             open.write(rest.slice(0, rows), self.threads).await?;
@@ -86,14 +83,14 @@ impl Encoder {
         Ok(())
     }
 
-    /// Appends a row group of another file as it is encoded there. `columns` says what is known about its columns, in their order and with
-    /// the offsets that they have in `source`. Rows that were written before end their own row group first.
+    /// Appends a row group of another file as it is encoded there: its columns in their order, each with its bytes, or with none if nobody has to
+    /// write them. Rows that were written before end their own row group first.
     ///
     /// # Errors
-    /// The columns are others than those of this file, or `source` is shorter than they are.
-    pub async fn append(&mut self, source: &(impl ChunkReader + 'static), columns: Vec<ColumnCloseResult>) -> Result<()> {
+    /// The columns are others than those of this file.
+    pub async fn append(&mut self, columns: Vec<Closed>) -> Result<()> {
         self.close_row_group().await?;
-        self.row_group(|row_group| columns.into_iter().try_for_each(|column| row_group.append_column(source, column)))
+        self.append_leaves(columns)
     }
 
     /// Appends the rows of files that [fit](Stored::fits) as a row group, with their pages as they are stored there; as several, if one would be
@@ -109,10 +106,7 @@ impl Encoder {
             // Texts that share no dictionary any more take more room than they did in their files.
             let most = if some.len() > 1 { self.row_group_bytes.saturating_mul(2) } else { usize::MAX };
             match self.woven(Arc::clone(&files), some.clone(), most).await? {
-                Some(leaves) => {
-                    self.file.inner_mut().reserve(leaves.iter().map(|leaf| leaf.result.bytes_written as usize).sum());
-                    self.row_group(|row_group| leaves.into_iter().try_for_each(|leaf| row_group.append_column(&leaf.pages, leaf.result)))?;
-                }
+                Some(leaves) => self.append_leaves(leaves)?,
                 None => {
                     let middle = some.start + some.len() / 2;
                     waiting.extend([middle..some.end, some.start..middle]);
@@ -143,9 +137,9 @@ impl Encoder {
     ///
     /// # Errors
     /// Never, as it is memory that they are in.
-    pub fn take(&mut self) -> Result<Vec<u8>> {
+    pub fn take(&mut self) -> Result<Vec<Bytes>> {
         self.file.flush()?;
-        Ok(std::mem::take(self.file.inner_mut()))
+        Ok(self.out.take())
     }
 
     /// Adds to what the footer says of the file.
@@ -164,33 +158,31 @@ impl Encoder {
 
     async fn close_row_group(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let open_bytes = open.bytes;
         let leaves = open.close(self.threads).await?;
-        // All of it at once, not twice as much again and again.
-        self.file.inner_mut().reserve(open_bytes);
-        self.row_group(|row_group| leaves.into_iter().try_for_each(|leaf| leaf.append_to(row_group)))
+        self.append_leaves(leaves)
     }
 
-    /// Adds a row group with the columns that `fill` appends.
-    fn row_group(&mut self, fill: impl FnOnce(&mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<()>) -> Result<()> {
+    /// Adds a row group of finished leaves.
+    fn append_leaves(&mut self, leaves: Vec<Closed>) -> Result<()> {
+        let mut at = self.file.bytes_written();
         let mut row_group = self.file.next_row_group()?;
-        fill(&mut row_group)?;
-        row_group.close()?;
-        self.row_groups += 1;
-        Ok(())
+        for leaf in leaves {
+            at += self.out.append(&mut row_group, at, leaf)?;
+        }
+        row_group.close().map(drop)
     }
 }
 
 /// A row group that is being encoded.
 struct RowGroup {
-    parts: Arc<Vec<Mutex<Option<Part>>>>,
+    leaves: Arc<Vec<Mutex<Option<Leaf>>>>,
     rows: usize,
     bytes: usize,
 }
 
 impl RowGroup {
-    fn new(parts: Vec<Part>) -> Self {
-        Self { parts: Arc::new(parts.into_iter().map(|part| Mutex::new(Some(part))).collect()), rows: 0, bytes: 0 }
+    fn new(leaves: Vec<Leaf>) -> Self {
+        Self { leaves: Arc::new(leaves.into_iter().map(|leaf| Mutex::new(Some(leaf))).collect()), rows: 0, bytes: 0 }
     }
 
     /// How many more rows there is room for, by the rows that are there.
@@ -201,25 +193,23 @@ impl RowGroup {
 
     async fn write(&mut self, batch: RecordBatch, threads: usize) -> Result<()> {
         self.rows += batch.num_rows();
-        let parts = Arc::clone(&self.parts);
-        let sizes = on_threads(threads, self.parts.len(), move |index| {
-            let mut part = parts[index].lock().unwrap_or_else(PoisonError::into_inner);
-            part.as_mut().map_or(Ok(0), |part| part.write(&batch))
+        let leaves = Arc::clone(&self.leaves);
+        let sizes = on_threads(threads, self.leaves.len(), move |index| {
+            let mut leaf = leaves[index].lock().unwrap_or_else(PoisonError::into_inner);
+            leaf.as_mut().map_or(Ok(0), |leaf| leaf.write(&batch))
         });
         self.bytes = sizes.await?.into_iter().sum();
         Ok(())
     }
 
     /// The finished leaves, in their order.
-    async fn close(self, threads: usize) -> Result<Vec<Leaf>> {
-        let parts = self.parts;
-        let closed = on_threads(threads, parts.len(), move |index| {
-            let part = parts[index].lock().unwrap_or_else(PoisonError::into_inner).take();
-            part.map_or(Ok(Vec::new()), Part::close)
+    async fn close(self, threads: usize) -> Result<Vec<Closed>> {
+        let leaves = self.leaves;
+        let closed = on_threads(threads, leaves.len(), move |index| {
+            let leaf = leaves[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            leaf.map(Leaf::close).transpose()
         });
-        let mut leaves: Vec<(usize, Leaf)> = closed.await?.into_iter().flatten().collect();
-        leaves.sort_unstable_by_key(|(leaf, _)| *leaf);
-        Ok(leaves.into_iter().map(|(_, leaf)| leaf).collect())
+        Ok(closed.await?.into_iter().flatten().collect())
     }
 }
 

@@ -55,7 +55,6 @@ struct OpenFile {
     object: Object,
     name: String,
     rows: u64,
-    bytes: u64,
 }
 
 /// Writes batches into the files of one generation.
@@ -163,7 +162,7 @@ impl GenerationWriter {
         };
         let encoder = Encoder::new(self.schema.clone(), self.properties.clone(), self.threads);
         let encoder = encoder.map_err(write_failed(&self.root, &self.folder))?;
-        let mut file = OpenFile { encoder, object, name, rows: 0, bytes: 0 };
+        let mut file = OpenFile { encoder, object, name, rows: 0 };
         if let Some(tail) = tail {
             file.begin_with(&tail).await.map_err(write_failed(&self.root, &self.folder))?;
         }
@@ -187,7 +186,8 @@ impl OpenFile {
         for row_group in tail.row_groups() {
             self.rows += tail.append_to(&mut self.encoder, row_group, in_place).await?;
             if in_place {
-                self.bytes += self.encoder.take().map_err(std::io::Error::other)?.len() as u64;
+                // The file's first bytes are there too.
+                self.encoder.take().map_err(std::io::Error::other)?;
             } else {
                 self.put().await?;
             }
@@ -209,13 +209,13 @@ impl OpenFile {
 
     /// Hands on what is final.
     async fn put(&mut self) -> std::io::Result<()> {
-        let bytes = self.encoder.take().map_err(std::io::Error::other)?;
-        self.bytes += bytes.len() as u64;
-        match &mut self.object {
-            _ if bytes.is_empty() => Ok(()),
-            Object::New(object) => object.put(bytes.into()).await.map_err(std::io::Error::other),
-            Object::Begun(begun) => begun.put(&bytes).await,
+        for bytes in self.encoder.take().map_err(std::io::Error::other)? {
+            match &mut self.object {
+                Object::New(object) => object.put(bytes).await.map_err(std::io::Error::other)?,
+                Object::Begun(begun) => begun.put(&bytes).await?,
+            }
         }
+        Ok(())
     }
 
     async fn finish(mut self) -> std::io::Result<DataFile> {
@@ -225,7 +225,7 @@ impl OpenFile {
             Object::New(mut object) => object.shutdown().await?,
             Object::Begun(begun) => begun.finish().await?,
         }
-        Ok(DataFile { name: self.name, rows: self.rows, bytes: self.bytes })
+        Ok(DataFile { name: self.name, rows: self.rows, bytes: self.encoder.size() })
     }
 }
 

@@ -155,7 +155,7 @@ impl File {
         }
         self.encoder.note(seal::blank());
         self.encoder.finish().await.map_err(failed)?;
-        let mut file = self.encoder.take().map_err(failed)?;
+        let mut file = self.encoder.take().map_err(failed)?.concat();
         if !seal::seal(&mut file) {
             return Err(Error::internal("a staged file has no room for its checksum"));
         }

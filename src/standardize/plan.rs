@@ -58,6 +58,8 @@ pub struct FieldPlan {
     pub below: Option<ObjectPlan>,
     /// The value is private as a whole: what no column takes of it is kept nowhere.
     pub private: bool,
+    /// See [`FieldPlan::plain`].
+    plain: Option<(usize, HiveType)>,
 }
 
 /// A key as it stands in most records, with its quotes and the colon, and its first eight bytes as a number, to compare them at once.
@@ -190,6 +192,10 @@ impl ObjectPlan {
         } else {
             field.below.get_or_insert_default().insert(rest, target, node, private);
         }
+        field.plain = match field.targets.as_slice() {
+            [(target, Node::Scalar(hive))] if field.below.is_none() => Some((*target, hive.clone())),
+            _ => None,
+        };
     }
 
     /// Adds a key that no builder takes and whose value is private, unless there is one of that name.
@@ -209,6 +215,7 @@ impl ObjectPlan {
                 targets: Vec::new(),
                 below: None,
                 private: false,
+                plain: None,
             });
         }
         &mut self.fields[index]
@@ -241,10 +248,7 @@ impl FieldPlan {
     /// The only builder that takes the value, and its type, if that is one without parts.
     #[inline]
     pub fn plain(&self) -> Option<(usize, &HiveType)> {
-        match self.targets.as_slice() {
-            [(target, Node::Scalar(hive))] if self.below.is_none() => Some((*target, hive)),
-            _ => None,
-        }
+        self.plain.as_ref().map(|(target, hive)| (*target, hive))
     }
 
     /// True if a builder takes the value or a part of it.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::began;
 use crate::layout::{self, GenerationId, PartitionId};
-use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
+use crate::ledger::{LedgerVersion, Retired};
 
 /// How old something has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

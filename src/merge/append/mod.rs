@@ -2,23 +2,20 @@
 
 pub mod plan;
 
-use std::io::Read;
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::CompressionCodec;
 use parquet::column::writer::ColumnCloseResult;
-use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::reader::{ChunkReader, Length};
 
-use super::encode::Encoder;
+use super::encode::{Closed, Encoder};
 use super::reader;
 use super::writer::{Shape, codec};
 use crate::error::Result;
@@ -139,20 +136,23 @@ impl Tail {
         0..self.copied
     }
 
-    /// Appends a row group to another file and says how many rows it has. Its bytes are fetched at once, and neither unpacked nor decoded.
-    /// Where they are in their place [already](Self::begin), the encoder is given as many others, which nobody must write.
+    /// Appends a row group to another file and says how many rows it has. Its bytes are fetched at once, and neither unpacked nor decoded,
+    /// unless they are in their place [already](Self::begin).
     ///
     /// # Errors
     /// What failed.
     pub async fn append_to(&self, encoder: &mut Encoder, row_group: usize, in_place: bool) -> std::io::Result<u64> {
         let group = self.metadata.row_group(row_group);
-        if in_place {
-            encoder.append(&Blank(range_of(group).end), self.columns(row_group)).await.map_err(std::io::Error::other)?;
+        let columns = self.columns(row_group).into_iter();
+        let columns: Vec<Closed> = if in_place {
+            columns.map(|result| Closed { pages: Vec::new(), result }).collect()
         } else {
             let (path, range) = (parse(&self.path).map_err(std::io::Error::other)?, range_of(group));
             let bytes = self.root.store().get_range(&path, range.clone()).await.map_err(std::io::Error::other)?;
-            encoder.append(&Piece { start: range.start, bytes }, self.columns(row_group)).await.map_err(std::io::Error::other)?;
-        }
+            let cut = |result: ColumnCloseResult| Ok(Closed { pages: vec![part_of(&bytes, range.start, &result.metadata)?], result });
+            columns.map(cut).collect::<std::io::Result<_>>()?
+        };
+        encoder.append(columns).await.map_err(std::io::Error::other)?;
         Ok(u64::try_from(group.num_rows()).unwrap_or(0))
     }
 
@@ -184,52 +184,13 @@ fn range_of(group: &RowGroupMetaData) -> Range<u64> {
     start..ranges().map(|(start, length)| start + length).max().unwrap_or(0)
 }
 
-/// So many bytes of a file, in the place of which there are only zeros.
-struct Blank(u64);
-
-impl Length for Blank {
-    fn len(&self) -> u64 {
-        self.0
-    }
-}
-
-impl ChunkReader for Blank {
-    type T = std::io::Repeat;
-
-    fn get_read(&self, _: u64) -> ParquetResult<Self::T> {
-        Ok(std::io::repeat(0))
-    }
-
-    fn get_bytes(&self, _: u64, length: usize) -> ParquetResult<Bytes> {
-        Ok(vec![0; length].into())
-    }
-}
-
-/// Bytes of a file, of which the first is at `start` there.
-struct Piece {
-    start: u64,
-    bytes: Bytes,
-}
-
-impl Length for Piece {
-    fn len(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-}
-
-impl ChunkReader for Piece {
-    type T = bytes::buf::Reader<Bytes>;
-
-    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
-        let skipped = start.checked_sub(self.start).and_then(|skipped| usize::try_from(skipped).ok());
-        let rest = skipped.filter(|skipped| *skipped <= self.bytes.len()).map(|skipped| self.bytes.slice(skipped..));
-        rest.map(Buf::reader).ok_or_else(|| ParquetError::EOF(format!("byte {start} is not in the row group")))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        let mut bytes = Vec::with_capacity(length);
-        self.get_read(start)?.take(length as u64).read_to_end(&mut bytes)?;
-        Ok(bytes.into())
+/// The bytes of a column, of bytes of its file of which the first is at `start` there.
+fn part_of(bytes: &Bytes, start: u64, column: &ColumnChunkMetaData) -> std::io::Result<Bytes> {
+    let (first, length) = column.byte_range();
+    let place = |at: u64| at.checked_sub(start).and_then(|at| usize::try_from(at).ok()).filter(|at| *at <= bytes.len());
+    match (place(first), place(first + length)) {
+        (Some(first), Some(end)) => Ok(bytes.slice(first..end)),
+        _ => Err(std::io::Error::other(format!("column {} is not in its row group", column.column_path()))),
     }
 }
 

@@ -56,25 +56,47 @@ fn begin(text: &[u8]) -> u64 {
     }
 }
 
-/// A text of at most `most` bytes that is no greater, and whether it is another one. The first character stays, however long it is.
-pub fn shorter_least(text: &[u8], most: Option<usize>) -> (Vec<u8>, bool) {
-    let cut = most.filter(|most| text.len() > *most).and_then(|most| {
-        let text = std::str::from_utf8(text).ok()?;
-        (1..=most).rfind(|at| text.is_char_boundary(*at))
-    });
-    cut.map_or_else(|| (text.to_vec(), false), |at| (text[..at].to_vec(), true))
+/// How values of many bytes are cut.
+#[derive(Clone, Copy)]
+pub enum Cut {
+    /// Between characters. The first one stays, however long it is.
+    Text,
+    /// Between bytes.
+    Bytes,
+    /// Not at all.
+    Never,
 }
 
-/// A text of at most `most` bytes that is greater than all that begin as `text`, and whether it is another one. `text` itself where
-/// there is none.
-pub fn shorter_greatest(text: &[u8], most: Option<usize>) -> (Vec<u8>, bool) {
-    let cut = most.filter(|most| text.len() > *most).and_then(|most| {
-        let text = std::str::from_utf8(text).ok()?;
-        // A character has four bytes at most.
-        let at = (most.saturating_sub(3)..=most).rfind(|at| text.is_char_boundary(*at))?;
-        next(&text[..at])
+/// A value of at most `most` bytes that is no greater, and whether it is another one.
+pub fn shorter_least(value: &[u8], most: Option<usize>, cut: Cut) -> (Vec<u8>, bool) {
+    let at = most.filter(|most| value.len() > *most).and_then(|most| match cut {
+        Cut::Text => {
+            let text = std::str::from_utf8(value).ok()?;
+            (1..=most).rfind(|at| text.is_char_boundary(*at))
+        }
+        Cut::Bytes => Some(most),
+        Cut::Never => None,
     });
-    cut.map_or_else(|| (text.to_vec(), false), |cut| (cut, true))
+    at.map_or_else(|| (value.to_vec(), false), |at| (value[..at].to_vec(), true))
+}
+
+/// A value of at most `most` bytes that is greater than all that begin as `value`, and whether it is another one. `value` itself where
+/// there is none.
+pub fn shorter_greatest(value: &[u8], most: Option<usize>, cut: Cut) -> (Vec<u8>, bool) {
+    let cut = most.filter(|most| value.len() > *most).and_then(|most| match cut {
+        Cut::Text => {
+            let text = std::str::from_utf8(value).ok()?;
+            // A character has four bytes at most.
+            let at = (most.saturating_sub(3)..=most).rfind(|at| text.is_char_boundary(*at))?;
+            next(&text[..at])
+        }
+        Cut::Bytes => {
+            let at = value[..most].iter().rposition(|byte| *byte < u8::MAX)?;
+            Some([&value[..at], &[value[at] + 1]].concat())
+        }
+        Cut::Never => None,
+    });
+    cut.map_or_else(|| (value.to_vec(), false), |cut| (cut, true))
 }
 
 /// The text with its last character that has a next one of the same length replaced by that, and without what follows.
@@ -104,8 +126,25 @@ mod tests {
             ("\u{d7ff}a", 3, "\u{d7ff}", "\u{d7ff}a"),
         ];
         for (text, most, least, greatest) in cases {
-            assert_eq!(shorter_least(text.as_bytes(), Some(most)), (least.as_bytes().to_vec(), least != text), "{text:?}");
-            assert_eq!(shorter_greatest(text.as_bytes(), Some(most)), (greatest.as_bytes().to_vec(), greatest != text), "{text:?}");
+            assert_eq!(shorter_least(text.as_bytes(), Some(most), Cut::Text), (least.as_bytes().to_vec(), least != text), "{text:?}");
+            assert_eq!(
+                shorter_greatest(text.as_bytes(), Some(most), Cut::Text),
+                (greatest.as_bytes().to_vec(), greatest != text),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bounds_of_bytes_are_cut_anywhere() {
+        for (value, least, greatest) in [
+            (&b"a\xff\xffd"[..], &b"a\xff\xff"[..], &b"b"[..]),
+            (b"abcd", b"abc", b"abd"),
+            (b"\xff\xff\xff\x01", b"\xff\xff\xff", b"\xff\xff\xff\x01"),
+        ] {
+            assert_eq!(shorter_least(value, Some(3), Cut::Bytes), (least.to_vec(), true));
+            assert_eq!(shorter_greatest(value, Some(3), Cut::Bytes), (greatest.to_vec(), greatest != value));
+            assert_eq!(shorter_least(value, Some(3), Cut::Never), (value.to_vec(), false));
         }
     }
 
@@ -121,7 +160,7 @@ mod tests {
 
         #[test]
         fn cut_bounds_stay_bounds(text in ".{0,12}", most in 1usize..20) {
-            let (least, greatest) = (shorter_least(text.as_bytes(), Some(most)).0, shorter_greatest(text.as_bytes(), Some(most)).0);
+            let (least, greatest) = (shorter_least(text.as_bytes(), Some(most), Cut::Text).0, shorter_greatest(text.as_bytes(), Some(most), Cut::Text).0);
             prop_assert!(least.as_slice() <= text.as_bytes() && text.as_bytes() <= greatest.as_slice());
             prop_assert!(std::str::from_utf8(&least).is_ok() && std::str::from_utf8(&greatest).is_ok());
         }

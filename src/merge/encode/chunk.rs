@@ -1,20 +1,17 @@
 //! A column's pages and what is known about them, up to the chunk of a row group.
 
-use std::io::Read;
-
-use bytes::{Buf, Bytes};
-use parquet::basic::{Compression, Encoding, EncodingMask, PageType, Type};
+use bytes::Bytes;
+use parquet::basic::{Compression, ConvertedType, Encoding, EncodingMask, PageType, Type};
 use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, LevelHistogram, OffsetIndexBuilder, PageEncodingStats};
 use parquet::file::properties::WriterPropertiesPtr;
-use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::bounds::{shorter_greatest, shorter_least};
+use super::bounds::{Cut, shorter_greatest, shorter_least};
 use super::codec::compress;
 use super::ends::{self, Range};
 use super::stored::{StoredChunk, StoredPage, broken};
@@ -57,55 +54,10 @@ impl About {
 
 /// A finished column of a row group.
 pub struct Closed {
-    /// Its pages.
-    pub pages: Pages,
-    /// What is known about them; offsets are from the first page on.
+    /// Its pages one after the other, that of the dictionary first; none if nobody has to write them.
+    pub pages: Vec<Bytes>,
+    /// What is known about them; offsets are counted from anywhere before the first page.
     pub result: ColumnCloseResult,
-}
-
-/// Pages one after the other, that of the dictionary first.
-pub struct Pages(Vec<Bytes>);
-
-impl Length for Pages {
-    fn len(&self) -> u64 {
-        self.0.iter().map(|page| page.len() as u64).sum()
-    }
-}
-
-impl ChunkReader for Pages {
-    type T = Rest;
-
-    fn get_read(&self, start: u64) -> Result<Rest> {
-        let mut rest = Rest { page: Bytes::new(), pages: self.0.clone().into_iter() };
-        std::io::copy(&mut rest.by_ref().take(start), &mut std::io::sink())?;
-        Ok(rest)
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let mut bytes = Vec::with_capacity(length);
-        self.get_read(start)?.take(length as u64).read_to_end(&mut bytes)?;
-        Ok(bytes.into())
-    }
-}
-
-/// What of the pages was not read yet.
-pub struct Rest {
-    page: Bytes,
-    pages: std::vec::IntoIter<Bytes>,
-}
-
-impl Read for Rest {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        while self.page.is_empty() {
-            match self.pages.next() {
-                Some(page) => self.page = page,
-                None => return Ok(0),
-            }
-        }
-        let length = out.len().min(self.page.len());
-        self.page.copy_to_slice(&mut out[..length]);
-        Ok(length)
-    }
 }
 
 /// The pages of a column in one row group.
@@ -125,6 +77,8 @@ pub struct Chunk {
     nulls: usize,
     text_bytes: Option<usize>,
     range: Range,
+    /// How the ends of pages and of all of them are cut where they are shown.
+    cut: Cut,
     repetition: Option<LevelHistogram>,
     definition: Option<LevelHistogram>,
     column_index: ColumnIndexBuilder,
@@ -146,6 +100,11 @@ impl Chunk {
             nulls: 0,
             text_bytes: (column.physical_type() == Type::BYTE_ARRAY).then_some(0),
             range: Range::new(ends::compare(&column)),
+            cut: match (column.physical_type(), column.converted_type()) {
+                (Type::BYTE_ARRAY, ConvertedType::UTF8) => Cut::Text,
+                (Type::BYTE_ARRAY, _) => Cut::Bytes,
+                _ => Cut::Never,
+            },
             repetition: LevelHistogram::try_new(repetition),
             definition: LevelHistogram::try_new(definition),
             column_index: ColumnIndexBuilder::new(column.physical_type()),
@@ -170,17 +129,21 @@ impl Chunk {
         self.codec
     }
 
-    /// Appends a page of texts, given as it is before it is compressed.
+    /// Appends a page, given as it is before it is compressed.
     ///
     /// # Errors
     /// The page has more slots or bytes than its header can say, or the codec is none that lakebed writes.
     pub fn push(&mut self, body: &[u8], about: &About) -> Result<()> {
         let slots = i32::try_from(about.slots).map_err(|_| too_large(about.slots, "places"))?;
-        let most = self.properties.column_index_truncate_length();
+        let (most, cut) = (self.properties.column_index_truncate_length(), self.cut);
+        // Without them, readers take the page for one without values.
+        if about.ends.is_none() && !about.is_empty() {
+            self.column_index.to_invalid();
+        }
         let shown = about.ends.as_ref().map(|(least, greatest)| {
             self.range.include(least, greatest, (true, true));
             self.range.follow(least, greatest);
-            (shorter_least(least, most).0, shorter_greatest(greatest, most).0)
+            (shorter_least(least, most, cut).0, shorter_greatest(greatest, most, cut).0)
         });
         self.enter(about, shown);
         let encoding = about.encoding;
@@ -335,15 +298,15 @@ impl Chunk {
             column_index: if known { Some(self.column_index.build()?) } else { None },
             offset_index: Some(self.offset_index.build()),
         };
-        Ok(Closed { pages: Pages(self.pages), result })
+        Ok(Closed { pages: self.pages, result })
     }
 
     fn statistics(&self) -> Statistics {
         let Some(((least, greatest), exact)) = self.range.ends() else {
             return ends::statistics(&self.column, None, (false, false), self.nulls);
         };
-        let most = self.properties.statistics_truncate_length().filter(|_| self.text_bytes.is_some());
-        let ((least, least_cut), (greatest, greatest_cut)) = (shorter_least(least, most), shorter_greatest(greatest, most));
+        let (most, cut) = (self.properties.statistics_truncate_length(), self.cut);
+        let ((least, least_cut), (greatest, greatest_cut)) = (shorter_least(least, most, cut), shorter_greatest(greatest, most, cut));
         let exact = (exact.0 && !least_cut, exact.1 && !greatest_cut);
         ends::statistics(&self.column, Some((&least, &greatest)), exact, self.nulls)
     }

@@ -1,8 +1,8 @@
-//! The different texts of a column, each with its number.
+//! The different values of a column, each with its number.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// A text of the dictionary.
+/// A value of the dictionary.
 struct Entry {
     /// See [`ends`]. They tell texts of at most 16 bytes apart without a look at `bytes`.
     ends: (u64, u64),
@@ -12,10 +12,12 @@ struct Entry {
     page: u32,
 }
 
-/// Texts by number, in the order in which they came.
+/// Values by number, in the order in which they came.
 pub struct Dictionary {
-    /// The texts as the dictionary's page has them: each behind its length.
+    /// The values as the dictionary's page has them: texts each behind its length, and numbers, which all take as many bytes, without one.
     bytes: Vec<u8>,
+    /// Bytes of the length.
+    front: usize,
     entries: Vec<Entry>,
     /// How many texts it had at its end.
     count: usize,
@@ -35,13 +37,22 @@ const SLOTS: usize = 256;
 const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Dictionary {
-    /// Without texts.
-    pub fn new() -> Self {
-        let seed = RandomState::new().build_hasher().finish();
-        Self { bytes: Vec::new(), entries: Vec::new(), count: 0, slots: vec![0; SLOTS], seed, page: 0 }
+    /// Of texts, without any.
+    pub fn of_texts() -> Self {
+        Self::new(size_of::<u32>())
     }
 
-    /// How many texts it has.
+    /// Of numbers, without any.
+    pub fn of_numbers() -> Self {
+        Self::new(0)
+    }
+
+    fn new(front: usize) -> Self {
+        let seed = RandomState::new().build_hasher().finish();
+        Self { bytes: Vec::new(), front, entries: Vec::new(), count: 0, slots: vec![0; SLOTS], seed, page: 0 }
+    }
+
+    /// How many values it has.
     pub fn len(&self) -> usize {
         self.count.max(self.entries.len())
     }
@@ -51,10 +62,10 @@ impl Dictionary {
         &self.bytes
     }
 
-    /// A text with its length in front, as the dictionary's page has it.
+    /// A value as the dictionary's page has it.
     pub fn stored(&self, number: u32) -> &[u8] {
         let entry = &self.entries[number as usize];
-        &self.bytes[entry.start as usize - 4..(entry.start + entry.length) as usize]
+        &self.bytes[entry.start as usize - self.front..(entry.start + entry.length) as usize]
     }
 
     /// True if it is the first time that the present page has the text of that number.
@@ -109,7 +120,7 @@ impl Dictionary {
     fn insert(&mut self, text: &[u8], ends: (u64, u64), hash: u64, at: usize) -> u32 {
         let number = self.entries.len() as u32;
         let length = text.len() as u32;
-        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(&length.to_le_bytes()[..self.front]);
         self.entries.push(Entry { ends, start: self.bytes.len() as u32, length, page: self.page });
         self.bytes.extend_from_slice(text);
         self.slots[at] = slot(hash, number);
@@ -196,7 +207,7 @@ mod tests {
     #[test]
     fn a_text_is_new_to_a_page_once() {
         for number in [OWN, SAME] {
-            let mut dictionary = Dictionary::new();
+            let mut dictionary = Dictionary::of_texts();
             for (text, expected) in [("a", (0, true)), ("", (1, true)), ("a", (0, false))] {
                 assert_eq!(number(&mut dictionary, text.as_bytes()), expected, "{text:?}");
             }
@@ -215,7 +226,7 @@ mod tests {
             }
         }
         for (name, number) in [("own", OWN), ("same", SAME)] {
-            let mut dictionary = Dictionary::new();
+            let mut dictionary = Dictionary::of_texts();
             for round in 0..2 {
                 for (place, text) in texts.iter().enumerate() {
                     assert_eq!(number(&mut dictionary, text.as_bytes()), (place as u32, round == 0), "{text}, {name} hash");
@@ -230,7 +241,7 @@ mod tests {
         fn numbers_are_those_of_a_map(texts in proptest::collection::vec("[ab]{0,20}|[a-c]{0,3}|.{0,40}", 0..2000)) {
             // With one hash for all, each text is compared with all before it: fewer are enough, if the slots grow.
             for (number, most) in [(OWN, texts.len()), (SAME, texts.len().min(SLOTS * 2))] {
-                let (mut dictionary, mut numbers) = (Dictionary::new(), HashMap::new());
+                let (mut dictionary, mut numbers) = (Dictionary::of_texts(), HashMap::new());
                 for text in &texts[..most] {
                     let next = numbers.len() as u32;
                     let expected = *numbers.entry(text.clone()).or_insert(next);

@@ -91,6 +91,11 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends booleans, a byte each, as bits.
+pub fn append_bits(values: &[u8], out: &mut Vec<u8>) {
+    out.extend(values.chunks(GROUP).map(|group| group.iter().rev().fold(0, |bits, value| bits << 1 | value)));
+}
+
 /// Appends the first `count` numbers, each of `width` bits, at most 32; `None` if `bytes` hold fewer.
 pub fn read<T: Clone>(mut bytes: &[u8], count: usize, width: u32, number: impl Fn(u32) -> T, out: &mut Vec<T>) -> Option<()> {
     let end = out.len() + count;

@@ -42,7 +42,26 @@ fn schema() -> SchemaRef {
         field("texts", map(DataType::Utf8)),
         field("by_name", map(part)),
         Field::new("always", DataType::Utf8, false),
+        field("others", list(DataType::Struct(others().into()))),
+        field("other", DataType::Struct(others().into())),
     ]))
+}
+
+/// All types that are no texts.
+fn others() -> Vec<Field> {
+    vec![
+        field("flag", DataType::Boolean),
+        field("byte", DataType::Int8),
+        field("short", DataType::Int16),
+        field("float", DataType::Float32),
+        field("double", DataType::Float64),
+        field("price", DataType::Decimal128(9, 2)),
+        field("sum", DataType::Decimal128(18, 2)),
+        field("huge", DataType::Decimal128(38, 10)),
+        field("day", DataType::Date32),
+        field("time", DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()))),
+        field("bytes", DataType::Binary),
+    ]
 }
 
 fn text() -> impl Strategy<Value = Value> {
@@ -73,12 +92,27 @@ fn entries(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> 
     or_null(entries.prop_map(|entries| entries.into_iter().collect::<serde_json::Map<_, _>>().into()))
 }
 
+/// A struct of all types that are no texts.
+fn other() -> impl Strategy<Value = Value> {
+    let few = || prop_oneof![Just(0i64), Just(-1), -3i64..3, -99_999i64..99_999];
+    let fractions = || prop_oneof![few().prop_map(|value| value as f64 / 8.0), Just(-0.0f64)];
+    let numbers = (any::<bool>(), any::<Option<i8>>(), any::<Option<i16>>(), fractions(), fractions(), few(), few(), few());
+    let rest = (0i32..20_000, 0i64..1_000_000_000_000_000, proptest::collection::vec(any::<u8>(), 0..40));
+    or_null((numbers, rest).prop_map(|((flag, byte, short, float, double, price, sum, huge), (day, time, bytes))| {
+        let day = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap().date_naive().to_string();
+        let time = chrono::DateTime::from_timestamp_micros(time).unwrap().to_rfc3339();
+        let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({"flag": flag, "byte": byte, "short": short, "float": float, "double": double, "price": price, "sum": sum, "huge": huge,
+               "day": day, "time": time, "bytes": bytes})
+    }))
+}
+
 fn row() -> impl Strategy<Value = Value> {
     let parts = or_null((part(), text()).prop_map(|(part, name)| json!({"part": part, "name": name})));
     let row = (text(), any::<Option<i32>>(), parts, many(part()), many(many(text())), entries(text()), entries(part()), ".{0,9}");
-    row.prop_map(|(text, number, parts, items, lists, texts, by_name, always)| {
+    (row, many(other()), other()).prop_map(|((text, number, parts, items, lists, texts, by_name, always), others, other)| {
         json!({"text": text, "number": number, "parts": parts, "items": items, "lists": lists, "texts": texts, "by_name": by_name,
-               "always": always})
+               "always": always, "others": others, "other": other})
     })
 }
 
@@ -107,7 +141,7 @@ fn ours(schema: &SchemaRef, batches: &[RecordBatch], properties: WriterPropertie
         }
         encoder.finish().await.unwrap();
     });
-    encoder.take().unwrap().into()
+    encoder.take().unwrap().concat().into()
 }
 
 fn theirs(schema: &SchemaRef, batches: &[RecordBatch], properties: WriterProperties) -> Bytes {
@@ -174,8 +208,8 @@ fn check_pages(about: &ParquetMetaData, rows: &RecordBatch) {
             assert_eq!(index.is_null_page(page), values.is_empty());
             let parquet::file::page_index::column_index::ColumnIndexMetaData::BYTE_ARRAY(index) = index else { panic!() };
             let bounds = (index.min_value(page), index.max_value(page));
-            let least = values.iter().min().map(|end| bounds::shorter_least(end.as_bytes(), Some(9)).0);
-            let greatest = values.iter().max().map(|end| bounds::shorter_greatest(end.as_bytes(), Some(9)).0);
+            let least = values.iter().min().map(|end| bounds::shorter_least(end.as_bytes(), Some(9), bounds::Cut::Text).0);
+            let greatest = values.iter().max().map(|end| bounds::shorter_greatest(end.as_bytes(), Some(9), bounds::Cut::Text).0);
             assert_eq!(bounds, (least.as_deref(), greatest.as_deref()));
         }
         begin += row_group.num_rows() as usize;
@@ -248,6 +282,31 @@ fn a_column_of_nulls_and_a_slice_of_a_batch_are_written() {
     let file = ours(&schema, &batches, small().build());
     assert_eq!(rows_of(&schema, &file), arrow::compute::concat_batches(&schema, &batches).unwrap());
     compare_chunks(&about(&file), &about(&theirs(&schema, &batches, small().build())), false);
+}
+
+#[test]
+fn what_is_no_number_is_not_in_the_statistics() {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![field("double", DataType::Float64)]));
+    let column = |values: Vec<f64>| vec![Arc::new(arrow::array::Float64Array::from(values)) as arrow::array::ArrayRef];
+    for (values, ends) in [
+        (vec![f64::NAN, 1.0, -0.0, f64::NAN], Some((-0.0f64, 1.0f64))),
+        (vec![0.0, f64::NAN], Some((-0.0, 0.0))),
+        (vec![f64::NAN, f64::NAN], None),
+    ] {
+        let batches = [RecordBatch::try_new(schema.clone(), column(values)).unwrap()];
+        for sparing in [false, true] {
+            let properties = || small().set_dictionary_enabled(!sparing).build();
+            let (ours, theirs) = (ours(&schema, &batches, properties()), theirs(&schema, &batches, properties()));
+            let (ours, theirs) = (about(&ours), about(&theirs));
+            compare_chunks(&ours, &theirs, true);
+            let statistics = ours.row_group(0).column(0).statistics().unwrap();
+            let bits = |bytes: Option<&[u8]>| bytes.map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()).to_bits());
+            assert_eq!(
+                bits(statistics.min_bytes_opt()).zip(bits(statistics.max_bytes_opt())),
+                ends.map(|(a, b)| (a.to_bits(), b.to_bits()))
+            );
+        }
+    }
 }
 
 #[tokio::test]

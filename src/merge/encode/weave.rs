@@ -8,8 +8,8 @@ use parquet::file::properties::WriterPropertiesPtr;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::chunk::{Chunk, Closed};
+use super::leaf::LeafWriter;
 use super::stored::{Stored, StoredChunk};
-use super::text::TextWriter;
 
 /// One leaf of all rows of `files`, in their order. `is_text` says that it is of texts, which may have dictionaries. `room` is what all leaves
 /// together may have, in bytes; `None` if there is not enough.
@@ -25,7 +25,7 @@ pub fn leaf(
     room: &AtomicUsize,
 ) -> Result<Option<Closed>> {
     let mut leaf = match is_text {
-        true => Leaf::Texts(TextWriter::new(column, Arc::clone(properties))),
+        true => Leaf::Texts(LeafWriter::new(column, Arc::clone(properties))),
         false => Leaf::Others(Chunk::new(column, Arc::clone(properties))),
     };
     for chunk in files.iter().flat_map(|file| file.chunks(number)) {
@@ -42,7 +42,7 @@ pub fn leaf(
 
 /// A leaf that is being put together.
 enum Leaf {
-    Texts(TextWriter),
+    Texts(LeafWriter),
     Others(Chunk),
 }
 

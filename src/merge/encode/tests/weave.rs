@@ -21,7 +21,7 @@ fn woven(schema: &SchemaRef, pieces: Vec<Vec<Stored>>, properties: WriterPropert
         }
         encoder.finish().await.unwrap();
     });
-    encoder.take().unwrap().into()
+    encoder.take().unwrap().concat().into()
 }
 
 /// What is said of the chunks is what is said of those that all rows were encoded into.

@@ -1,9 +1,9 @@
-//! Encodes one leaf of texts: with a dictionary as long as that is small, plainly from then on.
+//! Encodes one leaf: with a dictionary as long as that is small, plainly from then on.
 
+mod arrays;
 mod woven;
 
-use arrow::array::StringArray;
-use parquet::basic::Encoding;
+use parquet::basic::{Encoding, Type};
 use parquet::errors::Result;
 use parquet::file::metadata::LevelHistogram;
 use parquet::file::properties::WriterPropertiesPtr;
@@ -14,13 +14,16 @@ use super::chunk::{About, Chunk, Closed};
 use super::dictionary::Dictionary;
 use super::hybrid;
 use super::levels::Levels;
+use super::span::Span;
 
 /// A page takes no further row once it has as many slots: what is held for a slot does not depend on what is in it.
 const MOST_SLOTS: usize = 1 << 20;
 
 /// The writer of one leaf in one row group.
-pub struct TextWriter {
+pub struct LeafWriter {
     column: ColumnDescPtr,
+    /// The physical type of the column.
+    values: Type,
     chunk: Chunk,
     dictionary: Dictionary,
     /// The dictionary is still in use.
@@ -46,16 +49,20 @@ struct PageOf {
     /// Its rows, and its slots, be their levels appended or not yet.
     rows: usize,
     slots: usize,
-    /// Values: their numbers in the dictionary, or themselves, each behind its length.
+    /// Values: their numbers in the dictionary, or themselves: texts behind their lengths, and a byte for each boolean.
     numbers: Vec<u32>,
     plain: Vec<u8>,
     values: usize,
     text_bytes: usize,
+    /// Of texts.
     bounds: Bounds,
+    /// Of all others.
+    span: Span,
 }
 
-impl TextWriter {
-    /// A writer without rows. If `properties` want no dictionary for the column, it has one only where that makes it a good deal smaller.
+impl LeafWriter {
+    /// A writer without rows. If `properties` want no dictionary for the column, texts have one only where that makes them a good deal smaller,
+    /// and others have none.
     pub fn new(column: ColumnDescPtr, properties: WriterPropertiesPtr) -> Self {
         let limits = Limits {
             rows: properties.data_page_row_count_limit(),
@@ -63,8 +70,16 @@ impl TextWriter {
             dictionary: properties.column_dictionary_page_size_limit(column.path()),
         };
         let must_save = !properties.dictionary_enabled(column.path());
+        let values = column.physical_type();
+        let looks_up = match values {
+            Type::BYTE_ARRAY => true,
+            // Where known writers have none either.
+            Type::BOOLEAN | Type::FIXED_LEN_BYTE_ARRAY => false,
+            _ => !must_save,
+        };
+        let dictionary = if values == Type::BYTE_ARRAY { Dictionary::of_texts() } else { Dictionary::of_numbers() };
         let chunk = Chunk::new(column.clone(), properties);
-        Self { column, chunk, dictionary: Dictionary::new(), looks_up: true, must_save, page: PageOf::default(), limits }
+        Self { column, values, chunk, dictionary, looks_up, must_save, page: PageOf::default(), limits }
     }
 
     /// Bytes so far, about.
@@ -81,49 +96,71 @@ impl TextWriter {
         self.page.numbers.len() * hybrid::width(self.dictionary.len()) as usize / 8
     }
 
-    /// Appends the rows of a batch.
-    ///
-    /// # Errors
-    /// As [`Chunk::push`].
-    pub fn write(&mut self, levels: &Levels, texts: &StringArray) -> Result<()> {
+    /// Appends rows; `put` puts the value at a place of the leaf's array.
+    fn write_by(&mut self, levels: &Levels, mut put: impl FnMut(&mut Self, usize)) -> Result<()> {
         let mut slot = 0;
         while slot < levels.len() {
             if self.is_full() {
                 self.close_page()?;
             }
-            slot = self.fill(levels, texts, slot);
+            slot = match levels.are_all_alike() {
+                true => self.fill::<true>(levels, &mut put, slot),
+                false => self.fill::<false>(levels, &mut put, slot),
+            };
         }
         Ok(())
     }
 
-    /// Fills the page from `slot` on, where a row begins, and says where it was full.
-    fn fill(&mut self, levels: &Levels, texts: &StringArray, start: usize) -> usize {
-        let (offsets, data) = (texts.value_offsets(), texts.value_data());
-        let text = |place: usize| &data[offsets[place] as usize..offsets[place + 1] as usize];
-        let mut slot = start;
-        if levels.are_all_alike() {
-            while slot < levels.len() && !self.is_full() {
-                self.put(text(slot));
-                self.page.rows += 1;
-                self.page.slots += 1;
-                slot += 1;
-            }
-        }
+    /// Fills the page from `slot` on, where a row begins, and says where it was full. `ALIKE` says that [all slots are](Levels::are_all_alike).
+    #[inline]
+    fn fill<const ALIKE: bool>(&mut self, levels: &Levels, put: &mut impl FnMut(&mut Self, usize), start: usize) -> usize {
+        let (mut slot, mut sure) = (start, 0);
         while slot < levels.len() {
-            if levels.begins_row(slot) {
-                if self.is_full() {
-                    break;
+            if ALIKE || levels.begins_row(slot) {
+                if sure == 0 {
+                    if self.is_full() {
+                        break;
+                    }
+                    sure = self.sure();
                 }
                 self.page.rows += 1;
             }
-            if let Some(place) = levels.place(slot) {
-                self.put(text(place));
+            let known = self.dictionary.len();
+            if let Some(place) = if ALIKE { Some(slot) } else { levels.place(slot) } {
+                put(self, place);
             }
+            sure = if self.dictionary.len() == known { sure.saturating_sub(1) } else { 0 };
             self.page.slots += 1;
             slot += 1;
         }
         levels.append_to(start..slot, &mut self.page.definition, &mut self.page.repetition);
         slot
+    }
+
+    /// So many slots surely make the page no fuller than it may be, if none of them has a new value.
+    fn sure(&self) -> usize {
+        if !self.looks_up {
+            return 0;
+        }
+        let width = hybrid::width(self.dictionary.len()) as usize;
+        let numbers = self.limits.page.saturating_mul(8).div_ceil(width.max(1)).saturating_sub(self.page.numbers.len());
+        numbers.min(self.limits.rows.saturating_sub(self.page.rows)).min(MOST_SLOTS.saturating_sub(self.page.slots))
+    }
+
+    /// Puts a number as it is stored. `key` is what it is ordered by, if it has a place in the order.
+    #[inline]
+    fn put_number(&mut self, bytes: &[u8], key: Option<i128>) {
+        self.page.values += 1;
+        if self.looks_up {
+            let (number, is_first) = self.dictionary.number(bytes);
+            self.page.numbers.push(number);
+            if is_first {
+                self.page.span.note(key);
+            }
+        } else {
+            self.page.plain.extend_from_slice(bytes);
+            self.page.span.note(key);
+        }
     }
 
     #[inline]
@@ -170,14 +207,18 @@ impl TextWriter {
             body.push(width as u8);
             hybrid::append(&page.numbers, width, &mut body);
             Encoding::RLE_DICTIONARY
+        } else if self.values == Type::BOOLEAN {
+            hybrid::append_bits(&page.plain, &mut body);
+            Encoding::PLAIN
         } else {
             body.extend_from_slice(&page.plain);
             Encoding::PLAIN
         };
-        let (rows, text_bytes, nulls) = (page.rows, page.text_bytes, slots - page.values);
-        let ends = std::mem::take(&mut page.bounds).into_ends();
+        let (rows, nulls) = (page.rows, Some(slots - page.values));
+        let text_bytes = (self.values == Type::BYTE_ARRAY).then_some(page.text_bytes);
+        let (bounds, span) = (std::mem::take(&mut page.bounds), std::mem::take(&mut page.span));
+        let ends = bounds.into_ends().or_else(|| span.into_ends(&self.column));
         page.clear(self.limits.page);
-        let (nulls, text_bytes) = (Some(nulls), Some(text_bytes));
         self.chunk.push(&body, &About { encoding, slots, nulls, rows, text_bytes, ends, repetition, definition })?;
         self.dictionary.next_page();
         if self.looks_up && self.is_too_large() {
@@ -193,7 +234,8 @@ impl TextWriter {
         3 * (self.dictionary.bytes().len() + self.numbers()) < 2 * without
     }
 
-    /// Gives the dictionary up, and has the texts themselves in the page.
+    /// Gives the dictionary up, and has the values themselves in the page.
+    #[inline(never)]
     fn do_without(&mut self) {
         let page = &mut self.page;
         page.plain.reserve(page.text_bytes + 4 * page.values);
@@ -201,7 +243,7 @@ impl TextWriter {
             page.plain.extend_from_slice(self.dictionary.stored(number));
         }
         self.looks_up = false;
-        self.dictionary = Dictionary::new();
+        self.dictionary = Dictionary::of_texts();
     }
 
     /// The finished column.
@@ -247,7 +289,7 @@ fn append_levels(levels: &[u8], most: i16, body: &mut Vec<u8>) -> Option<LevelHi
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, AsArray, ListArray};
+    use arrow::array::{ArrayRef, ListArray, StringArray};
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::{DataType, Field, Schema};
     use parquet::arrow::ArrowSchemaConverter;
@@ -257,7 +299,7 @@ mod tests {
     use super::*;
 
     /// The writer of a column of lists after many batches of some rows that have as many of these texts each, and the most that it held.
-    fn after(texts: &[Option<&str>], rows: usize, batches: usize) -> (TextWriter, usize) {
+    fn after(texts: &[Option<&str>], rows: usize, batches: usize) -> (LeafWriter, usize) {
         let item = Arc::new(Field::new("element", DataType::Utf8, true));
         let field = Field::new("tags", DataType::List(Arc::clone(&item)), true);
         let schema = ArrowSchemaConverter::new().convert(&Schema::new(vec![field.clone()])).unwrap();
@@ -266,10 +308,10 @@ mod tests {
         let column: ArrayRef = Arc::new(ListArray::new(item, offsets, Arc::new(values), None));
         let (levels, array) = Levels::of(&field, &column, &[]);
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let mut writer = TextWriter::new(schema.column(0), Arc::new(properties));
+        let mut writer = LeafWriter::new(schema.column(0), Arc::new(properties));
         let mut held = 0;
         for _ in 0..batches {
-            writer.write(&levels, array.as_string()).unwrap();
+            writer.write(&levels, &array).unwrap();
             let page = &writer.page;
             held = held.max(page.definition.capacity() + page.repetition.capacity() + 4 * page.numbers.capacity() + page.plain.capacity());
         }

@@ -3,7 +3,7 @@
 use parquet::basic::Encoding;
 use parquet::errors::Result;
 
-use super::{TextWriter, hybrid};
+use super::{LeafWriter, hybrid};
 use crate::merge::encode::chunk::About;
 use crate::merge::encode::stored::{StoredChunk, StoredPage, broken};
 
@@ -47,7 +47,7 @@ struct Slots {
     numbers: Vec<u32>,
 }
 
-impl TextWriter {
+impl LeafWriter {
     /// Appends the rows of a stored chunk.
     ///
     /// # Errors
