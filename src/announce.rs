@@ -156,6 +156,7 @@ async fn noted(app: &App, table: &Table, top: &[(String, u64)], until: Option<De
     let told = match register(app, top, table, look).await {
         Ok(Registered { due, notes, reconciled, .. }) => {
             takes_all = reconciled.refused.is_empty();
+            done.registered |= reconciled.changed;
             for (partition, e) in &reconciled.refused {
                 done.log_once(format!("not shown yet: {}", Failure::new(&table.name, Some(partition), e).line()));
             }

@@ -199,6 +199,16 @@ async fn what_is_left_of_a_table_is_visible_though_another_one_takes_all_the_tim
     assert_eq!(hours(&lake, "shop.views"), (vec!["10".to_string()], vec![]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_before_anything_is_merged_counts_as_registered() {
+    let lake = landed("");
+    call(&lake, 1000, 5).await;
+    // There is no time to merge anything more.
+    let (summary, told) = call(&lake, 2, u64::MAX).await;
+    let done = &summary.unwrap().tables[0];
+    assert_eq!((told.len(), done.registered, done.partitions.len()), (1, true, 0));
+}
+
 /// A catalog that refuses the partitions of the first call that creates some.
 struct Refusing {
     inner: Arc<dyn Catalog>,
