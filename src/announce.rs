@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::app::App;
 use crate::catalog::pace::Pace;
 use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
@@ -10,20 +12,31 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
+use crate::failing::store::Noted;
+use crate::failing::{Record, Refused};
 use crate::landing::discover::Discovery;
 use crate::layout::{self, Note, PartitionId};
 use crate::pipeline::Request;
+use crate::retry::Retries;
 use crate::summary::{Failure, RunSummary, TableDone};
 
 /// Notes whose events are sent together.
 const TOGETHER: usize = 10;
 
-/// Makes the catalog say what the ledgers of these partitions say, then tells what happened to them. Returns what people should know.
+/// What came of showing some partitions.
+pub struct Shown {
+    /// What people should know although nothing failed.
+    pub warnings: Vec<String>,
+    /// Partitions that the catalog does not show as their ledgers say, and why.
+    pub refused: BTreeMap<PartitionId, Error>,
+}
+
+/// Makes the catalog say what the ledgers of these partitions say, then tells what happened to those that it shows. Of those that are refused
+/// the ledgers stand, and the next run goes on with them.
 ///
 /// # Errors
-/// As [`reconcile`] and [`changes`], and why a partition is refused, if one is: what the ledgers say stands, and the next run goes on with
-/// the rest.
-pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) -> Result<Vec<String>> {
+/// As [`reconcile`] and [`changes`].
+pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) -> Result<Shown> {
     let ours = |note: &&Note| matches!(note, Note::Version { partition, .. } if partitions.contains(partition));
     let notes = app.outbox.notes(&table.name, &app.state.top().await?).await?;
     let of_these = notes.iter().filter(ours).cloned().collect();
@@ -32,13 +45,13 @@ pub async fn partitions(app: &App, table: &Table, partitions: &[PartitionId]) ->
     let quarantine = app.quarantine_url(&table.name);
     let reconciled = reconcile(&*app.catalog, &app.ledgers, table, &quarantine, partitions, &BTreeMap::new(), Pace::default()).await?;
     due.retain(|due| !reconciled.refused.keys().any(|partition| is_of(due, partition)));
-    changes(app, &table.name, &due, None).await?;
     let warnings = reconciled.warnings(&notes);
-    match reconciled.refused.into_iter().next() {
-        None => Ok(warnings),
-        Some((partition, error)) => {
-            warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", table.name));
-            Err(Error::new(error.kind(), format!("{partition}: {error}")))
+    // What is refused is to be known, also if others cannot be told of the rest.
+    match changes(app, &table.name, &due, None).await {
+        Err(e) if reconciled.refused.is_empty() => Err(e),
+        told => {
+            told.err().iter().for_each(|e| tracing::warn!("{}: {e}", table.name));
+            Ok(Shown { warnings, refused: reconciled.refused })
         }
     }
 }
@@ -51,7 +64,7 @@ fn is_of(due: &Due, partition: &PartitionId) -> bool {
 ///
 /// # Errors
 /// As [`partitions`], and `Unavailable` if the catalog does not have it any more.
-pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> Result<Vec<String>> {
+pub async fn partitions_of(app: &App, name: &TableName, of: &[PartitionId]) -> Result<Shown> {
     partitions(app, &catalog::still_there(&*app.catalog, name).await?, of).await
 }
 
@@ -64,41 +77,98 @@ pub struct Seen {
     pub known: BTreeMap<PartitionId, Wanted>,
 }
 
+/// What people should know of tables before their turn.
+pub type Others = Option<BTreeMap<TableName, Vec<String>>>;
+
 /// Shows and tells what runs before this one committed and had no time to show, before anything new is begun: whatever cuts this run off, it
-/// is visible then. Of the run's other tables too, whose turn may not come. `top` is what lies in the state location itself.
-pub async fn left(app: &App, table: &Table, top: &[(String, u64)], request: &Request, done: &mut TableDone) {
-    noted(app, table, top, request.until, done).await;
-    let others = app.config.tables(request.table.as_deref()).unwrap_or_default();
-    let has_notes = |name: &TableName| top.iter().any(|(key, _)| layout::is_note(name, key));
-    for other in others.into_iter().map(|other| &other.name).filter(|name| **name != table.name && has_notes(name)) {
-        // What fails here its own turn tells.
-        let Ok(Some(other)) = app.catalog.table(other).await else { continue };
-        let mut shown = TableDone::new(&other.name, &Discovery::default());
-        noted(app, &other, top, request.until, &mut shown).await;
-        shown.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", other.name));
-    }
-}
-
-/// As [`left`], of what is committed by now, also by this run.
-pub async fn so_far(app: &App, table: &Table, until: Option<Deadline>, done: &mut TableDone) {
-    match app.state.top().await {
-        Ok(top) => noted(app, table, &top, until, done).await,
-        Err(e) => tracing::warn!("{}: what is merged so far is shown later: {e}", table.name),
-    }
-}
-
-/// Shows and tells what the notes below `top` are of. What fails is tried once more, and entered, when the run publishes.
-async fn noted(app: &App, table: &Table, top: &[(String, u64)], until: Option<Deadline>, done: &mut TableDone) {
-    if !top.iter().any(|(key, _)| layout::is_note(&table.name, key)) {
+/// is visible then. With the first table that has work it is done for the run's other tables too, whose turn may not come; what people should
+/// know of those is kept in `others` until then. `top` is what lies in the state location itself.
+pub async fn left(
+    app: &App,
+    table: &Table,
+    top: &[(String, u64)],
+    request: &Request,
+    retries: &mut Retries,
+    done: &mut TableDone,
+    others: &mut Others,
+) {
+    let look = Look { seen: &Seen::default(), refused: retries.refused(app, top).await, anew: true, pace: Pace::brief };
+    noted(app, table, top, request.until, look, done).await;
+    if others.is_some() {
         return;
     }
-    let mut failures = Vec::new();
-    let told = match register(app, top, table, &Seen::default(), done, &mut failures, Pace::brief).await {
-        Ok(due) => changes(app, &table.name, &due, until).await,
+    let others = others.insert(BTreeMap::new());
+    let all = app.config.tables(request.table.as_deref()).unwrap_or_default();
+    let has_notes = |name: &TableName| top.iter().any(|(key, _)| layout::is_note(name, key));
+    for other in all.into_iter().map(|other| &other.name).filter(|name| **name != table.name && has_notes(name)) {
+        // What fails here its own turn tells.
+        let Ok(Some(other)) = app.catalog.table(other).await else { continue };
+        let known = Noted::read(&app.state, &other.name, top).await.unwrap_or_default();
+        let refused = Refused { hours: &known.hours, at: request.at, wanted: request.since.is_some() };
+        let mut shown = TableDone::new(&other.name, &Discovery::default());
+        noted(app, &other, top, request.until, Look { refused, ..look }, &mut shown).await;
+        others.insert(other.name, shown.warnings);
+    }
+}
+
+/// Shows and tells what a run merged so far, whenever an eighth of its time is over. A run that nobody cuts off shows all at its end.
+pub struct NowAndThen<'a> {
+    app: &'a App,
+    table: &'a Table,
+    until: Option<Deadline>,
+    /// When all was shown last.
+    shown: DateTime<Utc>,
+    /// Of a table that was made anew, all partitions are still to be looked at.
+    anew: bool,
+}
+
+impl<'a> NowAndThen<'a> {
+    /// For a run that begins to merge.
+    pub fn new(app: &'a App, table: &'a Table, until: Option<Deadline>) -> Self {
+        Self { app, table, until, shown: app.clock.now(), anew: true }
+    }
+
+    /// As [`left`], of what is committed by now, if it is time. To be called before each partition is merged.
+    pub async fn show(&mut self, retries: &mut Retries, done: &mut TableDone) {
+        let Self { app, table, until, .. } = *self;
+        if !until.is_some_and(|until| until.has_to_show(self.shown, app.clock.now())) {
+            return;
+        }
+        match app.state.top().await {
+            Ok(top) => {
+                let look = Look { seen: &Seen::default(), refused: retries.refused(app, &top).await, anew: self.anew, pace: Pace::brief };
+                // What is refused of them now is so at the end, too.
+                self.anew &= noted(app, table, &top, until, look, done).await;
+            }
+            Err(e) => done.log_once(format!("{}: what is merged so far is shown later: {e}", table.name)),
+        }
+        self.shown = app.clock.now();
+    }
+}
+
+/// Shows and tells what the notes below `top` are of. What fails is tried once more, and entered, when the run publishes; so what was not
+/// shown now is neither a failure yet nor a change that could not be set back. Returns true if the catalog takes all of it.
+async fn noted(app: &App, table: &Table, top: &[(String, u64)], until: Option<Deadline>, look: Look<'_>, done: &mut TableDone) -> bool {
+    if !top.iter().any(|(key, _)| layout::is_note(&table.name, key)) {
+        return true;
+    }
+    let mut takes_all = false;
+    let told = match register(app, top, table, look).await {
+        Ok(Registered { due, notes, reconciled, .. }) => {
+            takes_all = reconciled.refused.is_empty();
+            done.registered |= reconciled.changed;
+            for (partition, e) in &reconciled.refused {
+                done.log_once(format!("not shown yet: {}", Failure::new(&table.name, Some(partition), e).line()));
+            }
+            done.warn(reconciled.without_refused().warnings(&notes));
+            changes(app, &table.name, &due, until).await
+        }
         Err(e) => Err(e),
     };
-    failures.extend(told.err().map(|e| Failure::new(&table.name, None, &e)));
-    failures.iter().for_each(|failure| tracing::warn!("not shown or told yet: {}", failure.line()));
+    if let Err(e) = told {
+        done.log_once(format!("not shown or told yet: {}", Failure::new(&table.name, None, &e).line()));
+    }
+    takes_all
 }
 
 /// Makes the catalog show what a run committed, and then tells others of it, as long as `until` lets it. What fails is entered. Returns
@@ -108,16 +178,29 @@ pub async fn publish(
     table: &Table,
     seen: &Seen,
     until: Option<Deadline>,
+    retries: &mut Retries,
     done: &mut TableDone,
     failures: &mut Vec<Failure>,
 ) -> Option<Vec<(String, u64)>> {
     let registered = async {
         let top = app.state.top().await?;
-        let due = register(app, &top, table, seen, done, failures, Pace::default).await?;
-        Ok::<_, Error>((top, due))
+        let refused = retries.refused(app, &top).await;
+        // What was refused before this run made the table was refused by another one.
+        let refused = Refused { wanted: refused.wanted || done.created, ..refused };
+        let registered = register(app, &top, table, Look { seen, refused, anew: true, pace: Pace::default }).await?;
+        Ok::<_, Error>((top, registered))
     };
     match registered.await {
-        Ok((top, due)) => {
+        Ok((top, registered)) => {
+            done.registered |= registered.reconciled.changed;
+            done.warn(registered.reconciled.warnings(&registered.notes));
+            let Registered { due, notes, reconciled, asked_for, waiting } = registered;
+            let tried = |partition: &PartitionId| (!seen.partitions.contains(partition)).then(|| tried(&notes, partition));
+            reconciled.refused.keys().chain(&waiting).for_each(|partition| done.not_registered(partition));
+            failures.extend(retries.still_refused(&waiting));
+            let refused = retries.not_shown(app, reconciled.refused, failures, tried).await;
+            failures.extend(refused);
+            retries.asked_for(asked_for.into_iter().chain(waiting));
             // Only now a receiver that queries at once sees what it was told of.
             let told = changes(app, &table.name, &due, until).await;
             failures.extend(told.err().map(|e| Failure::new(&table.name, None, &e)));
@@ -131,71 +214,90 @@ pub async fn publish(
     }
 }
 
-/// Makes the catalog say what the ledgers say, and returns what others have to be told now. `top` is what lies in the state
-/// location itself.
-async fn register(
-    app: &App,
-    top: &[(String, u64)],
-    table: &Table,
-    seen: &Seen,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
+/// What is to be shown, beside what the notes lead to.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    seen: &'a Seen,
+    /// What is not tried now.
+    refused: Refused<'a>,
+    /// Of a table that was made anew, all partitions.
+    anew: bool,
     pace: fn() -> Pace,
-) -> Result<Vec<Due>> {
-    let (catalog, ledgers, name) = (&*app.catalog, &app.ledgers, &table.name);
+}
+
+/// What came of showing what was committed.
+struct Registered {
+    /// What others have to be told of now.
+    due: Vec<Due>,
+    /// All notes that the table had.
+    notes: Vec<Note>,
+    /// The partitions that the catalog was asked for.
+    asked_for: BTreeSet<PartitionId>,
+    /// Those that it is not asked for now, because it refused them before.
+    waiting: Vec<PartitionId>,
+    /// What the catalog says now.
+    reconciled: Reconciled,
+}
+
+/// Makes the catalog say what the ledgers say. `top` is what lies in the state location itself.
+async fn register(app: &App, top: &[(String, u64)], table: &Table, look: Look<'_>) -> Result<Registered> {
+    let (catalog, ledgers, name, Look { seen, refused, .. }) = (&*app.catalog, &app.ledgers, &table.name, look);
     let notes = app.outbox.notes(name, top).await?;
     // A table that was made anew, by this run or by one that did not get as far as here, may have ledgers from before its catalog was lost.
-    let partitions: Vec<PartitionId> = match notes.iter().any(|note| matches!(note, Note::Columns(_))) {
-        true => ledgers.partitions(name).await?,
-        false => seen.partitions.clone(),
-    };
+    // While the catalog refuses some of them, those say when all are looked at again.
+    let all = made_anew(&notes).is_some_and(|anew| look.anew && refused.all(anew).next().is_none());
+    let partitions = if all { ledgers.partitions(name).await? } else { seen.partitions.clone() };
     // Before the ledgers are read for the catalog: so it shows all that is told of.
     let mut due = app.outbox.due(ledgers, table, notes.clone(), app.clock.now()).await;
-    let none = BTreeMap::new();
     // What another run committed since they were read is told only once the catalog shows it, too.
     let mut known = seen.known.clone();
     known.retain(|partition, _| !due.iter().any(|due| is_of(due, partition)));
-    let url = app.quarantine_url(name);
-    let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known, pace()).await;
-    let left = left_behind(&due, &partitions);
-    let mut refused = false;
-    let mut enter = |reconciled: Reconciled| {
-        done.warnings.extend(reconciled.warnings(&notes));
-        refused |= !reconciled.refused.is_empty();
-        for (partition, e) in reconciled.refused {
-            done.not_registered(&partition);
-            due.retain(|due| !is_of(due, &partition));
-            failures.push(Failure::new(name, Some(&partition), &e));
-        }
-        reconciled.changed
-    };
-    let changed = enter(show(&partitions, &known).await?);
-    // A run before this one may have committed others without registering them. If one of them cannot be read, it alone fails.
-    match show(&left.iter().cloned().collect::<Vec<_>>(), &none).await {
-        Ok(reconciled) => drop(enter(reconciled)),
-        Err(_) => {
-            for partition in left {
-                let alone = show(std::slice::from_ref(&partition), &none).await;
-                let failed = |e| Reconciled { refused: [(partition, e)].into(), ..Reconciled::default() };
-                enter(alone.unwrap_or_else(failed));
-            }
-        }
+    let (url, none) = (app.quarantine_url(name), BTreeMap::new());
+    let show = async |some: &[PartitionId], known| reconcile(catalog, ledgers, table, &url, some, known, (look.pace)()).await;
+    let mut reconciled = show(&partitions, &known).await?;
+    // A run before this one may have committed others without registering them, or failed to.
+    let left = left_behind(&due, refused.hours, &partitions);
+    let (waiting, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|id| refused.waits(id, &tried(&notes, id)));
+    match show(&left, &none).await {
+        Ok(of_left) => reconciled.extend(of_left),
+        // They are not read one by one: what does not answer for all of them does not for one of them.
+        Err(e) => reconciled.refused.extend(left.iter().map(|partition| (partition.clone(), Error::new(e.kind(), e.to_string())))),
     }
-    done.registered |= changed;
-    // Until all that a table had before it was made anew is registered, its note leads each run to what is left.
-    if refused {
+    due.retain(|due| !reconciled.refused.keys().chain(&waiting).any(|partition| is_of(due, partition)));
+    // Until all that a table had before it was made anew is registered, or has a note of its own, its note leads runs to what is left.
+    if !all || reconciled.refused.keys().any(|partition| newest(&notes, partition).is_none()) {
         due.retain(|due| !matches!(due.note, Note::Columns(_)));
     }
-    Ok(due)
+    Ok(Registered { due, notes, asked_for: partitions.into_iter().chain(left).collect(), waiting, reconciled })
 }
 
-/// The partitions that others have to be told of and that are not looked at otherwise.
-fn left_behind(due: &[Due], partitions: &[PartitionId]) -> BTreeSet<PartitionId> {
+/// What is tried of a partition that its notes, or that of the table, lead to.
+fn tried(notes: &[Note], partition: &PartitionId) -> String {
+    newest(notes, partition).map(|version| version.to_string()).or_else(|| made_anew(notes).map(str::to_string)).unwrap_or_default()
+}
+
+/// The columns of a table that was made anew and whose partitions are not all registered yet.
+fn made_anew(notes: &[Note]) -> Option<&str> {
+    notes.iter().find_map(|note| if let Note::Columns(columns) = note { Some(columns.as_str()) } else { None })
+}
+
+/// The newest version of a partition that is noted.
+fn newest(notes: &[Note], partition: &PartitionId) -> Option<u64> {
+    let version = |note: &Note| match note {
+        Note::Version { partition: of, version, .. } if of == partition => Some(*version),
+        _ => None,
+    };
+    notes.iter().filter_map(version).max()
+}
+
+/// The partitions that others have to be told of, or that the catalog refused, and that are not looked at otherwise.
+fn left_behind(due: &[Due], hours: &BTreeMap<PartitionId, Record>, partitions: &[PartitionId]) -> BTreeSet<PartitionId> {
     let told = due.iter().filter(|due| !due.events.is_empty()).filter_map(|due| match &due.note {
         Note::Version { partition, .. } => Some(partition),
         Note::Columns(_) => None,
     });
-    told.filter(|partition| !partitions.contains(partition)).cloned().collect()
+    let refused = hours.values().filter(|record| record.refused).map(|record| &record.partition);
+    told.chain(refused).filter(|partition| !partitions.contains(partition)).cloned().collect()
 }
 
 /// Sends the events of these notes and forgets them, some at a time, as long as `until` lets it. What is left then, or fails, is sent by the

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
-use crate::announce::{self, Seen};
+use crate::announce::{self, NowAndThen, Seen};
 use crate::app::App;
 use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
@@ -112,10 +112,15 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
         return Err(Error::config(format!("--since {since} is after the time of the run, {}; give an earlier hour", summary.at)));
     }
     for table in app.config.tables(request.table.as_deref())? {
-        match run_table(app, table, request, &mut summary).await {
-            Ok(done) => summary.tables.push(done),
+        // Boxed: what a run of a table awaits is nested too deeply for whoever awaits a run in turn.
+        match Box::pin(run_table(app, table, request, &mut summary)).await {
+            Ok(done) => summary.enter(done),
             Err(e) => summary.failures.push(Failure::new(&table.name, None, &e)),
         }
+    }
+    for (table, warnings) in summary.others.take().unwrap_or_default() {
+        // Its own turn failed.
+        warnings.iter().for_each(|warning| tracing::warn!("{table}: {warning}"));
     }
     app.limits.progress.finish_and_clear();
     if !request.dry_run {
@@ -167,13 +172,13 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     }
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     if let Some(top) = &top {
-        announce::left(app, &table, top, request, &mut done).await;
+        announce::left(app, &table, top, request, &mut retries, &mut done, &mut summary.others).await;
     }
     let run = summary.run.clone();
     let merging = Merging { app, table: &table, managed: &managed, context: app.merging(&queue, &run, request.at), until: request.until };
     merging.merge_all(&plans, &mut retries, &mut done, &mut summary.failures).await?;
     let seen = Seen { partitions: looked_at, known };
-    let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
+    let shown = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
@@ -333,12 +338,9 @@ impl Merging<'_> {
         context.ledgers.probe(&context.clock.new_id()).await?;
         let objects = |plan: &&PartitionPlan| if let Action::Merge { objects, .. } = &plan.action { objects.len() as u64 } else { 0 };
         context.limits.progress.set_length(work.iter().map(objects).sum());
-        let mut shown = context.clock.now();
+        let mut so_far = NowAndThen::new(app, table, *until);
         for plan in work {
-            if until.is_some_and(|until| until.has_to_show(shown, context.clock.now())) {
-                announce::so_far(app, table, *until, done).await;
-                shown = context.clock.now();
-            }
+            so_far.show(retries, done).await;
             if until.is_some_and(|until| !until.may_begin(context.clock.now())) {
                 done.objects.pending += objects(&plan);
                 failures.push(Failure::new(&table.name, Some(&plan.partition), &deadline::too_late()));

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use plan::{Decision, Findings};
 use summary::{MovedInto, PartitionDone, RedriveSummary};
 
-use crate::announce;
+use crate::announce::{self, Shown};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hour::Place;
@@ -90,7 +90,10 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     let redriven = if config.scatters() { work.move_on(&mut summary, &mut looked_at).await } else { Redriven::default() };
     if !request.dry_run && !looked_at.is_empty() {
         match announce::partitions_of(app, &config.name, &looked_at).await {
-            Ok(warnings) => summary.warnings.extend(warnings),
+            Ok(Shown { warnings, refused }) => {
+                summary.warnings.extend(warnings);
+                refused.iter().for_each(|(partition, e)| summary.fail(Some(partition), e));
+            }
             Err(e) => summary.fail(None, &e),
         }
         if let Err(e) = redriven.remove_done(app, &config.name).await {

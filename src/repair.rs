@@ -8,7 +8,7 @@ use compare::{Difference, compare};
 use plan::{Taken, taken};
 use summary::{Done, RepairSummary};
 
-use crate::announce;
+use crate::announce::{self, Shown};
 use crate::app::App;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -71,7 +71,10 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
         if let Some(mut summary) = rebuild(app, &table, &head, &taken, &queue, planned).await? {
             app.limits.progress.finish_and_clear();
             match announce::partitions_of(app, &config.name, std::slice::from_ref(&partition)).await {
-                Ok(warnings) => summary.warnings.extend(warnings),
+                Ok(Shown { warnings, refused }) => {
+                    summary.warnings.extend(warnings);
+                    summary.failures.extend(refused.values().map(ToString::to_string));
+                }
                 Err(e) => summary.failures.push(e.to_string()),
             }
             // All that landed is in it now, unless others decide what belongs here. What was not found so is for the next run to see.

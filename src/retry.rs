@@ -1,6 +1,8 @@
 //! Failing hours: which of them a run tries again, what it notes of those that fail, and that those are told of that do not any more.
 
-use std::collections::BTreeMap;
+mod refused;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
@@ -42,6 +44,8 @@ pub struct Retries {
     noted: Option<Noted>,
     /// What is known now.
     hours: BTreeMap<PartitionId, Record>,
+    /// The partitions that the catalog was asked for, or that wait until it is.
+    asked_for: BTreeSet<PartitionId>,
     /// Of the hours that do not fail in this run: those whose ledger lists an object that was never read, and that object.
     lacking: Vec<(PartitionId, String)>,
 }
@@ -60,6 +64,7 @@ impl Retries {
             settings: format!("{config:?} {memory}"),
             noted: None,
             hours: BTreeMap::new(),
+            asked_for: BTreeSet::new(),
             lacking: Vec::new(),
         }
     }
@@ -98,7 +103,7 @@ impl Retries {
     /// The record of a partition that is not to be tried now.
     fn waiting(&self, plan: &PartitionPlan) -> Option<&Record> {
         let Action::Merge { previous, objects } = &plan.action else { return None };
-        let record = self.hours.get(&plan.partition).filter(|_| !self.wanted)?;
+        let record = self.hours.get(&plan.partition).filter(|record| !record.refused && !self.wanted)?;
         record.waits(self.at, &self.fingerprint(version(previous.as_deref()), objects.iter())).then_some(record)
     }
 
@@ -148,6 +153,7 @@ impl Retries {
             reason,
             tried: self.fingerprint(version, objects.iter().copied()),
             version,
+            refused: false,
         };
         let record = Record::after(self.hours.get(partition), attempt);
         self.hours.entry(partition.clone()).insert_entry(record).into_mut()
@@ -172,9 +178,8 @@ impl Retries {
         let fails = |record: &Record| {
             is_open(&record.partition, record.hour) || failures.iter().any(|failure| failure.is_of(&self.table, &record.partition))
         };
-        let seen = |record: &Record| record.hour >= self.from && record.hour.is_closed(self.at, self.close_after);
-        let quiet: Vec<PartitionId> =
-            self.hours.values().filter(|record| seen(record) && !fails(record)).map(|record| record.partition.clone()).collect();
+        let quiet = self.hours.values().filter(|record| self.was_tried(record) && !fails(record));
+        let quiet: Vec<PartitionId> = quiet.map(|record| record.partition.clone()).collect();
         let mut healed = Vec::new();
         for (partition, head) in quiet.iter().zip(app.ledgers.each_head(&self.table, &quiet).await) {
             match head.map(|head| head.and_then(|head| unread(&head).map(str::to_string))) {
@@ -200,7 +205,7 @@ impl Retries {
                  `lakebed repair` make the hour of what is there"
             )
         });
-        let given_up = self.hours.values().filter(|record| record.hour < self.from).map(|record| {
+        let given_up = self.hours.values().filter(|record| record.hour < self.from && !record.refused).map(|record| {
             let Record { partition, hour, since, .. } = record;
             format!(
                 "{partition}: it has been failing since {}, and no run looks at it any more; `lakebed run --since {hour}` does",

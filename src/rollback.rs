@@ -4,7 +4,7 @@ pub mod plan;
 
 use serde::Serialize;
 
-use crate::announce;
+use crate::announce::{self, Shown};
 use crate::app::App;
 use crate::catalog::limits::check_registered;
 use crate::catalog::{Table, TableName};
@@ -160,7 +160,10 @@ impl Rollback<'_> {
     }
 
     async fn register(&self, partition: &PartitionId) -> Result<Vec<String>> {
-        announce::partitions(self.app, &self.table, std::slice::from_ref(partition)).await
+        let Shown { warnings, refused } = announce::partitions(self.app, &self.table, std::slice::from_ref(partition)).await?;
+        let Some((_, error)) = refused.into_iter().next() else { return Ok(warnings) };
+        warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", self.table.name));
+        Err(Error::new(error.kind(), format!("{partition}: {error}")))
     }
 
     fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {

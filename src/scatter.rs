@@ -23,6 +23,7 @@ use store::Newest;
 
 use crate::announce::{self, Seen};
 use crate::app::App;
+use crate::catalog::Table;
 use crate::catalog::reconcile::Wanted;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
@@ -88,10 +89,10 @@ pub async fn run_table(
     if begun || !work.redriven.waiting.is_empty() || known.iter().any(|object| !is_done(&work.intakes, object)) {
         work.top = pipeline::earlier(app, config).await;
         if let Some(top) = &work.top {
-            announce::left(app, &table, top, request, &mut done).await;
+            announce::left(app, &table, top, request, &mut work.retries, &mut done, &mut summary.others).await;
         }
     }
-    let worked = work.work(&known, &mut done).await;
+    let worked = work.work(&table, &known, &mut done).await;
     summary.failures.append(&mut work.failures);
     done.warnings.extend(warning(work.warned));
     worked?;
@@ -100,7 +101,7 @@ pub async fn run_table(
     let Work { heads, intakes, staged, queue, merged, redriven, mut retries, .. } = work;
     let known = heads.values().filter(|head| !merged.contains(&head.partition)).map(|head| (head.partition.clone(), Wanted::of(head)));
     let seen = Seen { known: known.collect(), partitions: heads.into_keys().collect() };
-    let shown = announce::publish(app, &table, &seen, request.until, &mut done, &mut summary.failures).await;
+    let shown = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
     if let Some(top) = shown {
         let is_open = |partition: &PartitionId, hour: Hour| unreadable.contains_key(&hour) || open_partitions.contains(partition);
@@ -220,8 +221,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes in what landed, as far as that is possible now.
-    async fn work(&mut self, closed: &[LandedObject], done: &mut TableDone) -> Result<()> {
+    /// Takes in what landed, as far as that is possible now; `table` is the table as the catalog has it.
+    async fn work(&mut self, table: &Table, closed: &[LandedObject], done: &mut TableDone) -> Result<()> {
         self.look_at(self.named()?).await;
         // What lacks nothing is done, whatever the rules are today.
         self.settle(done).await?;
@@ -229,7 +230,7 @@ impl<'a> Work<'a> {
         self.begin(sorted).await?;
         let unusable = std::mem::take(&mut self.redriven.unusable);
         unusable.iter().for_each(|e| self.fail(None, e));
-        self.merge(done).await?;
+        self.merge(table, done).await?;
         self.settle(done).await?;
         self.look_for_astray().await;
         Ok(())

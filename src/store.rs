@@ -3,6 +3,7 @@
 pub mod cleaning;
 pub mod copies;
 mod parts;
+mod patience;
 pub mod refusal;
 mod s3;
 

@@ -1,13 +1,16 @@
 //! What a run did, as a value: the JSON document of `run --output json`, and the lines that people read.
 
 mod failure;
+mod partition;
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 pub use failure::Failure;
+pub use partition::PartitionDone;
 use serde::Serialize;
 
+use crate::announce::Others;
 use crate::catalog::TableName;
 use crate::error::{Error, Kind};
 use crate::landing::LandedObject;
@@ -35,6 +38,9 @@ pub struct RunSummary {
     /// What is known of the tables' failing hours, to be noted for later runs.
     #[serde(skip)]
     pub retries: Vec<Retries>,
+    /// Once what earlier runs left of all tables was shown: what people should know of those whose turn was still to come.
+    #[serde(skip)]
+    pub others: Others,
 }
 
 /// What happened to one table.
@@ -60,6 +66,9 @@ pub struct TableDone {
     /// Of the pending objects, those of open hours.
     #[serde(skip)]
     open: u64,
+    /// What is in the log already.
+    #[serde(skip)]
+    logged: BTreeSet<String>,
 }
 
 /// Landed objects by what became of them.
@@ -78,36 +87,17 @@ pub struct Objects {
     pub pending: u64,
 }
 
-/// What happened to one partition.
-#[derive(Debug, Serialize)]
-pub struct PartitionDone {
-    /// Keys and values, in path order.
-    pub values: serde_json::Map<String, serde_json::Value>,
-    /// Keys and values as a path.
-    #[serde(skip)]
-    partition: String,
-    /// `created`, `amended`, `merged by another run`; of a dry run `would create`, `would amend`.
-    pub action: &'static str,
-    /// The live generation.
-    pub generation: Option<String>,
-    /// The ledger version.
-    pub ledger_version: Option<u64>,
-    /// Rows in it.
-    pub rows: u64,
-    /// Its files.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Every landed object that is known is wholly in it.
-    pub complete: bool,
-    /// Landed objects that this run merged, or would.
-    pub objects: usize,
-}
-
 impl RunSummary {
     /// A run that has done nothing yet.
     pub fn new(run: String, request: &Request) -> Self {
-        Self { run, at: rfc3339(request.at), dry_run: request.dry_run, tables: Vec::new(), failures: Vec::new(), retries: Vec::new() }
+        let (at, dry_run) = (rfc3339(request.at), request.dry_run);
+        Self { run, at, dry_run, tables: Vec::new(), failures: Vec::new(), retries: Vec::new(), others: None }
+    }
+
+    /// Enters what happened to a table, and what was to be known of it before its turn.
+    pub fn enter(&mut self, mut done: TableDone) {
+        done.warn(self.others.as_mut().and_then(|others| others.remove(&done.table)).unwrap_or_default());
+        self.tables.push(done);
     }
 
     /// The exit code: 0 done, 1 failed, 2 wrong configuration, 3 some hours done and some not.
@@ -177,6 +167,24 @@ impl TableDone {
             warnings: strangers(discovery).into_iter().collect(),
             hours_done: BTreeSet::new(),
             open: 0,
+            logged: BTreeSet::new(),
+        }
+    }
+
+    /// Enters what people should know, each sentence once however often a run meets with it.
+    pub fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    /// Logs what the run tries once more before it tells of it, each sentence once.
+    pub fn log_once(&mut self, line: String) {
+        if !self.logged.contains(&line) {
+            tracing::warn!("{line}");
+            self.logged.insert(line);
         }
     }
 
@@ -335,37 +343,6 @@ impl TableDone {
         ];
         let told = states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}"));
         format!("{head}, of {}: {}", counted(landed, "landed object"), told.collect::<Vec<_>>().join(", "))
-    }
-}
-
-impl PartitionDone {
-    fn of(partition: &PartitionId, version: Option<&LedgerVersion>, action: &'static str, objects: usize) -> Self {
-        Self {
-            values: partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect(),
-            partition: partition.to_string(),
-            action,
-            generation: version.map(|version| version.generation.id.to_string()),
-            ledger_version: version.map(|version| version.version),
-            rows: version.map_or(0, |version| version.generation.rows()),
-            files: version.map_or(0, |version| version.generation.files.len()),
-            bytes: version.map_or(0, |version| version.generation.bytes()),
-            complete: version.is_some_and(LedgerVersion::complete),
-            objects,
-        }
-    }
-
-    fn write(&self, table: &TableName, dry_run: bool, text: &mut String) {
-        let Self { partition, action, rows, files, bytes, objects, .. } = self;
-        if dry_run {
-            text.push_str(&format!("{table}: {action} {partition} from {}\n", counted(*objects as u64, "object")));
-            return;
-        }
-        let incomplete = if self.complete { "" } else { ", incomplete" };
-        text.push_str(&format!(
-            "{table}: {action} {partition}: {} in {}, {bytes} bytes{incomplete}\n",
-            counted(*rows, "row"),
-            counted(*files as u64, "file")
-        ));
     }
 }
 

@@ -72,6 +72,19 @@ impl GlueCatalog {
         }
     }
 
+    /// Why a call that writes a table failed. If its answer alone was lost, the table is not as it was, and somebody wrote it: `before` is the
+    /// version that it had, `None` if there was none.
+    async fn read_back(&self, name: &TableName, before: Option<u64>, failed: Error) -> Error {
+        if failed.kind() != Kind::Unavailable {
+            return failed;
+        }
+        match self.raw_table(name).await {
+            Ok(Some(_)) if before.is_none() => exists(name),
+            Ok(Some(there)) if before != Some(shape::version(&there)) => changed(name),
+            _ => failed,
+        }
+    }
+
     /// The tables of a database that can be read. Those whose types Hive does not have cannot; who names one is told.
     async fn tables_of(&self, database: &str) -> Result<Vec<Table>> {
         let mut tables = Vec::new();
@@ -210,7 +223,10 @@ impl Catalog for GlueCatalog {
         }
         let input = DatabaseInput::builder().name(database).build().map_err(|e| Error::internal(format!("{what}: {e}")))?;
         match self.client.create_database().database_input(input).send().await {
-            Err(e) if !is(&e, EXISTS) => Err(explain("glue:CreateDatabase", &what, &e)),
+            // Its answer alone may be lost.
+            Err(e) if !is(&e, EXISTS) && self.client.get_database().name(database).send().await.is_err() => {
+                Err(explain("glue:CreateDatabase", &what, &e))
+            }
             _ => Ok(()),
         }
     }
@@ -247,31 +263,31 @@ impl Catalog for GlueCatalog {
         let call = self.client.create_table().database_name(&name.database).table_input(shape::table_input(table, None)?);
         match call.send().await {
             Ok(_) => Ok(()),
-            Err(e) if is(&e, EXISTS) => Err(Error::conflict(format!("table {name} exists already in Glue; read it and update it"))),
+            Err(e) if is(&e, EXISTS) => Err(exists(name)),
             Err(e) if is(&e, NOT_FOUND) => {
                 Err(Error::config(format!("database `{}` of table {name} does not exist; create it first", name.database)))
             }
-            Err(e) => Err(explain("glue:CreateTable", &format!("table {name}"), &e)),
+            Err(e) => Err(self.read_back(name, None, explain("glue:CreateTable", &format!("table {name}"), &e)).await),
         }
     }
 
     async fn update_table(&self, table: &Table) -> Result<()> {
         check_table(table)?;
         let name = &table.name;
-        let lost = |what: &str| Error::conflict(format!("table {name} {what} in Glue; read it again, then update it"));
-        let there = self.raw_table(name).await?.ok_or_else(|| lost("does not exist"))?;
+        let gone = || lost(name, "does not exist");
+        let there = self.raw_table(name).await?.ok_or_else(gone)?;
         if there.version_id.is_none() {
             return Err(Error::unavailable(format!("Glue says no version of table {name}, so it cannot be updated safely; run again")));
         }
         if shape::version(&there) != table.version {
-            return Err(lost("was changed meanwhile"));
+            return Err(changed(name));
         }
         let call = self.client.update_table().database_name(&name.database).table_input(shape::table_input(table, Some(&there))?);
         match call.set_version_id(there.version_id.clone()).skip_archive(true).send().await {
             Ok(_) => Ok(()),
-            Err(e) if is(&e, &["ConcurrentModificationException"]) => Err(lost("was changed meanwhile")),
-            Err(e) if is(&e, NOT_FOUND) => Err(lost("does not exist")),
-            Err(e) => Err(explain("glue:UpdateTable", &format!("table {name}"), &e)),
+            Err(e) if is(&e, &["ConcurrentModificationException"]) => Err(changed(name)),
+            Err(e) if is(&e, NOT_FOUND) => Err(gone()),
+            Err(e) => Err(self.read_back(name, Some(table.version), explain("glue:UpdateTable", &format!("table {name}"), &e)).await),
         }
     }
 
@@ -317,6 +333,18 @@ impl Catalog for GlueCatalog {
         refused.extend(self.write(name, &updates).await?);
         Ok(refused)
     }
+}
+
+fn exists(name: &TableName) -> Error {
+    Error::conflict(format!("table {name} exists already in Glue; read it and update it"))
+}
+
+fn changed(name: &TableName) -> Error {
+    lost(name, "was changed meanwhile")
+}
+
+fn lost(name: &TableName, what: &str) -> Error {
+    Error::conflict(format!("table {name} {what} in Glue; read it again, then update it"))
 }
 
 /// Why Glue does not say which partitions there are.

@@ -71,6 +71,17 @@ struct Pair<'a> {
 /// Why the catalog refused some entries, by their values.
 type Refusals = BTreeMap<Vec<String>, (Kind, String)>;
 
+/// What came of writing changes.
+#[derive(Default)]
+struct Applied {
+    /// What may go through later, or did although nobody was told.
+    again: Refusals,
+    /// The values of what is refused for good.
+    for_good: BTreeSet<Vec<String>>,
+    /// The catalog did not answer for as long as it is asked.
+    is_down: bool,
+}
+
 impl Pair<'_> {
     async fn reconcile(mut self, partitions: &[PartitionId], known: &BTreeMap<PartitionId, Wanted>, mut pace: Pace) -> Result<Reconciled> {
         let mut open = self.unsettled(partitions, known).await?;
@@ -102,11 +113,12 @@ impl Pair<'_> {
                 self.done.missing = self.missing(&changes);
             }
             self.find_foreign(&changes).await;
-            let (again, for_good) = self.apply(&changes).await;
+            let Applied { again, for_good, is_down } = self.apply(&changes).await;
             open.retain(|id| !for_good.contains(&id.values()));
             refused = again;
-            // What is refused or undone at once may go through a little later: the catalog is busy, or somebody else is at it.
-            late = (round > 0 || !refused.is_empty()) && !pace.wait().await;
+            // What is refused or undone at once may go through a little later: the catalog is busy, or somebody else is at it. If it was
+            // asked long enough, it is read once more: of a call that failed the answer alone may be lost.
+            late = is_down || ((round > 0 || !refused.is_empty()) && !pace.wait().await);
         }
         Ok(self.done)
     }
@@ -217,9 +229,9 @@ impl Pair<'_> {
         Ok(wanted)
     }
 
-    /// Writes the changes. Returns what may go through later, and the values of what is refused for good, which is entered.
-    async fn apply(&mut self, changes: &[(Table, CatalogChange)]) -> (Refusals, BTreeSet<Vec<String>>) {
-        let (mut again, mut for_good, mut down) = (Refusals::new(), BTreeSet::new(), None);
+    /// Writes the changes. What is refused for good is entered.
+    async fn apply(&mut self, changes: &[(Table, CatalogChange)]) -> Applied {
+        let (mut applied, mut down) = (Applied::default(), None);
         for (table, change) in changes {
             let updates: Vec<Partition> = change.update.iter().map(|update| update.to.clone()).collect();
             let batches = change.create.chunks(BATCH).map(|batch| (batch, true)).chain(updates.chunks(BATCH).map(|batch| (batch, false)));
@@ -230,29 +242,24 @@ impl Pair<'_> {
                     (None, true) => self.catalog.create_partitions(table, batch).await,
                     (None, false) => self.catalog.update_partitions(table, batch).await,
                 };
-                let all = |kind, why: String| {
-                    let one = |partition: &Partition| EntryError { values: partition.values.clone(), kind, message: why.clone() };
-                    batch.iter().map(one).collect::<Vec<_>>()
-                };
-                let (errors, is_final) = match answer {
-                    Ok(errors) => (errors, false),
-                    Err(e) => {
-                        down = down.or_else(|| (e.kind() == Kind::Unavailable).then(|| e.to_string()));
-                        (all(e.kind(), e.to_string()), e.kind() != Kind::Conflict)
-                    }
-                };
+                let errors = answer.unwrap_or_else(|e| {
+                    down = down.take().or_else(|| (e.kind() == Kind::Unavailable).then(|| e.to_string()));
+                    let one =
+                        |partition: &Partition| EntryError { values: partition.values.clone(), kind: e.kind(), message: e.to_string() };
+                    batch.iter().map(one).collect()
+                });
                 for EntryError { values, kind, message } in errors {
                     match kind {
-                        Kind::Unavailable | Kind::Conflict if !is_final => drop(again.insert(values, (kind, message))),
+                        Kind::Unavailable | Kind::Conflict => drop(applied.again.insert(values, (kind, message))),
                         _ => {
                             self.done.refuse(self.id(&values), kind, &message);
-                            for_good.insert(values);
+                            applied.for_good.insert(values);
                         }
                     }
                 }
             }
         }
-        (again, for_good)
+        Applied { is_down: down.is_some(), ..applied }
     }
 
     /// Enters the partitions that stay as they are.

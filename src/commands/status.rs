@@ -4,12 +4,15 @@ use chrono::TimeDelta;
 
 use super::{print, print_json};
 use crate::app::App;
+use crate::catalog::Table;
+use crate::catalog::filter::Filter;
 use crate::cli::{Output, TableArgs};
 use crate::config::TableConfig;
 use crate::error::Result;
 use crate::failing::store::Noted;
 use crate::hour::Hour;
 use crate::landing::discover::discover;
+use crate::layout::PartitionId;
 use crate::scatter;
 use crate::status::{TableStatus, status};
 
@@ -37,7 +40,16 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     let landed = discover(&landing, config, from, to).await?.objects;
     let landed = scatter::not_done(&app.state, config, landed).await?;
     let heads = app.ledgers.heads(&config.name).await?;
-    let in_catalog = app.catalog.table(&config.name).await?.is_some();
+    let registered = match app.catalog.table(&config.name).await? {
+        Some(table) => Some(registered(app, &table).await?),
+        None => None,
+    };
     let noted = Noted::read(&app.state, &config.name, &app.state.top().await?).await?;
-    status(config, in_catalog, &heads, &landed, &noted.hours, now)
+    status(config, registered.as_deref(), &heads, &landed, &noted.hours, now)
+}
+
+async fn registered(app: &App, table: &Table) -> Result<Vec<PartitionId>> {
+    let partitions = app.catalog.partitions(&table.name, &Filter::all()).await?;
+    let keys = || table.partition_keys.iter().map(|key| key.name.clone());
+    Ok(partitions.into_iter().map(|partition| PartitionId::new(keys().zip(partition.values))).collect())
 }

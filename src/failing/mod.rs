@@ -1,4 +1,4 @@
-//! Hours that fail: what is known of each, and when a run tries it again. No I/O.
+//! Hours that fail, to be merged or to be shown: what is known of each, and when a run tries it again. No I/O.
 //!
 //! A record is advice and never the truth: one that is lost costs one more attempt, and nothing else.
 
@@ -22,7 +22,7 @@ const PAUSE: TimeDelta = TimeDelta::minutes(5);
 /// The longest pause.
 const LONGEST: TimeDelta = TimeDelta::hours(6);
 
-/// A partition whose merge failed.
+/// A partition whose merge failed, or that the catalog refuses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The partition.
@@ -47,6 +47,14 @@ pub struct Record {
     pub version: u64,
     /// Others were told that it fails, for a reason of this kind.
     pub told: bool,
+    /// It is merged, and the catalog refuses to show it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refused: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// One attempt that failed.
@@ -66,6 +74,36 @@ pub struct Attempt {
     pub tried: String,
     /// The partition's ledger version; 0 if it has none.
     pub version: u64,
+    /// It is merged, and the catalog refused to show it.
+    pub refused: bool,
+}
+
+/// Which partitions a run does not ask the catalog for, of those that nothing but notes leads to: it refused them before, and their next attempt
+/// is not due.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// What is known of failing hours.
+    pub hours: &'a BTreeMap<PartitionId, Record>,
+    /// The time the run is made for, UTC.
+    pub at: DateTime<Utc>,
+    /// A person named the hours: all are tried.
+    pub wanted: bool,
+}
+
+impl<'a> Refused<'a> {
+    /// True if the partition is not to be tried now; `tried` says what would be.
+    pub fn waits(&self, partition: &PartitionId, tried: &str) -> bool {
+        self.hours.get(partition).is_some_and(|record| self.holds(record, tried))
+    }
+
+    /// All partitions that are not to be tried now for which `tried` would be.
+    pub fn all(&self, tried: &str) -> impl Iterator<Item = &'a Record> {
+        self.hours.values().filter(move |record| self.holds(record, tried))
+    }
+
+    fn holds(&self, record: &Record, tried: &str) -> bool {
+        record.refused && !self.wanted && record.waits(self.at, tried)
+    }
 }
 
 /// How long an hour has been failing, as people and programs are told.
@@ -98,7 +136,7 @@ struct Document {
 impl Record {
     /// What is known after an attempt that failed, from what was known before it.
     pub fn after(before: Option<&Self>, failed: Attempt) -> Self {
-        let Attempt { partition, hour, at, kind, reason, tried, version } = failed;
+        let Attempt { partition, hour, at, kind, reason, tried, version, refused } = failed;
         let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
         Self {
             since: before.map_or(at, |before| before.since.min(at)),
@@ -112,6 +150,7 @@ impl Record {
             reason,
             tried,
             version,
+            refused,
         }
     }
 
@@ -167,7 +206,7 @@ pub(crate) mod testing {
     pub(crate) fn record(partition: PartitionId, hour: &str, version: u64) -> Record {
         let at = "2026-11-19T15:20:00Z".parse().unwrap();
         let (hour, kind) = (hour.parse().unwrap(), Kind::Unavailable);
-        Record::after(None, Attempt { partition, hour, at, kind, reason: "no".into(), tried: "a".into(), version })
+        Record::after(None, Attempt { partition, hour, at, kind, reason: "no".into(), tried: "a".into(), version, refused: false })
     }
 }
 
@@ -188,6 +227,7 @@ mod tests {
             reason: "no".into(),
             tried: tried.into(),
             version: 0,
+            refused: false,
         }
     }
 
@@ -219,6 +259,25 @@ mod tests {
         check(&[0, 1, 6], 16, "a", false);
         // A run for the past, after one for the future.
         check(&[0, 60_000], 10, "a", false);
+    }
+
+    #[test]
+    fn what_the_catalog_refused_waits_unless_it_is_another_version_or_a_person_names_it() {
+        let refused = Record { refused: true, ..failed(&[0, 1]) };
+        let merging = Record { partition: "day=1/hour=11".parse().unwrap(), ..failed(&[0, 1]) };
+        let hours: BTreeMap<_, _> = [refused, merging].map(|record| (record.partition.clone(), record)).into();
+        let check = |hour: &str, minutes: i64, tried: &str, wanted: bool, waits: bool| {
+            let refused = Refused { hours: &hours, at: at(minutes), wanted };
+            let partition = format!("day=1/hour={hour}").parse().unwrap();
+            assert_eq!(refused.waits(&partition, tried), waits, "{hour} at {minutes} with {tried}");
+            assert_eq!(refused.all(tried).any(|record| record.partition == partition), waits);
+        };
+        check("10", 2, "a", false, true);
+        check("10", 6, "a", false, false);
+        check("10", 2, "b", false, false);
+        check("10", 2, "a", true, false);
+        check("11", 2, "a", false, false);
+        check("12", 2, "a", false, false);
     }
 
     #[test]

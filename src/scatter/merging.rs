@@ -7,6 +7,8 @@ use super::intake::Taken;
 use super::redriven::{self, Waiting};
 use super::share::Share;
 use super::store::Placements;
+use crate::announce::NowAndThen;
+use crate::catalog::Table;
 use crate::deadline;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
@@ -20,8 +22,9 @@ use crate::summary::TableDone;
 type Shared = Vec<(Hour, Taken)>;
 
 impl Work<'_> {
-    /// Merges into each partition what it lacks.
-    pub(super) async fn merge(&mut self, done: &mut TableDone) -> Result<()> {
+    /// Merges into each partition what it lacks. Where the time ends, what is merged is shown now and then; `table` is the table as the
+    /// catalog has it.
+    pub(super) async fn merge(&mut self, table: &Table, done: &mut TableDone) -> Result<()> {
         let (mut wanted, mut begun_otherwise) = (BTreeMap::<PartitionId, Shared>::new(), Vec::new());
         for intake in self.intakes.values() {
             for taken in intake.objects.iter().filter(|taken| !taken.done && !self.stuck.contains(&taken.key)) {
@@ -57,7 +60,9 @@ impl Work<'_> {
             }
         }
         self.hold_back(&mut plans).await;
+        let mut so_far = NowAndThen::new(self.app, table, self.request.until);
         for plan in plans {
+            so_far.show(&mut self.retries, done).await;
             if self.is_over() {
                 self.fail(Some(&plan.partition), &deadline::too_late());
                 continue;

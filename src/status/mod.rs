@@ -37,6 +37,8 @@ pub struct TableStatus {
     pub hours: Vec<HourStatus>,
     /// Hours between the first and the last one in which nothing landed.
     pub gaps: Vec<Hour>,
+    /// Partitions that the catalog has and no ledger knows, as paths: readers see them beside lakebed's.
+    pub foreign: Vec<String>,
 }
 
 /// The state of one partition.
@@ -71,7 +73,7 @@ pub struct HourStatus {
     pub complete: bool,
     /// What is not, and why.
     pub missing: Vec<Missing>,
-    /// Merging what is pending failed.
+    /// Merging what is pending failed, or the catalog refuses to show what is merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
 }
@@ -92,7 +94,7 @@ pub struct Failing {
 /// `Config` if a landed object's path lacks a value that the partition needs.
 pub fn status(
     config: &TableConfig,
-    in_catalog: bool,
+    registered: Option<&[PartitionId]>,
     heads: &[LedgerVersion],
     landed: &[LandedObject],
     failing: &BTreeMap<PartitionId, Record>,
@@ -141,7 +143,8 @@ pub fn status(
     let hours: Vec<HourStatus> = hours.into_values().collect();
     Ok(TableStatus {
         table: config.name.clone(),
-        in_catalog,
+        in_catalog: registered.is_some(),
+        foreign: registered.into_iter().flatten().filter(|id| !known.contains_key(id)).map(ToString::to_string).collect(),
         fresh_until: hours.iter().filter(|hour| hour.merged > 0).flat_map(|hour| &hour.arrivals).map(|hour| hour.end()).max(),
         fresh_for: newest_complete(&hours).map(|hour| (at - hour.end()).num_seconds().max(0)),
         retired_bytes: heads.iter().flat_map(|head| &head.retired).flat_map(|retired| &retired.files).map(|file| file.bytes).sum(),
@@ -296,6 +299,13 @@ impl TableStatus {
         if self.retired_bytes > 0 {
             text.push_str(&format!("{} bytes of retired generations wait for `lakebed sweep`\n", self.retired_bytes));
         }
+        if let Some(first) = self.foreign.first() {
+            text.push_str(&format!(
+                "partitions in the catalog that no ledger knows: {}, {first} for one; readers see what is there beside the table's rows; \
+                 `lakebed partitions` shows all, and what is not wanted is to be dropped in Glue or Athena\n",
+                self.foreign.len()
+            ));
+        }
         if !self.gaps.is_empty() {
             let named: Vec<String> = self.gaps.iter().take(10).map(ToString::to_string).collect();
             text.push_str(&format!("nothing landed in {} hours: {}\n", self.gaps.len(), named.join(", ")));
@@ -313,7 +323,7 @@ mod tests {
     const AT: &str = "2026-11-19T16:10:00Z";
 
     fn of(heads: &[LedgerVersion], landed: &[LandedObject]) -> TableStatus {
-        status(&table(""), true, heads, landed, &BTreeMap::new(), AT.parse().unwrap()).unwrap()
+        status(&table(""), Some(&[]), heads, landed, &BTreeMap::new(), AT.parse().unwrap()).unwrap()
     }
 
     /// One line an hour: hour, state, merged, late, pending, complete.
@@ -362,7 +372,7 @@ mod tests {
         };
         let heads = [version("12", 2, vec![source("12", "a")]), version("13", 2, vec![source("13", "a")])];
         let failing = [record("12", 2), record("13", 1), record("14", 0)].into();
-        let status = status(&table(""), true, &heads, &[landed("14", "a")], &failing, AT.parse().unwrap()).unwrap();
+        let status = status(&table(""), Some(&[]), &heads, &[landed("14", "a")], &failing, AT.parse().unwrap()).unwrap();
         let told: Vec<_> = status.hours.iter().map(|hour| (hour.state.as_str(), hour.failing.is_some(), hour.complete)).collect();
         assert_eq!(told, [("amended(1)", true, false), ("amended(1)", false, true), ("waiting", true, false)]);
         let line = "\n  failing since 2026-11-19T15:20Z, 1 attempt, the next one from 2026-11-19T15:20Z on: no\n";
@@ -418,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_table_without_anything_says_so() {
-        let status = status(&table(""), false, &[], &[], &BTreeMap::new(), AT.parse().unwrap()).unwrap();
+        let status = status(&table(""), None, &[], &[], &BTreeMap::new(), AT.parse().unwrap()).unwrap();
         let text = "shop.clicks: nothing merged yet, 0 rows, 0 quarantined; not in the catalog yet, the first run creates it\n";
         assert_eq!((status.to_text().as_str(), status.gaps.len()), (text, 0));
     }

@@ -9,7 +9,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUploa
 use futures::{StreamExt, TryStreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::s3::Uploads;
+use super::s3::{self, Uploads};
 
 /// No part but the last may have fewer bytes: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
 pub const LEAST: u64 = 5 << 20;
@@ -104,7 +104,8 @@ impl Parts {
         }
         let parts = CompletedMultipartUpload::builder().set_parts(Some(self.done)).build();
         let call = self.uploads.client.complete_multipart_upload().bucket(&self.uploads.bucket).key(&self.key);
-        let ended = call.upload_id(self.id).multipart_upload(parts).if_none_match("*").send().await;
+        let call = call.upload_id(self.id).multipart_upload(parts).if_none_match("*");
+        let ended = call.customize().config_override(s3::ending()).send().await;
         let Err(failure) = ended else { return Ok(()) };
         // The answer may be lost, and the upload is ended all the same. Only this attempt writes an object of this name.
         let there = self.uploads.client.head_object().bucket(&self.uploads.bucket).key(&self.key).send().await;

@@ -8,7 +8,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::{RetryConfig as SdkRetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_types::service_config::ServiceConfigKey;
@@ -18,6 +18,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{CredentialProvider, RetryConfig};
 use tokio::sync::Mutex;
 
+use super::patience::{ENDING, Patient, USUAL};
 use super::{Root, parse, refusal};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Location;
@@ -75,6 +76,7 @@ impl Aws {
         let retry = RetryConfig { max_retries: usize::MAX, retry_timeout: DEADLINE, ..RetryConfig::default() };
         let mut builder =
             AmazonS3Builder::new().with_bucket_name(bucket).with_region(region.as_ref()).with_credentials(credentials).with_retry(retry);
+        builder = builder.with_http_connector(Patient);
         if let Some(endpoint) = self.endpoint() {
             builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
         }
@@ -91,7 +93,7 @@ impl Aws {
     /// requests failed; a bucket that is busy with one hour would fail the next.
     fn client(&self) -> Client {
         let retry = SdkRetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST).with_max_backoff(SLOWEST);
-        let timeout = TimeoutConfig::builder().operation_timeout(DEADLINE).operation_attempt_timeout(DEADLINE / 3).build();
+        let timeout = TimeoutConfig::builder().operation_timeout(DEADLINE).operation_attempt_timeout(USUAL).build();
         let partition = RetryPartition::custom("lakebed").token_bucket(TokenBucket::unlimited()).build();
         let config = Builder::from(&self.sdk).retry_config(retry).timeout_config(timeout).retry_partition(partition);
         Client::from_conf(config.force_path_style(self.endpoint().is_some()).build())
@@ -103,6 +105,13 @@ impl Aws {
         let own = self.sdk.service_config().and_then(|config| config.load_config(key));
         own.or_else(|| self.sdk.endpoint_url().map(str::to_string))
     }
+}
+
+/// What another configuration a call of the SDK's client needs that ends an upload. Its answer begins at once and then keeps one waiting, as
+/// the SDK lets no other answer do.
+pub(super) fn ending() -> Builder {
+    let timeout = TimeoutConfig::builder().operation_timeout(2 * ENDING).operation_attempt_timeout(ENDING).build();
+    Builder::new().timeout_config(timeout).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 /// Uploads in parts below a location, which listings of objects do not show.

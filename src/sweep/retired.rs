@@ -6,7 +6,7 @@
 
 use super::summary::{Kind, SweepSummary};
 use super::{Sweeper, plan};
-use crate::announce;
+use crate::announce::{self, Shown};
 use crate::error::{Error, Result};
 use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
@@ -44,13 +44,17 @@ pub(super) async fn sweep(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> 
 }
 
 /// Removes what no ledger lists any more, after a look at what the catalog says by now.
-async fn remove(sweeper: &Sweeper<'_>, taken: Vec<(PartitionId, Vec<Retired>)>, summary: &mut SweepSummary) -> Result<()> {
+async fn remove(sweeper: &Sweeper<'_>, mut taken: Vec<(PartitionId, Vec<Retired>)>, summary: &mut SweepSummary) -> Result<()> {
     if taken.is_empty() {
         return Ok(());
     }
     let partitions: Vec<PartitionId> = taken.iter().map(|(partition, _)| partition.clone()).collect();
     if !summary.dry_run {
-        summary.warnings.extend(announce::partitions(sweeper.app, &sweeper.table, &partitions).await?);
+        let Shown { warnings, refused } = announce::partitions(sweeper.app, &sweeper.table, &partitions).await?;
+        summary.warnings.extend(warnings);
+        summary.failures.extend(refused.iter().map(|(partition, e)| sweeper.failure(Some(partition), e)));
+        // The catalog may still point to what was live before.
+        taken.retain(|(partition, _)| !refused.contains_key(partition));
     }
     let registered = sweeper.registered(&partitions).await?;
     for (partition, gone) in taken {

@@ -1,15 +1,18 @@
 //! Runs that are cut off: what they had time for is shown and told, by themselves or by the next one before it merges anything.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::ProgressBar;
 use lakebed::app::{Access, App};
+use lakebed::catalog::filter::Filter;
+use lakebed::catalog::local::LocalCatalog;
+use lakebed::catalog::{Catalog, EntryError, Partition, Table, TableName};
 use lakebed::clock::Clock;
 use lakebed::deadline::Deadline;
-use lakebed::error::Result;
+use lakebed::error::{Kind, Result};
 use lakebed::events::{Event, EventSink};
 use lakebed::pipeline::{self, Request};
 use lakebed::summary::RunSummary;
@@ -70,9 +73,15 @@ impl EventSink for Bus {
 /// Runs with so many minutes of time, until the clock gave `last` ids: then it is killed. Returns the summary if it came to one, and
 /// the hours that were told of.
 async fn call(lake: &Lake, minutes: i64, last: u64) -> (Option<RunSummary>, Vec<String>) {
+    call_with(lake, minutes, last, |_| ()).await
+}
+
+/// As [`call`], with something changed about the program.
+async fn call_with(lake: &Lake, minutes: i64, last: u64, change: impl FnOnce(&mut App)) -> (Option<RunSummary>, Vec<String>) {
     let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
     let clock = Minutes::until(last);
     let mut app = App::new(config, Access::Write, clock.clone(), ProgressBar::hidden()).await.unwrap();
+    change(&mut app);
     let bus = Arc::new(Bus::default());
     app.events = bus.clone();
     let until = Some(Deadline::new(Minutes::start(), Minutes::start() + TimeDelta::minutes(minutes)));
@@ -158,11 +167,16 @@ async fn what_a_call_merged_before_it_was_killed_is_visible_before_the_next_one_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_has_much_to_do_shows_it_now_and_then() {
-    let lake = landed("");
-    // Each id is an eighth of the time; the fourth hour is killed.
-    let (_, told) = call(&lake, 16, 7).await;
-    let (shown, hidden) = hours(&lake, "shop.clicks");
-    assert_eq!((told.len(), &shown[..], &hidden[..]), (2, &["10".to_string(), "11".to_string()][..], &["12".to_string()][..]));
+    // An hour is shown before another one is merged, once an eighth of the time is over since that was done: two minutes of 16, four of 32.
+    // Where rows scatter, merging begins with the 18th id, and is not begun in the last quarter of the time. The hour after the next is killed.
+    let kinds: [(fn() -> Lake, _, _, _); 2] = [(|| landed(""), 16, 7, 2), (scattered, 32, 23, 4)];
+    for (lake, minutes, last, expected) in kinds {
+        let lake = lake();
+        let (_, told) = call(&lake, minutes, last).await;
+        let names = |hours: std::ops::Range<usize>| hours.map(|hour| (10 + hour).to_string()).collect::<Vec<_>>();
+        let of_all = (names(0..expected), names(expected..expected + 1));
+        assert_eq!((told.len(), hours(&lake, "shop.clicks")), (expected, of_all));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,4 +197,100 @@ async fn what_is_left_of_a_table_is_visible_though_another_one_takes_all_the_tim
     let (_, told) = call(&lake, 1000, 2).await;
     assert_eq!(told, ["\"shop.views\" 10"]);
     assert_eq!(hours(&lake, "shop.views"), (vec!["10".to_string()], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_before_anything_is_merged_counts_as_registered() {
+    let lake = landed("");
+    call(&lake, 1000, 5).await;
+    // There is no time to merge anything more.
+    let (summary, told) = call(&lake, 2, u64::MAX).await;
+    let done = &summary.unwrap().tables[0];
+    assert_eq!((told.len(), done.registered, done.partitions.len()), (1, true, 0));
+}
+
+/// A catalog that refuses the partitions of the first call that creates some.
+struct Refusing {
+    inner: Arc<dyn Catalog>,
+    refused: AtomicBool,
+}
+
+#[async_trait]
+impl Catalog for Refusing {
+    async fn ensure_database(&self, database: &str) -> Result<()> {
+        self.inner.ensure_database(database).await
+    }
+
+    async fn table(&self, name: &TableName) -> Result<Option<Table>> {
+        self.inner.table(name).await
+    }
+
+    async fn tables(&self) -> Result<Vec<Table>> {
+        self.inner.tables().await
+    }
+
+    async fn create_table(&self, table: &Table) -> Result<()> {
+        self.inner.create_table(table).await
+    }
+
+    async fn update_table(&self, table: &Table) -> Result<()> {
+        self.inner.update_table(table).await
+    }
+
+    async fn partitions(&self, name: &TableName, filter: &Filter) -> Result<Vec<Partition>> {
+        self.inner.partitions(name, filter).await
+    }
+
+    async fn get_partitions(&self, name: &TableName, values: &[Vec<String>]) -> Result<Vec<Partition>> {
+        self.inner.get_partitions(name, values).await
+    }
+
+    async fn create_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
+        if self.refused.swap(true, Ordering::SeqCst) {
+            return self.inner.create_partitions(table, partitions).await;
+        }
+        let refuse = |one: &Partition| EntryError { values: one.values.clone(), kind: Kind::Config, message: "not yet".into() };
+        Ok(partitions.iter().map(refuse).collect())
+    }
+
+    async fn update_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
+        self.inner.update_partitions(table, partitions).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_that_was_refused_at_first_and_shown_at_the_end_is_done() {
+    let lake = landed("");
+    let refuse = |app: &mut App| {
+        let inner = app.catalog.clone();
+        app.catalog = Arc::new(Refusing { inner, refused: AtomicBool::new(false) });
+    };
+    // There is time for one hour, and right after it for showing it the first time.
+    let (summary, told) = call_with(&lake, 5, u64::MAX, refuse).await;
+    let summary = summary.unwrap();
+    assert_eq!((hours(&lake, "shop.clicks"), told.len()), ((vec!["10".to_string()], vec![]), 1));
+    let lines: Vec<String> = summary.failure_lines().collect();
+    assert!(lines.len() == 6 && lines.iter().all(|line| line.contains("the time for this run was over")), "{lines:?}");
+    assert_eq!(summary.exit_code(), 3, "some hours are done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_showing_meets_with_is_told_once() {
+    let lake = Lake::small("");
+    for hour in 10..17 {
+        lake.land(&hour.to_string(), "a", b"{\"id\":\"a\"}{\"n\":\"x\"}");
+    }
+    // The first hour is merged, and shown by the next call.
+    call(&lake, 1000, 5).await;
+    call(&lake, 1000, 2).await;
+    let catalog = LocalCatalog::open(&lake.path(".lakebed/catalog.db")).unwrap();
+    let name = TableName::parse("shop.clicks_quarantine").unwrap();
+    let mut quarantine = catalog.table(&name).await.unwrap().unwrap();
+    quarantine.columns.remove(1);
+    catalog.update_table(&quarantine).await.unwrap();
+    // Every second hour is shown at once.
+    let (summary, _) = call(&lake, 16, u64::MAX).await;
+    let warnings = &summary.unwrap().tables[0].warnings;
+    let of = |text: &str| warnings.iter().filter(|warning| warning.contains(text)).count();
+    assert_eq!((of("changed the table shop.clicks_quarantine"), of("leave no crawler")), (1, 1), "{warnings:?}");
 }

@@ -269,6 +269,7 @@ fn events_of_tables_and_runs() {
         tried: "0123456789abcdef".into(),
         version: 0,
         told: true,
+        refused: false,
     };
     let event = Event::of_healed(&table.name, "01JBNBT700TTTTTTTTTTTTTTTT", "2026-11-19T18:20:00Z".parse().unwrap(), &known);
     check_event(include_str!("golden/event-hour-healed.json"), &event, "HourHealed");

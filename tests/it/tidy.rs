@@ -376,3 +376,17 @@ fn every_promise_has_a_test_and_a_line_in_the_document() {
     }
     check(problems);
 }
+
+/// Firehose labels what it lands with `Content-Encoding: gzip`. A client that undoes it hands out other bytes than the ranges that it is asked for.
+#[test]
+fn the_client_of_buckets_undoes_no_content_encoding() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let tree = ["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p} {f}"];
+    let tree = std::process::Command::new(cargo).args(tree).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let clients: Vec<&str> = tree.lines().filter(|line| line.starts_with("reqwest v")).collect();
+    assert!(!clients.is_empty(), "no reqwest among what is built in: look at what reads buckets now\n{tree}");
+    let undoes = |client: &&str| client.split([' ', ',']).any(|feature| ["gzip", "brotli", "deflate", "zstd"].contains(&feature));
+    let problems = clients.into_iter().filter(undoes).map(|client| format!("{client}: find out who wants that feature, and do without"));
+    check(problems.collect());
+}

@@ -44,6 +44,24 @@ impl Reconciled {
         told
     }
 
+    /// Takes in what bringing other partitions in step came to.
+    pub fn extend(&mut self, other: Self) {
+        let Self { changed, foreign, quarantine, missing, refused } = other;
+        self.changed |= changed;
+        self.foreign.extend(foreign);
+        self.missing.extend(missing);
+        self.refused.extend(refused);
+        self.quarantine = quarantine.or_else(|| self.quarantine.take());
+    }
+
+    /// Without what is known of partitions that are refused: whoever tries them again tells of that.
+    pub fn without_refused(mut self) -> Self {
+        self.foreign.retain(|change| !self.refused.contains_key(&change.partition));
+        self.missing.retain(|(partition, _)| !self.refused.contains_key(partition));
+        self.refused.clear();
+        self
+    }
+
     /// Enters a change that is about to be undone. Something that is undone again and again is told once.
     pub(super) fn undo(&mut self, change: ForeignChange) {
         if !self.foreign.iter().any(|known| (&known.table, &known.partition) == (&change.table, &change.partition)) {
@@ -55,7 +73,7 @@ impl Reconciled {
     pub(super) fn refuse(&mut self, partition: PartitionId, kind: Kind, why: &str) {
         let (kind, then) = match kind {
             Kind::Unavailable | Kind::Conflict => (Kind::Unavailable, "run again"),
-            kind => (kind, "once that is put right, the next run registers it"),
+            kind => (kind, "put that right, then run again"),
         };
         let error = Error::new(kind, format!("the catalog does not take what the ledgers say: {why}; the data is safe, {then}"));
         self.refused.entry(partition).or_insert(error);
@@ -111,7 +129,7 @@ mod tests {
         };
         check(Kind::Unavailable, "10", Kind::Unavailable, "run again");
         check(Kind::Conflict, "11", Kind::Unavailable, "run again");
-        check(Kind::Config, "12", Kind::Config, "once that is put right, the next run registers it");
+        check(Kind::Config, "12", Kind::Config, "put that right, then run again");
     }
 
     #[test]

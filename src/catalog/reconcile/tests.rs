@@ -109,6 +109,8 @@ enum Says {
     Refused(Kind, &'static [&'static str]),
     /// The whole call fails.
     Fails(Kind),
+    /// The call is taken, and its answer is lost.
+    Lost,
 }
 
 /// A catalog that refuses what it is told to, call by call, and then nothing more.
@@ -126,14 +128,16 @@ impl Refusing {
         Self { inner, writes: Mutex::new(writes), reads: Mutex::default() }
     }
 
-    fn sorted(&self, partitions: &[Partition]) -> Result<(Vec<Partition>, Vec<EntryError>)> {
+    /// Which of the partitions are to be written, and what is to be answered if that goes well.
+    fn sorted(&self, partitions: &[Partition]) -> Result<(Vec<Partition>, Result<Vec<EntryError>>)> {
         match self.writes.lock().unwrap().pop() {
-            None => Ok((partitions.to_vec(), vec![])),
+            None => Ok((partitions.to_vec(), Ok(vec![]))),
             Some(Says::Fails(kind)) => Err(Error::new(kind, "the call fails")),
+            Some(Says::Lost) => Ok((partitions.to_vec(), Err(Error::unavailable("the answer is lost")))),
             Some(Says::Refused(kind, hours)) => {
                 let (no, yes): (Vec<_>, Vec<_>) = partitions.iter().cloned().partition(|one| hours.contains(&&*one.values[3]));
                 let error = |one: Partition| EntryError { values: one.values, kind, message: "no".into() };
-                Ok((yes, no.into_iter().map(error).collect()))
+                Ok((yes, Ok(no.into_iter().map(error).collect())))
             }
         }
     }
@@ -173,14 +177,16 @@ impl Catalog for Refusing {
     }
 
     async fn create_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
-        let (yes, mut no) = self.sorted(partitions)?;
-        no.extend(self.inner.create_partitions(table, &yes).await?);
+        let (yes, answer) = self.sorted(partitions)?;
+        let mut no = self.inner.create_partitions(table, &yes).await?;
+        no.extend(answer?);
         Ok(no)
     }
 
     async fn update_partitions(&self, table: &Table, partitions: &[Partition]) -> Result<Vec<EntryError>> {
-        let (yes, mut no) = self.sorted(partitions)?;
-        no.extend(self.inner.update_partitions(table, &yes).await?);
+        let (yes, answer) = self.sorted(partitions)?;
+        let mut no = self.inner.update_partitions(table, &yes).await?;
+        no.extend(answer?);
         Ok(no)
     }
 }
@@ -213,6 +219,21 @@ async fn what_is_refused_is_named_and_holds_up_nothing_else() {
     check(vec![Says::Fails(Config)], &[], &all(Config)).await;
     check(vec![Says::Fails(Unavailable)], &[], &all(Unavailable)).await;
     check(vec![Says::Fails(Conflict)], &["10 2", "11 2", "12 2"], &[]).await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_no_failure_although_the_answer_was_lost() {
+    let hours = ["10", "11"];
+    let (catalog, ledgers, versions) = lake(&hours).await;
+    catalog.create_partitions(&table(), &[Wanted::of(&versions[1][0]).live]).await.unwrap();
+    // One is created, and the other one not updated any more: the catalog was asked long enough.
+    let catalog = Refusing::new(catalog, vec![Says::Lost]);
+    let done = bring(&catalog, &ledgers, &hours).await.unwrap();
+    assert_eq!((there(&catalog.inner).await, refused(&done)), (vec!["10 2".into(), "11 1".into()], vec![("11".into(), Kind::Unavailable)]));
+    assert!(done.changed && done.refused[&partition("11")].to_string().contains("the answer is lost"), "{done:?}");
+    let catalog = Refusing::new(catalog.inner, vec![Says::Lost]);
+    let done = bring(&catalog, &ledgers, &hours).await.unwrap();
+    assert_eq!((there(&catalog.inner).await, refused(&done), done.changed), (vec!["10 2".into(), "11 2".into()], vec![], true));
 }
 
 #[tokio::test]

@@ -6,11 +6,12 @@ use futures::TryStreamExt;
 use lakebed::config::Location;
 use lakebed::generate::{Part, Settings};
 use lakebed::store::{Aws, Stores};
-use object_store::ObjectStoreExt;
+use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 
 use super::Bucketed;
 use crate::support::Lake;
+use crate::support::moto::Account;
 use crate::support::python::{Reader, read_table};
 
 /// Fetches the live files of the only partition into a local folder.
@@ -84,4 +85,23 @@ async fn the_bytes_of_an_hour_stay_in_the_bucket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_in_parts_bears_failing_calls_and_lost_answers() {
     amended("", 100_000, 0.1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_an_upload_is_waited_for() {
+    let account = Account::new();
+    let bucket = account.bucket("lake").await;
+    let location = Location::parse(&format!("s3://{bucket}/tables/"), std::path::Path::new("/")).unwrap();
+    let root = Stores::with_buckets(Aws::of(account.hasty_sdk(), None)).created(&location, "the location").unwrap();
+    let bytes = vec![7; 6 << 20];
+    root.store().put(&lakebed::store::parse("from").unwrap(), PutPayload::from(bytes.clone())).await.unwrap();
+    let mut begun = root.begin_with("from", bytes.len() as u64, "to").await.unwrap().unwrap();
+    begun.put(b"late").await.unwrap();
+    account.calls();
+    // Any other attempt is given up after 30 seconds, which are 3 here.
+    account.slow("s3:COMPLETE-NEW", 5);
+    begun.finish().await.unwrap();
+    let calls = account.calls();
+    assert_eq!((calls.get("s3:COMPLETE-NEW"), calls.get("s3:HEAD")), (Some(&1), None), "{calls:?}");
+    assert_eq!(root.size("to").await.unwrap(), Some(bytes.len() as u64 + 4));
 }

@@ -8,6 +8,7 @@ use aws_sdk_glue::types::{Column, DatabaseInput, Partition, PartitionInput, Stor
 use lakebed::catalog::filter::{Condition, Filter};
 use lakebed::catalog::glue::GlueCatalog;
 use lakebed::catalog::{Catalog, FileFormat, TableName};
+use lakebed::error::Kind;
 use lakebed::generate::Settings;
 use lakebed::schema::HiveType;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -218,6 +219,10 @@ async fn a_partition_that_no_ledger_knows_is_shown_as_such() {
     let states: Vec<(&str, &Value)> =
         listed.as_array().unwrap().iter().map(|line| (line["state"].as_str().unwrap(), &line["in_catalog"])).collect();
     assert_eq!(states, [("closed", &json!(true)), ("foreign", &json!(true))]);
+    let status = lake.lakebed(&["status", "--output", "json"]).json(0);
+    assert_eq!(status[0]["foreign"], json!(["year=2026/month=11/day=19/hour=ten"]));
+    let text = lake.lakebed(&["status"]).stdout;
+    assert!(text.contains("partitions in the catalog that no ledger knows: 1, year=2026/month=11/day=19/hour=ten for one"), "{text}");
     let text = lake.lakebed(&["partitions", "shop.clicks"]).stdout;
     assert!(text.contains("no ledger knows it") && text.matches("in step").count() == 1, "{text}");
     assert!(lake.query("SELECT count(*) AS n FROM shop.clicks")[0]["n"].as_u64().unwrap() > 0, "it has no files");
@@ -367,21 +372,46 @@ async fn a_query_asks_glue_for_the_tables_that_it_names_alone() {
     assert!(answer.code == 1 && answer.stderr.contains("table others.odd in Glue: column at: "), "{}: {}", answer.code, answer.stderr);
 }
 
-#[tokio::test]
-async fn glue_decides_what_it_can_and_lakebed_the_rest() {
-    let account = Account::new();
-    let catalog = GlueCatalog::new(&account.sdk());
-    let key = lakebed::schema::Column { name: "hour".into(), hive: HiveType::String, comment: None };
-    let table = lakebed::catalog::Table {
+/// A table by the hour.
+fn by_hour() -> lakebed::catalog::Table {
+    lakebed::catalog::Table {
         name: TableName::parse("shop.clicks").unwrap(),
         columns: vec![],
-        partition_keys: vec![key],
+        partition_keys: vec![lakebed::schema::Column { name: "hour".into(), hive: HiveType::String, comment: None }],
         location: "s3://lake/clicks/".into(),
         format: FileFormat::Parquet,
         external: true,
         parameters: Default::default(),
         version: 0,
-    };
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_although_no_answer_came_is_no_failure_of_glue() {
+    let account = Account::new();
+    let catalog = GlueCatalog::new(&account.hasty_sdk());
+    // As many as there are attempts.
+    account.lose("glue:CreateDatabase", 12);
+    catalog.ensure_database("shop").await.unwrap();
+    account.lose("glue:CreateTable", 12);
+    let told = catalog.create_table(&by_hour()).await.unwrap_err();
+    assert_eq!(told.kind(), Kind::Conflict, "somebody made it, and be it this call: {told}");
+    let there = catalog.table(&by_hour().name).await.unwrap().unwrap();
+    account.lose("glue:UpdateTable", 1);
+    account.throttle("glue:UpdateTable", 12);
+    let told = catalog.update_table(&there).await.unwrap_err();
+    assert_eq!(told.kind(), Kind::Conflict, "{told}");
+    assert!(catalog.table(&there.name).await.unwrap().unwrap().version > there.version);
+    // What did not take effect is a failure.
+    account.throttle("glue:UpdateTable", 100);
+    assert_eq!(catalog.update_table(&catalog.table(&there.name).await.unwrap().unwrap()).await.unwrap_err().kind(), Kind::Unavailable);
+}
+
+#[tokio::test]
+async fn glue_decides_what_it_can_and_lakebed_the_rest() {
+    let account = Account::new();
+    let catalog = GlueCatalog::new(&account.sdk());
+    let table = by_hour();
     catalog.ensure_database("shop").await.unwrap();
     catalog.create_table(&table).await.unwrap();
     let partition = |hour: &str| lakebed::catalog::Partition {

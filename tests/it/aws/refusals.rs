@@ -73,11 +73,80 @@ async fn a_refused_hour_holds_up_no_other() {
     });
     lake.upload().await;
     assert_eq!(failures(&lake.run(3)).0, "11");
-    assert_eq!((registered(&lake).await.as_str(), events(&lake)), ("10 12 13", vec!["HourMerged 13".to_string(), "RunFailed".to_string()]));
+    assert_eq!((registered(&lake).await.as_str(), events(&lake)), ("10 12 13", vec!["HourMerged 13".to_string()]), "11 was told of before");
     lake.account.entries(&[]);
     let run = lake.run(0);
     assert_eq!((registered(&lake).await.as_str(), &run["tables"][0]["registered"]), ("10 11 12 13", &json!(true)));
-    assert_eq!(events(&lake), ["HourMerged 11"]);
+    assert_eq!(events(&lake), ["HourMerged 11", "HourHealed 11"]);
+}
+
+/// What a run at this time answers.
+fn run_at(lake: &Bucketed, at: &str, more: &[&str], code: i32) -> Value {
+    lake.lakebed(&[&["run", "--at", at, "--output", "json"], more].concat()).json(code)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_hour_that_stays_refused_is_told_once_and_tried_less_and_less_often() {
+    let lake = landed(1).await;
+    lake.account.entries(&[("BatchCreatePartition", "10", "InvalidInputException", -1)]);
+    lake.run(2);
+    assert_eq!(events(&lake), ["RunFailed"]);
+    // No run looks at it any more but for its note; it is tried, and waits for five minutes.
+    let run = run_at(&lake, "2026-11-25T20:00:00Z", &[], 2);
+    let failure = &run["failures"][0];
+    assert_eq!((&failure["attempts"], &failure["since"]), (&json!(2), &json!("2026-11-19T20:00:00Z")), "{run}");
+    lake.account.calls();
+    let run = run_at(&lake, "2026-11-25T20:04:00Z", &[], 2);
+    assert!(failures(&run).1.contains("put that right, then run again; not tried by this run"), "{run}");
+    assert_eq!((failures(&run).0.as_str(), lake.account.calls().get("glue:BatchCreatePartition")), ("10", None), "{run}");
+    let told = lake.lakebed(&["run", "--at", "2026-11-25T20:04:00Z"]).stderr;
+    assert!(told.contains("failing since 2026-11-19T20:00Z, 2 attempts") && told.contains("`lakebed run --since 2026-11-19T10`"), "{told}");
+    let status = lake.lakebed(&["status", "--output", "json"]).json(0);
+    assert_eq!(status[0]["hours"][0]["failing"]["attempts"], 2, "{status}");
+    let run = run_at(&lake, "2026-11-25T20:05:00Z", &[], 2);
+    assert_eq!((&run["failures"][0]["attempts"], lake.account.calls()["glue:BatchCreatePartition"]), (&json!(3), 1), "{run}");
+    assert_eq!(events(&lake), [""; 0], "it is known that it fails");
+    // A person who put it right does not have to wait.
+    lake.account.entries(&[]);
+    assert_eq!(failures(&run_at(&lake, "2026-11-25T20:06:00Z", &[], 2)).0, "10");
+    run_at(&lake, "2026-11-25T20:06:00Z", &["--since", "2026-11-19T10"], 0);
+    assert_eq!((registered(&lake).await.as_str(), events(&lake)), ("10", vec!["HourMerged 10".to_string(), "HourHealed 10".to_string()]));
+    run_at(&lake, "2026-11-25T20:07:00Z", &[], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_hour_of_a_table_that_was_made_anew_leads_no_run_to_all_others() {
+    let lake = landed(3).await;
+    lake.run(0);
+    Client::new(&lake.account.sdk()).delete_table().database_name("shop").name("clicks").send().await.unwrap();
+    lake.account.entries(&[("BatchCreatePartition", "11", "InvalidInputException", -1)]);
+    let ledgers = || lake.account.read().into_iter().filter(|key| key.contains("/ledger/")).count();
+    for at in ["2026-11-25T20:00:00Z", "2026-11-25T20:01:00Z"] {
+        ledgers();
+        assert_eq!(failures(&run_at(&lake, at, &[], 2)).0, "11");
+        assert!(ledgers() >= 3, "all are looked at");
+    }
+    assert_eq!(registered(&lake).await, "10 12");
+    let run = run_at(&lake, "2026-11-25T20:02:00Z", &[], 2);
+    assert!(failures(&run).0 == "11" && failures(&run).1.contains("not tried by this run"), "{run}");
+    assert_eq!(ledgers(), 0);
+    lake.account.entries(&[]);
+    run_at(&lake, "2026-11-25T20:30:00Z", &[], 0);
+    assert_eq!(registered(&lake).await, "10 11 12");
+    ledgers();
+    run_at(&lake, "2026-11-25T20:31:00Z", &[], 0);
+    assert_eq!(ledgers(), 0, "nothing leads there any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_answer_is_not_asked_for_each_partition_alone() {
+    let lake = landed(4).await;
+    lake.account.refuse(&[("glue:BatchCreatePartition", "AccessDeniedException")]);
+    lake.run(2);
+    lake.account.refuse(&[("glue:BatchGetPartition", "AccessDeniedException")]);
+    lake.account.calls();
+    let run = run_at(&lake, "2026-11-25T20:00:00Z", &[], 2);
+    assert_eq!((failures(&run).0.as_str(), lake.account.calls()["glue:BatchGetPartition"]), ("10 11 12 13", 1), "{run}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

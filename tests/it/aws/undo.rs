@@ -95,3 +95,46 @@ async fn a_sweep_removes_files_and_old_uploads() {
     assert_eq!(rows(&lake), all);
     assert_eq!(lake.lakebed(&["sweep"]).stdout, "nothing to remove\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_and_a_redrive_name_all_that_the_catalog_refuses() {
+    let lake = Bucketed::with("[table.columns.event_id]\nmax_length = 40\n").await;
+    lake.lake.set("grace", "0s");
+    let text = format!("{{\"event_id\":\"x\"}}{{\"event_id\":\"{}\"}}", "y".repeat(60));
+    for (hour, name) in [("10", "a"), ("11", "a"), ("12", "a"), ("10", "b"), ("11", "b"), ("12", "b")] {
+        let key = lakebed::store::parse(&format!("2026/11/19/{hour}/{name}")).unwrap();
+        lake.landing.store().put(&key, PutPayload::from(text.clone().into_bytes())).await.unwrap();
+        if hour == "12" {
+            lake.run(0);
+        }
+    }
+    // Somebody noted wrong numbers of rows, and they cannot be corrected where Glue refuses it.
+    let glue = aws_sdk_glue::Client::new(&lake.account.sdk());
+    let there = glue.get_partitions().database_name("shop").table_name("clicks").send().await.unwrap().partitions.unwrap();
+    for partition in there {
+        let input = aws_sdk_glue::types::PartitionInput::builder().set_values(partition.values.clone());
+        let input = input.set_storage_descriptor(partition.storage_descriptor).set_parameters(partition.parameters);
+        let input = input.parameters("lakebed.rows", "7").build();
+        let update = glue.update_partition().database_name("shop").table_name("clicks").set_partition_value_list(partition.values);
+        update.partition_input(input).send().await.unwrap();
+    }
+    let refused = ["10", "11"].map(|hour| ("BatchUpdatePartition", hour, "AccessDeniedException", -1));
+    lake.account.entries(&refused);
+    let named = |done: &Value| {
+        let failures = done["failures"].as_array().unwrap().iter();
+        failures.map(|failure| failure["partition"].as_str().unwrap().rsplit('=').next().unwrap().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let done = lake.lakebed(&["sweep", "--output", "json"]).json(3);
+    let removed: Vec<&str> = done["removed"].as_array().unwrap().iter().map(|removed| removed["location"].as_str().unwrap()).collect();
+    assert_eq!(named(&done), "10 11", "{done}");
+    assert!(removed.iter().all(|location| location.contains("hour=12")) && !removed.is_empty(), "{done}");
+    let file = lake.lake.path("lakebed.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, settings.replace("max_length = 40", "max_length = 80")).unwrap();
+    let done = lake.lakebed(&["redrive", "shop.clicks", "--output", "json"]).json(3);
+    assert_eq!(named(&done), "10 11", "{done}");
+    lake.account.entries(&[]);
+    lake.run(0);
+    let done = lake.lakebed(&["sweep", "--output", "json"]).json(0);
+    assert!(done["removed"].to_string().contains("hour=10"), "what the first sweep left goes then: {done}");
+}

@@ -5,6 +5,7 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {}                                       a new account: {"account", "key", "secret", "token"}
     {"account": A, "fail": 0.1, "seed": 7}   from now on so many of the account's requests fail, before or after they took effect
     {"account": A, "delay": 0.05}            from now on each of its requests takes so many seconds longer
+    {"account": A, "slow": {"s3:COMPLETE-NEW": 5}}   from now on each of these calls takes so many seconds longer
     {"account": A, "throttle": {"athena:GetQueryExecution": 5}}   the next calls of this kind are answered with ThrottlingException
     {"account": A, "refuse": {"glue:GetTable": "AccessDeniedException"}}   from now on these calls are answered with these codes, no other;
                                              those of S3 by their kind (`s3:LIST`), of one bucket (`s3:LIST raw`) or
@@ -12,6 +13,7 @@ The first line printed is its URL. Every line read is one JSON document, and is 
     {"account": A, "passing": {"glue:GetTable": ["OperationTimeoutException", 3]}}   the next three of these calls are answered with this code
     {"account": A, "entries": [["BatchCreatePartition", "11", "InvalidInputException", 3]]}   from now on the entries of these calls whose
                                              last value is this are refused with this code, each inside of an HTTP 200; so many times, -1: always
+    {"account": A, "lost": {"glue:CreateTable": 12}}   the next so many calls of this kind take effect, and nobody is told
     {"account": A, "poison": "11"}           from now on batches are refused as a whole that write a partition whose last value is this
     {"account": A, "unprocessed": 2}         the next so many calls of BatchGetPartition come to none of their keys
     {"account": A, "page": 2}                from now on GetPartitions answers with so many partitions at most, first of all with none
@@ -127,9 +129,9 @@ class Account:
     def __init__(self):
         self.needed, self.headers, self.composite = set(), [], set()
         self.calls, self.order = collections.Counter(), []
-        self.fail, self.delay, self.random = 0.0, 0.0, random.Random(0)
+        self.fail, self.delay, self.slow, self.random = 0.0, 0.0, {}, random.Random(0)
         self.throttle, self.running = collections.Counter(), 0
-        self.events, self.declined = [], 0
+        self.lost, self.events, self.declined = collections.Counter(), [], 0
         self.refuse, self.page, self.asked = {}, 1000, []
         self.passing, self.entries, self.poison, self.unprocessed = {}, [], None, 0
         self.rows, self.ends, self.started = 1000, None, []
@@ -202,9 +204,15 @@ class Strict:
             fails, early = account.random.random() < account.fail, account.random.random() < 0.5
             throttled, running = account.takes(call)
             passing = account.passes(call)
+            lost = account.lost[call] > 0
+            account.lost[call] -= lost
             if action == "StartQueryExecution":
                 account.started.append(asked)
-        time.sleep(account.delay)
+        time.sleep(account.delay + account.slow.get(call, 0))
+        if lost:
+            return self.unanswered(service, environ, start_response)
+        if throttled:
+            return throttling(service, start_response)
         bucket = environ["PATH_INFO"].split("/")[1]
         names = (call, f"{call} {bucket}", f"{service}:*")
         refusal = (passing, "not now") if passing else self.refusal(service, action, names, self.keys[key], asked)
@@ -215,14 +223,8 @@ class Strict:
             return still_running(start_response, body_of(environ))
         if service == "events" and action == "PutEvents" and not fails:
             return self.put_events(account, environ, start_response)
-        if throttled or (fails and early):
-            status = "503 Slow Down" if service == "s3" else "400 Bad Request"
-            return answer(start_response, service, status, "SlowDown" if service == "s3" else "ThrottlingException", "Rate exceeded")
         if fails:
-            # It took effect, and nobody is told.
-            list(self.emulator(environ, lambda *_: lambda _: None))
-            code = "InternalError" if service == "s3" else "InternalServiceException"
-            return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
+            return throttling(service, start_response) if early else self.unanswered(service, environ, start_response)
         if service == "glue" and action in CORRECTED:
             return self.corrected(action, account, asked, environ, start_response)
         if service == "glue" and action in WRITES:
@@ -235,6 +237,12 @@ class Strict:
         if action == "GetQueryResults":
             return self.rows(account, asked, environ, start_response)
         return self.emulated(account, call, environ, start_response)
+
+    def unanswered(self, service, environ, start_response):
+        """It takes effect, and nobody is told."""
+        list(self.emulator(environ, lambda *_: lambda _: None))
+        code = "InternalError" if service == "s3" else "InternalServiceException"
+        return answer(start_response, service, "500 Internal Server Error", code, "the answer was lost")
 
     def written(self, action, account, asked, environ, start_response):
         """A batch whose entries are refused one by one, and the others taken."""
@@ -466,6 +474,11 @@ def part(found, asked, page):
     return {"Partitions": partitions[start : start + size], **rest}
 
 
+def throttling(service, start_response):
+    status, code = ("503 Slow Down", "SlowDown") if service == "s3" else ("400 Bad Request", "ThrottlingException")
+    return answer(start_response, service, status, code, "Rate exceeded")
+
+
 def answer(start_response, service, status, code, message):
     if service == "s3":
         kind, body = "application/xml", f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
@@ -501,6 +514,7 @@ def obey(strict, sts, numbers, asked):
     with strict.lock:
         account.fail = asked.get("fail", account.fail)
         account.delay = asked.get("delay", account.delay)
+        account.slow = asked.get("slow", account.slow)
         account.refuse = asked.get("refuse", account.refuse)
         account.page = asked.get("page", account.page)
         account.passing.update(asked.get("passing", {}))
@@ -510,6 +524,7 @@ def obey(strict, sts, numbers, asked):
         account.rows, account.ends = asked.get("rows", account.rows), asked.get("ends", account.ends)
         account.random = random.Random(asked["seed"]) if "seed" in asked else account.random
         account.throttle.update(asked.get("throttle", {}))
+        account.lost.update(asked.get("lost", {}))
         account.running = asked.get("running", account.running)
         if "arrival" in asked:
             firehose_delivery.arrivals[asked["account"]] = datetime.datetime.fromisoformat(asked["arrival"])

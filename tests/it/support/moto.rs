@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::config::{AsyncSleep, Credentials, SharedAsyncSleep, SharedCredentialsProvider, Sleep};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use serde_json::json;
 
@@ -40,6 +41,16 @@ impl Account {
     /// From now on each of its requests takes so many seconds longer.
     pub fn delay(&self, seconds: f64) {
         ask(&json!({"account": self.account, "delay": seconds}));
+    }
+
+    /// From now on each call of this kind, such as `s3:COMPLETE-NEW`, takes so many seconds longer.
+    pub fn slow(&self, call: &str, seconds: u64) {
+        ask(&json!({"account": self.account, "slow": {call: seconds}}));
+    }
+
+    /// The next so many calls of this kind, such as `glue:CreateTable`, take effect, and their answers are lost.
+    pub fn lose(&self, call: &str, times: u64) {
+        ask(&json!({"account": self.account, "lost": {call: times}}));
     }
 
     /// The next calls of this kind, such as `athena:GetQueryExecution`, are answered with a `ThrottlingException`.
@@ -186,6 +197,11 @@ impl Account {
             .build()
     }
 
+    /// As [`Self::sdk`], and the client's pauses and timeouts are a tenth of what they are said to be.
+    pub fn hasty_sdk(&self) -> SdkConfig {
+        self.sdk().to_builder().sleep_impl(SharedAsyncSleep::new(Hasty)).build()
+    }
+
     /// The configuration of a client of this account.
     pub fn sdk(&self) -> SdkConfig {
         self.sdk_at(&endpoint())
@@ -201,6 +217,16 @@ impl Account {
         let client = aws_sdk_s3::Client::new(&self.sdk());
         client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.expect("moto makes buckets");
         bucket
+    }
+}
+
+/// Sleeps a tenth of the time.
+#[derive(Debug)]
+struct Hasty;
+
+impl AsyncSleep for Hasty {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Sleep::new(tokio::time::sleep(duration / 10))
     }
 }
 
