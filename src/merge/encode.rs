@@ -138,11 +138,16 @@ impl Encoder {
         let (leaves, properties) = (self.file.schema_descr(), Arc::clone(self.file.properties()));
         let leaves: Vec<_> = self.origins.iter().enumerate().map(|(leaf, origin)| (leaves.column(leaf), origin.is_text())).collect();
         let room = AtomicUsize::new(most);
+        let rows: usize = files[some.clone()].iter().map(Stored::rows).sum();
         let work = move |leaf: usize| {
             let (column, is_text) = &leaves[leaf];
             weave::leaf(leaf, Arc::clone(column), &properties, *is_text, &files[some.clone()], &room)
         };
-        Ok(on_threads(self.threads, self.origins.len(), work).await?.into_iter().collect())
+        let leaves: Option<Vec<Closed>> = on_threads(self.threads, self.origins.len(), work).await?.into_iter().collect();
+        if leaves.iter().flatten().any(|leaf| leaf.result.rows_written != rows as u64) {
+            return Err(ParquetError::General(format!("a file has not the {rows} rows in each column that it says")));
+        }
+        Ok(leaves)
     }
 
     /// Bytes of the file so far, about.

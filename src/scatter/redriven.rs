@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::layout::{self, PartitionId};
-use crate::ledger::LedgerVersion;
+use crate::ledger::{LedgerVersion, Source};
 use crate::merge::plan::{Action, PartitionPlan, plan};
 use crate::merge::{self, Merged};
 use crate::pipeline::ManagedTable;
@@ -154,7 +154,10 @@ impl Redriven {
 pub async fn another(app: &App, table: &TableName, planned: &PartitionPlan) -> Result<Option<LedgerVersion>> {
     let Action::Merge { objects, .. } = &planned.action else { return Ok(None) };
     let head = app.ledgers.head(table, &planned.partition).await?;
-    let has_all = |head: &LedgerVersion| objects.iter().all(|object| of_object(head, &object.key).is_some());
+    // An object that was set aside may have landed again with another content, which is not in the table then.
+    let has = |source: &Source, object: &LandedObject| (&source.etag, source.size) == (&object.etag, object.size);
+    let has_all =
+        |head: &LedgerVersion| objects.iter().all(|object| of_object(head, &object.key).is_some_and(|source| has(source, object)));
     Ok(head.filter(has_all))
 }
 

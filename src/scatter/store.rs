@@ -183,8 +183,14 @@ fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<
     let mut next = Intake { format: FORMAT, version: known.version + 1, attempt, run, at, ..known.clone() };
     for taken in &mut next.objects {
         let Some(source) = objects.iter().find(|source| source.key == taken.key) else { continue };
-        if !taken.done || (&taken.etag, taken.size) != (&source.etag, source.size) {
+        if (&taken.etag, taken.size) != (&source.etag, source.size) {
             return Err(Error::conflict(format!("another run takes in other content of object {}; redrive again later", taken.key)));
+        }
+        if !taken.done {
+            let (key, hour) = (&taken.key, source.hour);
+            return Err(Error::conflict(format!(
+                "the run that took in object {key} did not end: `lakebed run --since {hour}`, then redrive again"
+            )));
         }
         taken.set_aside = None;
     }

@@ -129,7 +129,7 @@ impl LeafWriter {
             if let Some(place) = if ALIKE { Some(slot) } else { levels.place(slot) } {
                 put(self, place);
             }
-            sure = if self.dictionary.len() == known { sure.saturating_sub(1) } else { 0 };
+            sure = if self.looks_up && self.dictionary.len() == known { sure.saturating_sub(1) } else { 0 };
             self.page.slots += 1;
             slot += 1;
         }
@@ -349,6 +349,24 @@ mod tests {
             let pages = closed.result.offset_index.unwrap().page_locations().len();
             assert_eq!(pages, (500 * 8usize).div_ceil(full.div_ceil(row)), "{what}");
             assert_eq!(closed.result.metadata.num_values(), 500 * 8 * 1000, "{what}");
+        }
+    }
+
+    #[test]
+    fn long_texts_make_pages_of_bounded_size_wherever_they_begin() {
+        let long = "x".repeat(300 << 10);
+        for nulls in [0, 3] {
+            let texts: Vec<Option<&str>> = std::iter::repeat_n(None, nulls).chain(std::iter::repeat_n(Some(long.as_str()), 40)).collect();
+            let field = Field::new("text", DataType::Utf8, true);
+            let schema = ArrowSchemaConverter::new().convert(&Schema::new(vec![field.clone()])).unwrap();
+            let column: ArrayRef = Arc::new(StringArray::from(texts));
+            let (levels, array) = Levels::of(&field, &column, &[]);
+            let properties =
+                WriterProperties::builder().set_compression(Compression::SNAPPY).set_dictionary_page_size_limit(256 << 10).build();
+            let mut writer = LeafWriter::new(schema.column(0), Arc::new(properties));
+            writer.write(&levels, &array).unwrap();
+            // A page is full once it has a mebibyte, which four of them have.
+            assert_eq!(writer.close().unwrap().result.offset_index.unwrap().page_locations().len(), 10, "{nulls} nulls first");
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use parquet::errors::Result;
+use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::writer::SerializedRowGroupWriter;
 
@@ -65,10 +65,14 @@ impl Out {
     /// Appends a leaf to its row group, at byte `at` of the file, and says how many bytes it has.
     ///
     /// # Errors
-    /// It is not the next leaf of the row group.
+    /// It is not the next leaf of the row group, or its pages have not as many bytes as it says.
     pub fn append(&self, row_group: &mut SerializedRowGroupWriter<'_, Self>, at: usize, leaf: Closed) -> Result<usize> {
         let length = leaf.result.metadata.compressed_size();
         let length = u64::try_from(length).unwrap_or(0);
+        let bytes: u64 = leaf.pages.iter().map(|page| page.len() as u64).sum();
+        if !leaf.pages.is_empty() && bytes != length {
+            return Err(ParquetError::General(format!("a column of {length} bytes has pages of {bytes}: report it")));
+        }
         if length > 0 {
             self.made().pages.push_back((at as u64, length, leaf.pages));
         }

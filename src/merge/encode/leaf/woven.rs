@@ -195,7 +195,7 @@ fn levels(rest: &mut &[u8], most: i16, slots: usize) -> Option<Vec<u8>> {
         let length = rest.split_off(..4)?.first_chunk().map(|length| u32::from_le_bytes(*length))?;
         let packed = rest.split_off(..length as usize)?;
         levels.reserve(slots);
-        hybrid::read(packed, slots, hybrid::width(most), |level| level as u8, &mut levels)?;
+        hybrid::read(packed, slots, hybrid::width(most), |level| u8::try_from(level).unwrap_or(u8::MAX), &mut levels)?;
     }
-    Some(levels)
+    levels.iter().all(|level| usize::from(*level) <= most).then_some(levels)
 }
