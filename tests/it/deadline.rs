@@ -148,7 +148,7 @@ async fn a_call_that_has_time_for_some_hours_shows_and_tells_those_and_the_next_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_call_merged_before_it_was_killed_is_visible_before_the_next_one_merges_anything() {
     // Where rows scatter, objects are staged and written down before the first hour is merged, each under an id.
-    let kinds: [(fn() -> Lake, _); 2] = [(|| landed(""), 3..12), (scattered, 14..27)];
+    let kinds: [(fn() -> Lake, _); 2] = [(|| landed(""), 3..12), (scattered, 21..34)];
     for (lake, ids) in kinds {
         let mut killed_with_hidden_hours = 0;
         for last in ids {
@@ -167,9 +167,9 @@ async fn what_a_call_merged_before_it_was_killed_is_visible_before_the_next_one_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_has_much_to_do_shows_it_now_and_then() {
-    // An hour is shown before another one is merged, once an eighth of the time is over since that was done: two minutes of 16, four of 32.
-    // Where rows scatter, merging begins with the 18th id, and is not begun in the last quarter of the time. The hour after the next is killed.
-    let kinds: [(fn() -> Lake, _, _, _); 2] = [(|| landed(""), 16, 7, 2), (scattered, 32, 23, 4)];
+    // An hour is shown before another one is merged, once an eighth of the time is over since that was done: two minutes of 16, six of 48.
+    // Where rows scatter, merging begins with the 25th id, and is not begun in the last quarter of the time. The hour after the next is killed.
+    let kinds: [(fn() -> Lake, _, _, _); 2] = [(|| landed(""), 16, 7, 2), (scattered, 48, 32, 6)];
     for (lake, minutes, last, expected) in kinds {
         let lake = lake();
         let (_, told) = call(&lake, minutes, last).await;
