@@ -2,6 +2,7 @@
 
 pub mod cleaning;
 pub mod copies;
+pub mod listing;
 mod parts;
 mod patience;
 pub mod refusal;
@@ -300,6 +301,20 @@ impl Root {
             // A bucket that is not there is no empty one.
             Err(e @ object_store::Error::NotFound { .. }) if refusal::advice(&e.to_string()).is_none() => Ok(None),
             Err(e) => Err(failed(e)),
+        }
+    }
+
+    /// As [`Self::read`], of a file of the local disk and on this thread: for many small files that is several times as fast, because no other
+    /// thread is waited for.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be read.
+    pub fn read_file(&self, path: &str) -> Result<Option<bytes::Bytes>> {
+        let file = self.folder().unwrap_or_default().join(parse(path)?.as_ref());
+        match std::fs::read(file) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.failed("cannot read", path, &e, "run again once it can be read")),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ListResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::arrival::{Arrival, arrival, error_hour, is_error_output};
 use super::matching::depth;
@@ -14,6 +14,7 @@ use super::{LandedObject, in_order};
 use crate::config::TableConfig;
 use crate::error::Result;
 use crate::hour::Hour;
+use crate::store::listing::Listed;
 use crate::store::{Root, parse, refusal};
 
 /// What lies in a landing.
@@ -21,7 +22,8 @@ use crate::store::{Root, parse, refusal};
 pub struct Discovery {
     /// The objects of the hours asked for, ordered by hour and key.
     pub objects: Vec<LandedObject>,
-    /// Keys, or `/`-ended folders, that fit neither prefix: the first 20 by name. They are not read, so they are to be reported.
+    /// Keys, or `/`-ended folders, that fit neither prefix or that no path of a store can have: the first 20 by name. They are not read, so they are
+    /// to be reported.
     pub unknown: Vec<String>,
     /// How many of them there are.
     pub unknown_count: u64,
@@ -45,31 +47,33 @@ const CONCURRENT: usize = 16;
 /// `Unavailable` if the landing cannot be listed.
 pub async fn discover(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<Discovery> {
     let window = Window::new(table, from, to);
-    let found = walk(root.store().as_ref(), &window).await.map_err(|e| {
+    let found = walk(root, &window).await.map_err(|e| {
         let what = format!("cannot list {}, the landing of table `{}`", table.landing, table.name);
         refusal::failed(&what, &e, "make what is named there readable or move it away, then run again")
     })?;
     Ok(found.finish())
 }
 
-async fn walk(store: &dyn ObjectStore, window: &Window<'_>) -> Result<Found, object_store::Error> {
+async fn walk(root: &Root, window: &Window<'_>) -> Result<Found, object_store::Error> {
     let mut found = Found::default();
     let (mut level, mut flat) = (Vec::new(), Vec::new());
     sort_out(window.start()?, window, &mut level, &mut flat, &mut found);
     while !level.is_empty() {
-        let requests =
-            stream::iter(level.drain(..).map(|folder: Option<Path>| async move { store.list_with_delimiter(folder.as_ref()).await }));
-        let listed: Vec<ListResult> = requests.buffer_unordered(CONCURRENT).try_collect().await?;
+        let requests = stream::iter(level.drain(..).map(|folder: Option<Path>| async move { root.level(folder.as_ref()).await }));
+        let listed: Vec<Listed> = requests.buffer_unordered(CONCURRENT).try_collect().await?;
         for result in listed {
             result.objects.iter().for_each(|meta| found.take(meta, window));
-            result.common_prefixes.into_iter().for_each(|folder| sort_out(Some(folder), window, &mut level, &mut flat, &mut found));
+            result.odd.into_iter().for_each(|name| found.note_unknown(name));
+            result.folders.into_iter().for_each(|folder| sort_out(Some(folder), window, &mut level, &mut flat, &mut found));
         }
     }
-    let mut objects = stream::iter(flat).map(|folder: Option<Path>| store.list(folder.as_ref())).flatten_unordered(CONCURRENT);
-    while let Some(meta) = objects.try_next().await? {
-        found.take(&meta, window);
+    let below = |folder: Option<Path>| async move { root.below(folder.as_ref(), |some: &mut Found, meta| some.take(meta, window)).await };
+    let mut all = stream::iter(flat.into_iter().map(below)).buffer_unordered(CONCURRENT);
+    while let Some((some, odd)) = all.try_next().await? {
+        found.extend(some);
+        odd.into_iter().for_each(|name| found.note_unknown(name));
     }
-    drop(objects);
+    drop(all);
     Ok(found)
 }
 
@@ -167,7 +171,7 @@ fn entry(meta: &ObjectMeta, table: &TableConfig) -> Entry {
 /// # Errors
 /// `Unavailable` if the landing cannot be read.
 pub async fn landed(root: &Root, table: &TableConfig, key: &str) -> Result<Option<LandedObject>> {
-    // What cannot be a path in a store, with `//` for example, cannot be found by a run either.
+    // What cannot be a path in a store, with `//` for example, cannot be read by a run either, which tells of it.
     let Some(location) = parse(key).ok().filter(|location| location.as_ref() == key) else { return Ok(None) };
     let found = head(root, location).await?;
     Ok(found.and_then(|meta| if let Entry::Landed(object) = entry(&meta, table) { Some(object) } else { None }))
@@ -202,7 +206,7 @@ pub struct ErrorObjects {
 /// `Unavailable` if the landing cannot be listed.
 pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<ErrorObjects> {
     let Some(errors) = &table.error_prefix else { return Ok(ErrorObjects::default()) };
-    let mut found = walk_errors(root.store().as_ref(), table, errors).await.map_err(|e| {
+    let mut found = walk_errors(root, table, errors).await.map_err(|e| {
         refusal::failed(&format!("cannot list the error objects below {}", table.landing), &e, "make what is named there readable")
     })?;
     found.objects.retain(|object| from <= object.hour && object.hour <= to);
@@ -211,21 +215,23 @@ pub async fn error_objects(root: &Root, table: &TableConfig, from: Hour, to: Hou
     Ok(found)
 }
 
-async fn walk_errors(store: &dyn ObjectStore, table: &TableConfig, errors: &Prefix) -> Result<ErrorObjects, object_store::Error> {
+async fn walk_errors(root: &Root, table: &TableConfig, errors: &Prefix) -> Result<ErrorObjects, object_store::Error> {
     let is_error = |path: &str| !is_hidden(path, errors) && is_error_output(path, &table.prefix, Some(errors));
     let start = match errors.literal_folder() {
         "" => None,
         folder => Some(Path::parse(folder)?),
     };
-    let top = store.list_with_delimiter(start.as_ref()).await?;
-    let mut all = top.objects;
-    for folder in top.common_prefixes {
+    let top = root.level(start.as_ref()).await?;
+    // What no path can name cannot be read: it is told with those that nobody can tell the hour of.
+    let (mut all, mut found) = (top.objects, ErrorObjects { untimed: top.odd, ..ErrorObjects::default() });
+    for folder in top.folders {
         let name = format!("{folder}/");
         if is_error(&name) || errors.match_folder(&name).is_some() {
-            all.extend(store.list(Some(&folder)).try_collect::<Vec<_>>().await?);
+            let (some, odd) = root.below(Some(&folder), |all: &mut Vec<ObjectMeta>, meta| all.push(meta.clone())).await?;
+            all.extend(some);
+            found.untimed.extend(odd);
         }
     }
-    let mut found = ErrorObjects::default();
     for meta in all.iter().filter(|meta| is_error(meta.location.as_ref()) && !is_unfinished(meta.location.as_ref()) && meta.size > 0) {
         match error_hour(meta.location.as_ref(), errors, table.timezone) {
             Some(hour) => found.objects.push(object(meta, hour, BTreeMap::new())),
@@ -257,6 +263,13 @@ impl Found {
             Entry::Landed(_) | Entry::Passed => {}
             Entry::Unknown => self.note_unknown(meta.location.to_string()),
         }
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.objects.extend(other.objects);
+        let named = other.unknown.len() as u64;
+        other.unknown.into_iter().for_each(|path| self.note_unknown(path));
+        self.unknown_count += other.unknown_count - named;
     }
 
     /// Keeps the first few by name, so that a landing full of strangers costs no memory and is told the same way each time.
@@ -305,7 +318,8 @@ mod tests {
     use futures::stream::BoxStream;
     use object_store::memory::InMemory;
     use object_store::{
-        CopyOptions, GetOptions, GetResult, MultipartUpload, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+        PutResult,
     };
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -510,7 +524,8 @@ mod tests {
         }
         let table = table(&format!("prefix = \"{prefix}\""));
         let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
-        let found = walk(store.as_ref(), &window).await.unwrap().finish();
+        let root = Root::of_store(store.clone(), "memory:///".parse().unwrap());
+        let found = walk(&root, &window).await.unwrap().finish();
         assert_eq!(found.unknown_count, 0);
         (found.objects.len(), store.1.load(Ordering::Relaxed))
     }
@@ -539,13 +554,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_that_got_nothing_lately_costs_a_request_or_two() {
-        let counting = Counting(InMemory::new(), AtomicUsize::new(0));
+        let counting = Arc::new(Counting(InMemory::new(), AtomicUsize::new(0)));
         for key in ["page=old/event=x/2024/01/02/03/clicks-1", "page=older/event=x/2026/01/02/03/clicks-1"] {
             counting.0.put(&store::parse(key).unwrap(), PutPayload::from("{}")).await.unwrap();
         }
         let table = table(&format!("prefix = \"{KEYS}!{{timestamp:yyyy/MM/dd/HH}}/\""));
         let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
-        assert!(walk(&counting, &window).await.unwrap().finish().objects.is_empty());
+        let root = Root::of_store(counting.clone(), "memory:///".parse().unwrap());
+        assert!(walk(&root, &window).await.unwrap().finish().objects.is_empty());
         // The root, two pages, each event's years, and the months of one year.
         assert_eq!(counting.1.load(Ordering::Relaxed), 1 + 2 + 2 + 1);
     }

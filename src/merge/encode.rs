@@ -123,6 +123,8 @@ impl Encoder {
                 }
             }
         }
+        // They are very many blocks of memory: they are given back while others are written.
+        tokio::task::spawn_blocking(move || drop(files));
         Ok(None)
     }
 
@@ -236,7 +238,7 @@ impl RowGroup {
 }
 
 /// Does `work` for each of `count` indices on as many threads, and returns what came of it in the order of the indices.
-async fn on_threads<T: Send + 'static>(
+pub(super) async fn on_threads<T: Send + 'static>(
     threads: usize,
     count: usize,
     work: impl Fn(usize) -> Result<T> + Send + Sync + 'static,

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use futures::stream::BoxStream;
 use futures::{SinkExt, StreamExt};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::encode::on_threads;
 use super::encode::stored::Stored;
 use super::execute::{Account, Attempt};
 use super::feed::{Feed, Rows};
@@ -51,8 +53,7 @@ impl Attempt<'_> {
         let recipe = Recipe::new(&self.table.config, &self.table.schema);
         let mut done = 0;
         for piece in pieces {
-            let fetch = objects[piece.clone()].iter().map(|object| self.fetch(&recipe, object));
-            let mut fetched = futures::stream::iter(fetch).buffered(2 * self.limits.threads);
+            let mut fetched = self.fetched(&recipe, &objects[piece.clone()]).await;
             let (mut files, mut all, first) = (Vec::new(), true, done);
             while let Some(found) = fetched.next().await {
                 let whole = found.filter(|whole| whole.file.fits(&leaves, codec(self.table.config.merge.compression)));
@@ -90,6 +91,23 @@ impl Attempt<'_> {
             Ok(()) => Error::unavailable(format!("{key} cannot be read, and is removed: run again, and what landed is read instead")),
             Err(e) => Error::unavailable(format!("{key} cannot be read; remove it, and run again: {e}")),
         }
+    }
+
+    /// The staged file of each object, in their order; `None` where what landed is to be read instead.
+    async fn fetched<'f>(&'f self, recipe: &'f Recipe, objects: &'f [LandedObject]) -> BoxStream<'f, Option<Whole>> {
+        if !self.state.is_local() {
+            let fetch = objects.iter().map(move |object| self.fetch(recipe, object));
+            return futures::stream::iter(fetch).buffered(2 * self.limits.threads).boxed();
+        }
+        let key = |object: &LandedObject| Some((self.queue.staged(recipe, object)?, object.clone()));
+        let (state, wanted): (_, Vec<_>) = (self.state.clone(), objects.iter().map(key).collect());
+        let read = move |index: usize| Ok(wanted[index].as_ref().and_then(|(key, object)| usable(Whole::read(&state, key, object))));
+        let stopped = |e| {
+            tracing::warn!("reading staged files stopped: {e}; the objects are read where they landed");
+            vec![None]
+        };
+        let read = on_threads(self.limits.threads, objects.len(), read).await.unwrap_or_else(stopped);
+        futures::stream::iter(read).boxed()
     }
 
     /// The staged file of an object; `None` if what landed is to be read instead.

@@ -129,14 +129,25 @@ impl Whole {
     /// # Errors
     /// As [`Staged::fetch`].
     pub async fn fetch(state: &Root, key: &str, object: &LandedObject) -> Result<Option<Self>> {
-        let Some(bytes) = state.read(key).await? else { return Ok(None) };
+        state.read(key).await?.map(|bytes| Self::of(key, bytes, object)).transpose()
+    }
+
+    /// As [`Self::fetch`], on this thread, of a location on the local disk.
+    ///
+    /// # Errors
+    /// As [`Staged::fetch`].
+    pub fn read(state: &Root, key: &str, object: &LandedObject) -> Result<Option<Self>> {
+        state.read_file(key)?.map(|bytes| Self::of(key, bytes, object)).transpose()
+    }
+
+    fn of(key: &str, bytes: Bytes, object: &LandedObject) -> Result<Self> {
         whole(key, &bytes)?;
         let file = Stored::new(bytes).map_err(|e| Error::data(format!("staged file {key} is no Parquet file: {e}")))?;
         let head = head(key, file.metadata(), object)?;
         if file.rows() as u64 != head.rows {
             return Err(Error::data(format!("staged file {key} has not as many rows as it says")));
         }
-        Ok(Some(Self { head, file }))
+        Ok(Self { head, file })
     }
 
     /// The rejects that belong to it; `None` if they are not there any more.

@@ -349,7 +349,9 @@ fn words_that_must_not_appear() {
     let mut problems = Vec::new();
     for source in sources(Path::new("src")).into_iter().chain(sources(Path::new("tests"))).filter(|source| source.module != "it::tidy") {
         for (word, instead) in banned {
-            for (number, _) in source.text.lines().enumerate().filter(|(_, line)| line.contains(word)) {
+            // This name is S3's.
+            let lines = source.text.lines().map(|line| line.replace("list_objects_v2", ""));
+            for (number, _) in lines.enumerate().filter(|(_, line)| line.contains(word)) {
                 problems.push(format!("{}:{}: `{word}`: {instead}", source.path.display(), number + 1));
             }
         }

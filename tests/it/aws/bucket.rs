@@ -145,3 +145,25 @@ async fn a_bucket_that_does_not_exist_is_named() {
         assert!(stderr.contains("s3://no-such-bucket/") && stderr.contains("create the bucket, or correct its name"), "{key}: {stderr}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_no_path_can_be_keeps_no_other_from_being_merged() {
+    let lake = Bucketed::new().await;
+    let made = lake.lake.generate(&Settings { hours: 2, objects_per_hour: 2, records: 200, bad: 0.0, late: 0.0, ..Settings::default() });
+    lake.upload().await;
+    let (client, bucket) = (aws_sdk_s3::Client::new(&lake.account.sdk()), format!("raw-{}", lake.account.account));
+    let odd = ["click-stream//x", "click-stream/2026/11/19/11//x", "click-stream/2026/11/19/11/../x", "click-stream/2026/11/19/10/a\tb"];
+    for key in odd {
+        client.put_object().bucket(&bucket).key(key).body(b"{}".to_vec().into()).send().await.unwrap();
+    }
+    let run = lake.run(0);
+    let table = &run["tables"][0];
+    assert_eq!(
+        (&table["objects"]["merged"], &table["records"]["read"]),
+        (&serde_json::json!(4), &serde_json::json!(made.records)),
+        "{run}"
+    );
+    let warnings = table["warnings"].to_string();
+    assert!(warnings.contains("4 entries fit neither `prefix` nor `error_prefix`"), "{warnings}");
+    assert_eq!(lake.run(0)["tables"][0]["partitions"], serde_json::json!([]), "the store's own listing tells the same of the others");
+}
