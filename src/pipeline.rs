@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use crate::announce::{self, NowAndThen, Seen};
 use crate::app::App;
 use crate::catalog::reconcile::Wanted;
-use crate::catalog::{Table, limits};
+use crate::catalog::{Table, TableName, limits};
 use crate::config::TableConfig;
 use crate::deadline::{self, Deadline};
 use crate::engine;
@@ -178,20 +178,25 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let merging = Merging { app, table: &table, managed: &managed, context: app.merging(&queue, &run, request.at), until: request.until };
     merging.merge_all(&plans, &mut retries, &mut done, &mut summary.failures).await?;
     let seen = Seen { partitions: looked_at, known };
-    let shown = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures).await;
-    let is_shown = shown.is_some();
+    let publish = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures);
+    // What is merged is safe without its staged files, be it shown yet or not.
+    let (shown, removed) = tokio::join!(publish, remove_merged(app, &config.name, &queue, &seen.partitions, from));
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
         done.warnings.extend(retries.warnings());
     }
     summary.retries.push(retries);
-    if is_shown && !queue.is_empty() {
-        // What a ledger names is merged, by whichever run, and its staged files are of no use any more.
-        let heads = app.ledgers.heads_of(&config.name, &seen.partitions).await?;
+    removed.map(|()| done)
+}
+
+/// Removes the staged files of what the ledgers of these partitions name: it is merged, by whichever run, and they are of no use any more.
+async fn remove_merged(app: &App, table: &TableName, queue: &Queue, partitions: &[PartitionId], from: Hour) -> Result<()> {
+    if !queue.is_empty() {
+        let heads = app.ledgers.heads_of(table, partitions).await?;
         queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
     }
-    Ok(done)
+    Ok(())
 }
 
 /// What the configuration keeps apart may still be one folder, by a link.
