@@ -14,17 +14,46 @@ pub fn failed(what: &str, error: &dyn Display, next: &str) -> Error {
     }
 }
 
+/// Refusals that do not go away by themselves, by S3's codes, and what to do about them. The first that an error names counts
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>).
+const REFUSALS: [(&[&str], &str); 8] = [
+    (&["NoSuchBucket"], "create the bucket, or correct its name in the configuration"),
+    (
+        &["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"],
+        "the bucket is in another region: set AWS_REGION to it, and keep all buckets of one configuration in one region",
+    ),
+    (
+        &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"],
+        "renew the credentials, or correct them",
+    ),
+    (&["RequestTimeTooSkewed"], "set this machine's clock: S3 refuses requests whose time is off by more than 15 minutes"),
+    (
+        &["KMS.NotFoundException", "KMS.DisabledException", "KMS.KMSInvalidStateException", "KMS.InvalidKeyUsageException"],
+        "correct `kms_key`, or enable the key in KMS",
+    ),
+    (&["InvalidObjectState"], "the object is archived: restore it, and keep archiving rules off this prefix"),
+    (&["KeyTooLongError"], "S3 takes keys of up to 1024 bytes: choose a shorter location or state, or partitions by shorter values"),
+    (&["AccessDenied", "AllAccessDisabled", "AccountProblem"], FORBIDDEN),
+];
+
+const FORBIDDEN: &str = "allow it in IAM and in the bucket's policy, and the key in KMS";
+
 /// What to do about a refusal that does not go away by itself; `None` if this is none. Such an error may have come through several
 /// layers, so its words count: S3's document, as one client tells it, or the code as the other one does.
 pub fn advice(error: &str) -> Option<&'static str> {
-    let says = |code: &str| error.contains(&format!("<Code>{code}</Code>")) || error.contains(&format!("\"{code}\""));
-    if says("NoSuchBucket") {
-        Some("create the bucket, or correct its name in the configuration")
-    } else if says("AccessDenied") || error.contains("status code: 403") {
-        Some("allow it in IAM and in the bucket's policy, and the key in KMS")
-    } else {
-        None
+    let says = |code: &&str| error.contains(&format!("<Code>{code}</Code>")) || error.contains(&format!("\"{code}\""));
+    // The SDK's words, for want of a code.
+    if error.contains("CredentialsNotLoaded") || error.contains("no providers in chain provided credentials") {
+        return Some("it needs AWS credentials, and none are configured: set AWS_PROFILE or run with a role");
     }
+    let named = REFUSALS.iter().find(|(codes, _)| codes.iter().any(says)).map(|(_, advice)| *advice);
+    // The answer to a HEAD has no document.
+    let by_status = || match () {
+        () if error.contains("status code: 403") => Some(FORBIDDEN),
+        () if error.contains("status code: 301") => Some(REFUSALS[1].1),
+        () => None,
+    };
+    named.or_else(by_status)
 }
 
 #[cfg(test)]
@@ -44,6 +73,16 @@ mod tests {
             (status("403 Forbidden: "), Kind::Config, "allow it in IAM"),
             (sdk("AccessDenied"), Kind::Config, "allow it in IAM"),
             (sdk("NoSuchBucket"), Kind::Config, "create the bucket"),
+            (status(&format!("301 Moved Permanently: {}", document("PermanentRedirect"))), Kind::Config, "in another region"),
+            (status("301 Moved Permanently: "), Kind::Config, "in another region"),
+            (status(&format!("400 Bad Request: {}", document("AuthorizationHeaderMalformed"))), Kind::Config, "in another region"),
+            (status(&format!("400 Bad Request: {}", document("ExpiredToken"))), Kind::Config, "renew the credentials"),
+            (status(&format!("403 Forbidden: {}", document("InvalidAccessKeyId"))), Kind::Config, "renew the credentials"),
+            (status(&format!("403 Forbidden: {}", document("RequestTimeTooSkewed"))), Kind::Config, "clock"),
+            (status(&format!("403 Forbidden: {}", document("InvalidObjectState"))), Kind::Config, "archived"),
+            (status(&format!("400 Bad Request: {}", document("KMS.DisabledException"))), Kind::Config, "`kms_key`"),
+            (status(&format!("400 Bad Request: {}", document("KeyTooLongError"))), Kind::Config, "1024 bytes"),
+            ("dispatch failure: CredentialsNotLoaded(..)".to_string(), Kind::Config, "needs AWS credentials"),
             (sdk("SlowDown"), Kind::Unavailable, "; run again"),
             (status(&format!("503 Slow Down: {}", document("SlowDown"))), Kind::Unavailable, "; run again"),
             ("no answer for the key AccessDenied/403/NoSuchBucket".to_string(), Kind::Unavailable, "; run again"),
