@@ -30,6 +30,10 @@ pub const MOST: usize = 10_000;
 /// The longest name of a folder, bytes: what local disks take. A value that would be longer counts as none.
 const LONGEST: usize = 255;
 
+/// The longest path of a partition, bytes. S3 takes keys of 1024: what is left is for the location, and for generations, files and ledger versions.
+/// A value that would make a path longer counts as none.
+const LONGEST_PATH: usize = 640;
+
 /// Where a value stands in a row: the column, then the fields of structs.
 type Place = Vec<usize>;
 
@@ -195,7 +199,18 @@ impl Places<'_> {
             let fits = folder_name(key, &value).len() <= LONGEST;
             Ok((key.clone(), if fits { value } else { String::new() }))
         };
-        Ok(PartitionId::new(self.scatter.keys.iter().map(value).collect::<Result<Vec<_>>>()?))
+        let mut values = self.scatter.keys.iter().map(value).collect::<Result<Vec<_>>>()?;
+        let is_of_row: Vec<bool> = self.scatter.keys.iter().map(|(_, expression)| !expression.columns().is_empty()).collect();
+        let bytes = |(key, value): &(String, String)| folder_name(key, value).len() + 1;
+        let others: usize = values.iter().zip(&is_of_row).filter(|(_, of_row)| !**of_row).map(|(one, _)| bytes(one)).sum();
+        let mut room = LONGEST_PATH.saturating_sub(others);
+        for (one, _) in values.iter_mut().zip(&is_of_row).filter(|(_, of_row)| **of_row) {
+            if bytes(one) > room {
+                one.1.clear();
+            }
+            room = room.saturating_sub(bytes(one));
+        }
+        Ok(PartitionId::new(values))
     }
 }
 
@@ -288,6 +303,21 @@ mod tests {
         let told: Vec<String> = numbers.iter().map(|number| places.partitions()[*number as usize].to_string()).collect();
         assert_eq!(told, expected, "{settings}");
         assert_eq!(places.untimed(), untimed, "{settings}");
+    }
+
+    #[test]
+    fn no_path_is_longer_than_a_bucket_takes() {
+        let keys = ["a", "b", "c", "d"].map(|key| format!("{key}=!{{column:page}}")).join("/");
+        let hour = "hour=!{timestamp:yyyy-MM-dd-HH}";
+        let settings = format!("partition_by = \"{keys}/{hour}\"");
+        let scatter = Scatter::new(&table(&settings), &schema()).unwrap().unwrap();
+        let object = landed("14", "x");
+        let mut places = scatter.places(&object);
+        places.of(&rows(&[&format!(r#"{{"page":"{}"}}"#, "p".repeat(250))])).unwrap();
+        let path = places.partitions()[0].to_string();
+        let (none, long) = ("__HIVE_DEFAULT_PARTITION__", "p".repeat(250));
+        assert_eq!(path, format!("a={long}/b={long}/c={none}/d={none}/hour=2026-11-19-14"));
+        assert!(path.len() <= LONGEST_PATH);
     }
 
     #[test]
