@@ -9,7 +9,7 @@ use crate::catalog::pace::Pace;
 use crate::catalog::reconcile::{Reconciled, Wanted, reconcile};
 use crate::catalog::{self, Table, TableName};
 use crate::deadline::Deadline;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::events::outbox::Due;
 use crate::events::{Event, Failed};
 use crate::failing::store::Noted;
@@ -301,18 +301,23 @@ fn left_behind(due: &[Due], hours: &BTreeMap<PartitionId, Record>, partitions: &
 }
 
 /// Sends the events of these notes and forgets them, some at a time, as long as `until` lets it. What is left then, or fails, is sent by the
-/// next run.
+/// next run. An event that is refused for good holds up none behind it.
 ///
 /// # Errors
 /// As [`crate::events::EventSink::send`].
 pub async fn changes(app: &App, table: &TableName, due: &[Due], until: Option<Deadline>) -> Result<()> {
+    let mut refused = Ok(());
     for some in due.chunks(TOGETHER) {
         if until.is_some_and(|until| !until.may_tell(app.clock.now())) {
             return Err(Error::unavailable("the time for this run was over before all events were sent; the next run sends them"));
         }
         let events: Vec<Event> = some.iter().flat_map(|due| due.events.clone()).collect();
-        if !events.is_empty() {
-            app.events.send(&events).await?;
+        match app.events.send(&events).await {
+            Err(e) if e.kind() == Kind::Config => {
+                refused = refused.and(Err(e));
+                continue;
+            }
+            sent => sent?,
         }
         for Due { note, .. } in some {
             if let Err(e) = app.outbox.forget(table, note).await {
@@ -320,7 +325,7 @@ pub async fn changes(app: &App, table: &TableName, due: &[Due], until: Option<De
             }
         }
     }
-    Ok(())
+    refused
 }
 
 /// Sends the event of a run that did not do all that it should, unless all of it was told before. If that fails, the log and the exit code

@@ -84,11 +84,18 @@ fn answer(summary: &impl serde::Serialize, exit_code: u8, failures: impl Iterato
     }
 }
 
-/// Stages the objects of each message. Those that failed come again, and in the end go where the queue sends what nobody can take.
+/// Stages the objects of each message. Those that failed come again, and in the end go where the queue sends what nobody can take. Where the
+/// queue keeps an order, all behind one that failed come again with it
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>).
 async fn messages_of(app: &App, until: Option<Deadline>, messages: Vec<Message>) -> Value {
     let mut objects = Objects::new(app, until);
     let mut failures = Vec::new();
-    for Message { id, objects: landed } in messages {
+    let mut stopped = false;
+    for Message { id, in_order, objects: landed } in messages {
+        if stopped {
+            failures.push(json!({"itemIdentifier": id}));
+            continue;
+        }
         let staged = match landed {
             Ok(landed) => objects.stage(&landed).await,
             Err(e) => Err(e),
@@ -96,6 +103,7 @@ async fn messages_of(app: &App, until: Option<Deadline>, messages: Vec<Message>)
         if let Err(e) = staged {
             tracing::error!("message {id}: {e}");
             failures.push(json!({"itemIdentifier": id}));
+            stopped = in_order;
         }
     }
     tracing::info!("{}", objects.summary());

@@ -65,7 +65,7 @@ async fn athena(app: &App, sql: &str) -> Result<QueryResult> {
         }
     };
     let answer = Athena::new(aws.sdk(), &app.config.athena).run(sql, stop).await?;
-    eprintln!("lakebed: Athena scanned {} bytes, about ${:.6}", answer.scanned, answer.dollars());
+    eprintln!("lakebed: Athena scanned {} bytes, about ${:.6}", answer.scanned, answer.dollars);
     query::texts::result(answer)
 }
 

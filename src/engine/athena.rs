@@ -47,17 +47,14 @@ pub struct Answer {
     pub pages: BoxStream<'static, Result<Vec<Vec<Option<String>>>>>,
     /// Bytes that Athena read.
     pub scanned: u64,
+    /// What the scan cost, at the price of most regions.
+    pub dollars: f64,
 }
 
-impl Answer {
-    /// What the scan cost, in dollars, at the price of most regions.
-    pub fn dollars(&self) -> f64 {
-        dollars(self.scanned)
-    }
-}
-
-fn dollars(scanned: u64) -> f64 {
-    scanned.max(LEAST) as f64 / 1e12 * DOLLARS
+/// What a statement costs. One that describes, shows or explains reads nothing, and costs nothing then.
+fn dollars(scanned: u64, kind: Option<&StatementType>) -> f64 {
+    let least = if scanned > 0 || kind == Some(&StatementType::Dml) { LEAST } else { 0 };
+    scanned.max(least) as f64 / 1e12 * DOLLARS
 }
 
 impl<'a> Athena<'a> {
@@ -97,7 +94,7 @@ impl<'a> Athena<'a> {
             Ok(Some((rows(&page, 0), (client, id, next))))
         });
         let pages = futures::stream::iter([Ok(rows(&first, header))]).chain(rest).boxed();
-        Ok(Answer { columns, pages, scanned })
+        Ok(Answer { columns, pages, scanned, dollars: dollars(scanned, done.statement_type()) })
     }
 
     async fn start(&self, sql: &str) -> Result<String> {
@@ -127,7 +124,8 @@ impl<'a> Athena<'a> {
     async fn scanned_of(&self, id: &str) -> String {
         let found = self.client.get_query_execution().query_execution_id(id).send().await.ok().and_then(|found| found.query_execution);
         let scanned = found.as_ref().and_then(QueryExecution::statistics).and_then(|statistics| statistics.data_scanned_in_bytes());
-        let told = |bytes: u64| format!("; Athena had scanned {bytes} bytes, about ${:.6}", dollars(bytes));
+        let kind = found.as_ref().and_then(QueryExecution::statement_type);
+        let told = |bytes: u64| format!("; Athena had scanned {bytes} bytes, about ${:.6}", dollars(bytes, kind));
         scanned.map(|bytes| told(bytes.unsigned_abs())).unwrap_or_default()
     }
 
@@ -222,6 +220,14 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_reads_costs_something() {
+        let dml = Some(&StatementType::Dml);
+        let cases = [(0, dml), (1, dml), (30_000_000, dml), (0, Some(&StatementType::Utility)), (0, Some(&StatementType::Ddl)), (1, None)];
+        let told = cases.map(|(scanned, kind)| format!("{:.6}", dollars(scanned, kind)));
+        assert_eq!(told, ["0.000050", "0.000050", "0.000150", "0.000000", "0.000000", "0.000050"]);
+    }
 
     #[test]
     fn what_writes_is_not_sent() {

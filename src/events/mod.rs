@@ -21,8 +21,10 @@ pub const FORMAT: u32 = 1;
 /// Objects and failures that an event names one by one; an entry of EventBridge has 256 KiB at most, and this many fit.
 const NAMED: usize = 50;
 
-/// Bytes of the columns that an event lists.
+/// Bytes of the columns that an event lists, and those of one beside its name and type. An event has twice as many at most, for its columns
+/// and for its partition keys; EventBridge takes 256 KiB.
 const COLUMNS: usize = 100_000;
+const AROUND: usize = "{\"name\":\"\",\"type\":\"\"},".len();
 
 /// Bytes of a reason that an event repeats.
 const REASON: usize = 1000;
@@ -224,7 +226,7 @@ impl Event {
         let types = |columns: &[crate::schema::Column]| {
             let types = columns.iter().map(|column| ColumnType { name: column.name.clone(), hive: column.hive.to_string() });
             let fit = types.scan(0, |bytes, column| {
-                *bytes += column.name.len() + column.hive.len();
+                *bytes += column.name.len() + column.hive.len() + AROUND;
                 (*bytes <= COLUMNS).then_some(column)
             });
             fit.collect()

@@ -70,7 +70,7 @@ mod tests {
         let owned = |text: &Option<&str>| text.map(str::to_string);
         let page = rows.iter().map(|row| row.iter().map(owned).collect()).collect();
         let columns = columns.iter().map(|(name, kind)| (name.to_string(), kind.to_string())).collect();
-        let answer = Answer { columns, pages: futures::stream::iter([Ok(page)]).boxed(), scanned: 0 };
+        let answer = Answer { columns, pages: futures::stream::iter([Ok(page)]).boxed(), scanned: 0, dollars: 0.0 };
         let mut out = Vec::new();
         match super::super::format::write(result(answer).unwrap(), super::super::format::Format::Json, &mut out).await {
             Ok(()) => String::from_utf8(out).unwrap().split_whitespace().collect(),

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use crate::support::Lake;
 
-/// A bus that keeps what it is sent, or takes nothing.
+/// A bus that keeps what it is sent, or takes nothing, or never what has this in it.
 #[derive(Default)]
 struct Bus {
     broken: bool,
+    refused: &'static str,
     events: Mutex<Vec<(String, Value)>>,
 }
 
@@ -25,6 +26,9 @@ impl EventSink for Bus {
     async fn send(&self, events: &[Event]) -> Result<()> {
         if self.broken {
             return Err(Error::unavailable("the bus is broken"));
+        }
+        if !self.refused.is_empty() && events.iter().any(|event| event.detail().contains(self.refused)) {
+            return Err(Error::config("the bus does not take such an event"));
         }
         let told = events.iter().map(|event| (event.name().to_string(), serde_json::from_str(&event.detail()).unwrap()));
         self.events.lock().unwrap().extend(told);
@@ -96,4 +100,22 @@ async fn what_a_bus_did_not_take_of_a_failing_hour_is_told_by_a_later_run() {
     run(&lake, 30, true).await;
     assert_eq!(names(&run(&lake, 31, false).await), ["HourMerged", "HourHealed"]);
     assert!(run(&lake, 32, false).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_a_bus_never_takes_holds_up_no_other() {
+    let lake = Lake::small("");
+    // Twenty hours are told of ten at a time.
+    for hour in 0..20 {
+        lake.land(&format!("{hour:02}"), "a", b"{\"id\":\"a\"}");
+    }
+    let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
+    let mut app = App::new(config, Access::Write, Arc::new(SystemClock), ProgressBar::hidden()).await.unwrap();
+    let bus = Arc::new(Bus { refused: "\"hour\":\"00\"", ..Bus::default() });
+    app.events = bus.clone();
+    let request = Request { table: None, at: "2026-11-19T21:00:00Z".parse().unwrap(), since: None, dry_run: false, until: None };
+    let summary = pipeline::run(&app, &request).await.unwrap();
+    assert_eq!(summary.exit_code(), 3, "what was not told is no success");
+    let told = bus.events.lock().unwrap().iter().filter(|(name, _)| name == "HourMerged").count();
+    assert!((1..20).contains(&told), "the others are told: {told}");
 }

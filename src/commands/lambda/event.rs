@@ -43,6 +43,8 @@ pub struct Landed {
 pub struct Message {
     /// By which the answer names it if it failed.
     pub id: String,
+    /// It is of a queue that keeps an order (FIFO): none behind one that failed may be done before it.
+    pub in_order: bool,
     /// The objects in it; none in one that only tests the connection.
     pub objects: Result<Vec<Landed>>,
 }
@@ -116,7 +118,8 @@ fn message(record: &Value) -> Message {
     let body = record["body"].as_str().unwrap_or_default();
     let objects = serde_json::from_str(body).map_err(|e| Error::config(format!("the message's body is not JSON: {e}")));
     let objects = objects.and_then(|body: Value| objects_in(&body)?.ok_or_else(|| unknown("a message of the queue")));
-    Message { id: record["messageId"].as_str().unwrap_or_default().to_string(), objects }
+    let in_order = record["eventSourceARN"].as_str().is_some_and(|queue| queue.ends_with(".fifo"));
+    Message { id: record["messageId"].as_str().unwrap_or_default().to_string(), in_order, objects }
 }
 
 fn objects_in(body: &Value) -> Result<Option<Vec<Landed>>> {

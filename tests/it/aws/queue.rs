@@ -64,12 +64,20 @@ async fn what_functions_staged_is_merged_as_if_it_had_been_read_where_it_landed(
     messages.push(message(100, json!({"Service": "Amazon S3", "Event": "s3:TestEvent"})));
     messages.push(message(101, json!({"hello": 1})));
     let queue = json!({"Records": messages}).to_string();
+    let in_order = |id: &str, body: Value| {
+        let queue = "arn:aws:sqs:eu-central-1:111122223333:landed.fifo";
+        json!({"messageId": id, "eventSource": "aws:sqs", "eventSourceARN": queue, "body": body.to_string()})
+    };
+    let first = json!({"Records": [records_of[0]]});
+    let ordered = json!({"Records": [in_order("1", first.clone()), in_order("2", json!({"hello": 1})), in_order("3", first)]}).to_string();
     let created = json!({"source": "aws.s3", "detail-type": "Object Created", "detail": {
         "bucket": {"name": format!("raw-{}", lake.account.account)}, "object": {"key": "click-stream/errors/x"}}});
-    let answers = lake.function("300", &[&direct, &queue, &created.to_string()]);
+    let answers = lake.function("300", &[&direct, &queue, &created.to_string(), &ordered]);
     assert_eq!(answers[0]["response"]["objects"]["staged"], 3, "{answers}");
     assert_eq!(answers[1]["response"], json!({"batchItemFailures": [{"itemIdentifier": "101"}]}), "{answers}");
     assert_eq!(answers[2]["response"]["objects"]["not_data"], 1, "{answers}");
+    let behind = json!([{"itemIdentifier": "2"}, {"itemIdentifier": "3"}]);
+    assert_eq!(answers[3]["response"]["batchItemFailures"], behind, "what is behind one that failed waits with it");
 
     let state = state(&lake);
     let staged = keys(&state, "queue").await;
