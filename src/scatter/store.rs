@@ -181,7 +181,7 @@ pub async fn come_in(state: &Root, made: &LedgerVersion, objects: &[&Source]) ->
     Ok(())
 }
 
-/// The intake that follows, in which these objects are set aside no more.
+/// The intake that follows: these objects are set aside no more, or, where that is not written down yet, done.
 fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<Intake> {
     let LedgerVersion { attempt, run, at, .. } = made.clone();
     let mut next = Intake { format: FORMAT, version: known.version + 1, attempt, run, at, ..known.clone() };
@@ -189,6 +189,11 @@ fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<
         let Some(source) = objects.iter().find(|source| source.key == taken.key) else { continue };
         if (&taken.etag, taken.size) != (&source.etag, source.size) {
             return Err(Error::conflict(format!("another run takes in other content of object {}; redrive again later", taken.key)));
+        }
+        // All partitions may have their shares, and the run that took it in died before it wrote that down.
+        if !taken.done && taken.lacks(&BTreeMap::from([(made.partition.clone(), made.clone())]))?.is_none() {
+            (taken.done, taken.withdrawn) = (true, None);
+            continue;
         }
         if !taken.done {
             let (key, hour) = (&taken.key, source.hour);

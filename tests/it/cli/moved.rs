@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{Lake, files};
 use super::placements::hooked;
-use super::scatter::{BY_PAGE, lake, objects, row, rows, told};
+use super::scatter::{BY_PAGE, lake, newest_intake, objects, row, rows, told};
 use super::{refused, snapshot};
 
 const RULES: &str = "[table.columns.sequence]\nmax = 5";
@@ -251,6 +251,22 @@ fn an_object_that_was_set_aside_comes_in_and_another_content_of_it_does_not() {
     let warnings = lake.run(0)["tables"][0]["warnings"].to_string();
     assert!(warnings.contains("12/a was written again since it was merged"), "{warnings}");
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: a", "y 2026-11-19-11: b"]);
+}
+
+#[test]
+fn an_object_whose_run_did_not_end_is_settled_by_the_redrive_that_takes_it_in() {
+    let lake = lake(RULES);
+    let body = [record("a", "10", "x", "7"), record("b", "11", "y", "8"), record("c", "10", "x", "\"x\"")].concat();
+    lake.land("12", "a", body.as_bytes());
+    lake.run(3);
+    // As if the run had died before it wrote down that its partition has it.
+    std::fs::remove_file(newest_intake(&lake)).unwrap();
+    lake.configure(BY_PAGE);
+    document(&lake, &[]);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: a", "y 2026-11-19-11: b"]);
+    let intake = std::fs::read_to_string(newest_intake(&lake)).unwrap();
+    assert!(intake.contains("\"done\": true") && !intake.contains("set_aside"), "{intake}");
+    assert_eq!(objects(&lake.run(0)), "1 landed 1 merged 0 rejected 0 held 0 pending");
 }
 
 #[test]
