@@ -130,9 +130,9 @@ impl Work<'_> {
             summary.fail(None, &e);
             Redriven::default()
         });
-        redriven.unusable.iter().for_each(|e| summary.fail(None, e));
+        redriven.unusable.iter().for_each(|(partition, e)| summary.fail(partition.as_ref(), e));
         if self.request.dry_run {
-            let rows: u64 = redriven.waiting.iter().map(|waiting| waiting.taken.read).sum();
+            let rows: u64 = redriven.rows().values().sum();
             let told = |rows| {
                 format!("a redrive before this one was cut off: {rows} may wait for other partitions, and this one moves them there")
             };

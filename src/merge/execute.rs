@@ -19,7 +19,7 @@ use crate::catalog::drift::column_drift;
 use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId, PartitionId};
-use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
+use crate::ledger::{Counts, Generation, LedgerVersion, Missing, RedrivenFile, Source};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
 use crate::schema::arrow_schema;
@@ -65,6 +65,8 @@ pub struct Written {
     pub sources: Vec<Source>,
     /// Objects that are not in it, or not wholly.
     pub missing: Vec<Missing>,
+    /// Files with rows that belong to other partitions.
+    pub redriven: Vec<RedrivenFile>,
     /// Values that broke a rule whose `on_fail` is `warn` or `null`.
     pub warned: u64,
 }
@@ -74,6 +76,7 @@ pub struct Written {
 pub(super) struct Account {
     pub(super) sources: BTreeMap<String, Source>,
     pub(super) missing: Vec<Missing>,
+    pub(super) redriven: Vec<RedrivenFile>,
     pub(super) quarantine: Option<GenerationWriter>,
     pub(super) warned: u64,
 }
@@ -106,24 +109,29 @@ impl Attempt<'_> {
             Some(writer) => Some(writer.finish().await?),
             None => self.previous.and_then(|version| version.quarantine.clone()),
         };
-        let (sources, missing) = (account.sources.into_values().collect(), account.missing);
-        Ok(Written { generation, quarantine, sources, missing, warned: account.warned })
+        let Account { sources, missing, redriven, warned, .. } = account;
+        Ok(Written { generation, quarantine, sources: sources.into_values().collect(), missing, redriven, warned })
     }
 
     /// Removes what this attempt wrote; only for an attempt that is known not to be committed.
     pub async fn clean_up(&self) {
         let table = &self.table.config.name;
-        let redriven = layout::redriven_folder(table, self.partition, &self.id);
-        let folders = [
-            (&self.table.location, &layout::generation_folder(self.partition, &self.id)),
-            (self.state, &layout::quarantine_folder(table, self.partition, &self.id)),
-            (self.state, &redriven),
-        ];
         let failed = |e: Error| tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
+        let folders = [
+            (&self.table.location, layout::generation_folder(self.partition, &self.id)),
+            (self.state, layout::quarantine_folder(table, self.partition, &self.id)),
+        ];
         for (root, folder) in folders {
-            root.remove_folder(folder).await.unwrap_or_else(failed);
+            root.remove_folder(&folder).await.unwrap_or_else(failed);
         }
-        self.state.remove_empty_around(&redriven).unwrap_or_else(failed);
+        if self.table.scatter.is_none() {
+            return;
+        }
+        let moving = layout::moving_folder(table, self.partition, &self.id);
+        for folder in [layout::redriven_folder(table, self.partition, &self.id), moving] {
+            self.state.remove_folder(&folder).await.unwrap_or_else(failed);
+            self.state.remove_empty_around(&folder).unwrap_or_else(failed);
+        }
     }
 
     fn writer(&self, schema: SchemaRef) -> GenerationWriter {

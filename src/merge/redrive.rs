@@ -88,7 +88,7 @@ impl Attempt<'_> {
             }
         }
         if let Some(leaving) = leaving {
-            leaving.finish().await?;
+            account.redriven = leaving.finish().await?;
         }
         account.quarantine = Some(writer);
         account.resolve(moved, &objects);

@@ -225,6 +225,105 @@ fn what_waits_gets_the_columns_that_the_table_has_by_then() {
     assert_leftovers_are_of_dead_attempts(&lake, "a redrive that died, and other columns");
 }
 
+/// What is left in the state location that nothing accounts for.
+fn left_behind(lake: &Lake) -> Vec<String> {
+    leftovers(lake).into_iter().filter(|path| path.starts_with(".lakebed")).collect()
+}
+
+/// The failures of a run or a redrive, a line each.
+fn failures(done: &Value) -> Vec<String> {
+    let line = |failure: &Value| format!("{} {}", failure["partition"].as_str().unwrap_or("-"), failure["error"].as_str().unwrap());
+    done["failures"].as_array().unwrap().iter().map(line).collect()
+}
+
+#[test]
+fn rows_that_are_lost_on_their_way_are_missed_until_they_are_back() {
+    let lake = quarantined("");
+    let (file, whole) = whole_file(&lake);
+    std::fs::remove_file(&file).unwrap();
+    let name = file.strip_prefix(lake.path(".lakebed")).unwrap().to_str().unwrap().to_string();
+    for redrives in [false, true, false] {
+        let told_of = match redrives {
+            true => failures(&lake.lakebed(&["redrive", "shop.clicks", "--output", "json"]).json(3)),
+            false => failures(&lake.run(3)),
+        };
+        let [of_x, of_y] = told_of.as_slice() else { panic!("{told_of:?}") };
+        assert!(of_x.starts_with("p=x/at_hour=2026-11-19-10 it lacks 2 rows that a redrive moved here from p=__HIVE_"), "{of_x}");
+        assert!(of_y.starts_with("p=y/at_hour=2026-11-19-11 it lacks 1 row that a redrive moved here"), "{of_y}");
+        assert!(
+            of_x.contains(&format!("{name} is gone. Restore it from a backup")) && of_x.contains("object 2026/11/19/12/a again"),
+            "{of_x}"
+        );
+        assert_eq!(told(&lake).0[1], "x 2026-11-19-10: 1 4 5 f", "the others go on");
+    }
+    let (state, lost) = (files(&lake.path(".lakebed")), lake);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, whole).unwrap();
+    lost.run(0);
+    assert_eq!(told(&lost).0, IN_PLACE);
+    assert_eq!(left_behind(&lost), Vec::<String>::new());
+
+    // Without a backup it is given up by the removal of what says that they move.
+    let lake = quarantined("");
+    std::fs::remove_file(whole_file(&lake).0).unwrap();
+    let told_of = failures(&lake.run(3));
+    let says = told_of[0].rsplit("then remove ").next().unwrap();
+    assert!(state.keys().any(|path| path.ends_with("moving")) && says.starts_with("moving/shop.clicks/p=__HIVE_"), "{told_of:?}");
+    std::fs::remove_file(lake.path(&format!(".lakebed/{says}"))).unwrap();
+    lake.run(0);
+}
+
+#[test]
+fn what_every_partition_has_is_removed_whatever_became_of_its_file() {
+    for (damaged, written_down) in [(true, true), (true, false), (false, true)] {
+        let lake = quarantined("");
+        whole_file(&lake);
+        let mut kept = files(&lake.path(".lakebed/redriven"));
+        kept.values_mut().for_each(|bytes| *bytes = b"PAR1".to_vec());
+        if !damaged {
+            kept.clear();
+        }
+        if written_down {
+            kept.extend(files(&lake.path(".lakebed/moving")));
+        }
+        lake.run(0);
+        assert_eq!(told(&lake).0, IN_PLACE);
+        assert_eq!(left_behind(&lake), Vec::<String>::new());
+        // As if the run had died before it removed them.
+        let put_back = || {
+            for (path, bytes) in &kept {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+        };
+        put_back();
+        let versions = Ledgers::of(&lake).0.len();
+        lake.run(0);
+        assert_eq!((Ledgers::of(&lake).0.len(), left_behind(&lake)), (versions, Vec::<String>::new()), "{damaged} {written_down}");
+        put_back();
+        document(&lake, &[]);
+        assert_eq!(left_behind(&lake), Vec::<String>::new(), "{damaged} {written_down}");
+    }
+}
+
+#[test]
+fn files_that_no_version_names_are_merged_all_the_same() {
+    let lake = quarantined("");
+    whole_file(&lake);
+    // As a version was before it named its files.
+    for (path, bytes) in files(&lake.path(".lakebed/ledger")) {
+        if let Ok(mut version) = serde_json::from_slice::<Value>(&bytes) {
+            version.as_object_mut().unwrap().remove("redriven");
+            std::fs::write(path, version.to_string()).unwrap();
+        }
+    }
+    std::fs::remove_dir_all(lake.path(".lakebed/moving")).unwrap();
+    lake.run(0);
+    let rows = lake.query("SELECT event_id FROM shop.clicks WHERE event_id IN ('a', 'b', 'c', 'f') ORDER BY event_id");
+    assert_eq!(rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<String>(), "abcf");
+    assert!(files(&lake.path(".lakebed/redriven")).is_empty());
+}
+
 /// Makes it as if a redrive died before any other partition got its rows. Returns one of the files that they are in, and what is in it.
 fn whole_file(lake: &Lake) -> (PathBuf, Vec<u8>) {
     let ended = tokio::runtime::Runtime::new().unwrap().block_on(async {
