@@ -152,7 +152,8 @@ pub struct Counts {
     /// Of all these, records that were in the quarantine until a redrive; it goes on listing them, as resolved.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resolved: u64,
-    /// Of the resolved ones, records whose rows belong to other partitions, which have them as objects of their own.
+    /// Records whose rows belong to other partitions, which have them as objects of their own: resolved ones, and where rows scatter those of
+    /// Firehose's error objects.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub moved: u64,
 }

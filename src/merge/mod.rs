@@ -1,5 +1,6 @@
 //! Merges landed objects into a partition: plan, write, commit; on a lost race, plan again.
 
+mod account;
 pub mod append;
 pub mod dedupe;
 pub mod encode;

@@ -49,14 +49,8 @@ impl Work<'_> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
-        let why = match config.scatters() {
-            true => Some(
-                "the rows of this table belong where their own values say, which error objects are not read for yet; land their records again",
-            ),
-            false => Some("`partition_by` needs a value of the path, which error objects do not have")
-                .filter(|_| config.partition_by.iter().any(|(_, expression)| !expression.is_of_time())),
-        };
-        if let Some(why) = why {
+        if config.partition_by.iter().any(|(_, expression)| !expression.path_keys().is_empty()) {
+            let why = "`partition_by` needs a value of the path, which error objects do not have";
             summary.warnings.push(format!("left alone {} of Firehose: {why}", counted(objects.len() as u64, "error object")));
             return Ok(Vec::new());
         }
@@ -137,16 +131,21 @@ impl Work<'_> {
         objects: Vec<LandedObject>,
         summary: &mut RedriveSummary,
     ) -> Result<()> {
+        // Where rows scatter, no repair reads error objects.
+        let (held, again) = match self.table.config.scatters() {
+            true => ("it is rolled forward again", "stays out of the table: land its records again under another name"),
+            false => ("`lakebed repair`", "comes in with `lakebed repair`"),
+        };
         let is_held = |object: &&LandedObject| head.as_ref().is_some_and(|head| head.held(&object.key).is_some());
         summary.warnings.extend(objects.iter().filter(is_held).map(|LandedObject { key, .. }| {
-            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until `lakebed repair`")
+            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until {held}")
         }));
         let plan = merge::plan::plan(partition.clone(), head, objects);
-        summary.warnings.extend(plan.changed.iter().map(|key| {
-            format!(
-                "{partition}: error object {key} was written again since it was taken in; what is in it now comes in with `lakebed repair`"
-            )
-        }));
+        summary.warnings.extend(
+            plan.changed
+                .iter()
+                .map(|key| format!("{partition}: error object {key} was written again since it was taken in; what is in it now {again}")),
+        );
         let Action::Merge { objects, .. } = &plan.action else { return Ok(()) };
         if self.request.dry_run {
             for object in objects {

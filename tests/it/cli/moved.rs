@@ -13,10 +13,10 @@ use super::placements::hooked;
 use super::scatter::{BY_PAGE, lake, newest_intake, objects, row, rows, told};
 use super::{refused, snapshot};
 
-const RULES: &str = "[table.columns.sequence]\nmax = 5";
+pub(super) const RULES: &str = "[table.columns.sequence]\nmax = 5";
 
 /// A record with this sequence.
-fn record(id: &str, hour: &str, page: &str, sequence: &str) -> String {
+pub(super) fn record(id: &str, hour: &str, page: &str, sequence: &str) -> String {
     row(id, &format!("2026-11-19T{hour}:30:00Z"), page).replace("\"sequence\":1", &format!("\"sequence\":{sequence}"))
 }
 
@@ -47,7 +47,7 @@ const IN_PLACE: [&str; 6] = [
     "z 2026-11-19-12: 0 3 8 9",
 ];
 
-fn document(lake: &Lake, more: &[&str]) -> Value {
+pub(super) fn document(lake: &Lake, more: &[&str]) -> Value {
     lake.lakebed(&[&["redrive", "shop.clicks", "--output", "json"], more].concat()).json(0)
 }
 
@@ -114,7 +114,7 @@ fn events_are_compared_where_they_belong_and_order_holds() {
 }
 
 /// The redrive, in which `hook` happens between what it writes into the state location; true if nothing failed.
-async fn redriven(lake: &Lake, hook: super::placements::Hook) -> bool {
+pub(super) async fn redriven(lake: &Lake, hook: super::placements::Hook) -> bool {
     let app = hooked(lake, hook).await;
     let request = Request { table: "shop.clicks".into(), place: None, reason: None, dry_run: false };
     redrive(&app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
