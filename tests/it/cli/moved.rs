@@ -324,6 +324,25 @@ fn files_that_no_version_names_are_merged_all_the_same() {
     assert!(files(&lake.path(".lakebed/redriven")).is_empty());
 }
 
+#[test]
+fn what_became_private_while_rows_wait_is_replaced_in_them() {
+    let lake = quarantined("");
+    let secret = record("secret", "10", "x", "7").replace("\"page\"", "\"Event_ID\":\"also\",\"more\":7,\"page\"");
+    lake.configure(&format!("{BY_PAGE}{RULES}"));
+    lake.land("12", "d", &[rows(&[("00", "10", "x")]), secret.into_bytes()].concat());
+    lake.run(0);
+    lake.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
+    whole_file(&lake);
+    let private = "[table.columns.event_id]\nprivacy = \"redact\"\n";
+    lake.configure(&format!("{BY_PAGE}{private}{}", RULES.replace('5', "10")));
+    lake.run(0);
+    let of_x = lake.query("SELECT event_id, rescued['more'] AS more, rescued['Event_ID'] AS also FROM shop.clicks WHERE at_hour = '2026-11-19-10' ORDER BY 1, 2");
+    let told: Vec<String> = of_x.iter().map(|row| format!("{} {} {}", row["event_id"], row["more"], row["also"])).collect();
+    let plain = ["\"00\"", "\"1\"", "\"4\"", "\"5\""].map(|id| format!("{id} null null"));
+    let moved = ["\"7\"", "null", "null", "null"].map(|more| format!("\"[redacted]\" {more} null"));
+    assert_eq!(told, [plain.as_slice(), moved.as_slice()].concat(), "what is in the table stays as it is");
+}
+
 /// Makes it as if a redrive died before any other partition got its rows. Returns one of the files that they are in, and what is in it.
 fn whole_file(lake: &Lake) -> (PathBuf, Vec<u8>) {
     let ended = tokio::runtime::Runtime::new().unwrap().block_on(async {
