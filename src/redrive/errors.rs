@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
+use super::bound;
+use super::plan::Rows;
 use super::summary::{ErrorObject, RedriveSummary, Taken};
 use super::{Work, plan};
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ use crate::merge::plan::{Action, PartitionPlan, partition_of, same_partition};
 use crate::merge::{self, Merged};
 use crate::queue::Queue;
 use crate::standardize::reject::Code;
-use crate::standardize::{Limits, errors};
+use crate::standardize::{Limits, Piece, Tally, errors};
 use crate::summary::counted;
 
 /// Firehose tries this long to deliver a record before it reports it: the longest retry duration that a stream may have is two hours, and
@@ -149,7 +151,8 @@ impl Work<'_> {
         let Action::Merge { objects, .. } = &plan.action else { return Ok(()) };
         if self.request.dry_run {
             for object in objects {
-                let records = self.counts(object).await?;
+                let (records, would_move) = self.counts(partition, object).await?;
+                summary.would_move(would_move);
                 summary.errors.push(ErrorObject::new(partition, object, Taken::WouldTakeIn, records));
             }
             return Ok(());
@@ -175,15 +178,24 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What would become of the records of an object that belong to its partition.
-    async fn counts(&self, object: &LandedObject) -> Result<Counts> {
+    /// What would become of the records of an object that are of an arrival hour of `home`, and the rows that would go to other partitions.
+    async fn counts(&self, home: &PartitionId, object: &LandedObject) -> Result<(Counts, Rows)> {
         let (stored, limits) = (fetch(&self.table.landing, object).await?, self.limits());
         let (plan, config, object) = (self.table.plan.clone(), self.table.config.clone(), object.clone());
+        let (scatter, home) = (self.table.scatter.clone(), home.clone());
         let work = tokio::task::spawn_blocking(move || {
-            errors::standardize(&plan, &stored, limits, &|hour| same_partition(&config, &object, hour), &mut |_| Ok(()))
+            let (mut places, mut elsewhere) = (scatter.as_ref().map(|scatter| scatter.places(&object)), Rows::new());
+            let mut emit = |piece| match (piece, &mut places) {
+                (Piece::Rows(batch), Some(places)) => bound::count(places, &batch, &home, &mut elsewhere),
+                _ => Ok(()),
+            };
+            let outcome = errors::standardize(&plan, &stored, limits, &|hour| same_partition(&config, &object, hour), &mut emit)?;
+            Ok::<_, Error>((outcome.tally, elsewhere))
         });
-        let tally = work.await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))??.tally;
-        Ok(Counts { read: tally.read, merged: tally.rows, quarantined: tally.rejected, dropped: tally.dropped, ..Counts::default() })
+        let (tally, elsewhere) = work.await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))??;
+        let moved = elsewhere.values().sum();
+        let Tally { read, rows, rejected: quarantined, dropped, .. } = tally;
+        Ok((Counts { read, merged: rows - moved, quarantined, dropped, moved, ..Counts::default() }, elsewhere))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::hour::Hour;
 use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{LedgerVersion, RedrivenFile};
 use crate::queue::redriven;
+use crate::status::Moving;
 use crate::store::{Root, parse};
 use crate::summary::counted;
 
@@ -146,11 +147,19 @@ impl All {
 
     /// Rows that wait in files that are there, by the partitions that lack them.
     pub fn rows(&self) -> BTreeMap<PartitionId, u64> {
-        let mut rows = BTreeMap::new();
+        let waits = |(partition, Moving { moving, lost })| (moving > lost).then_some((partition, moving - lost));
+        self.moving().into_iter().filter_map(waits).collect()
+    }
+
+    /// Rows that wait or are lost, by the partitions that lack them.
+    pub fn moving(&self) -> BTreeMap<PartitionId, Moving> {
+        let mut all: BTreeMap<PartitionId, Moving> = BTreeMap::new();
         for (moved, partition) in self.moved.iter().flat_map(|moved| moved.lacking.iter().map(move |partition| (moved, partition))) {
-            *rows.entry(partition.clone()).or_default() += if moved.is_there { moved.rows_for(partition) } else { 0 };
+            let (of, rows) = (all.entry(partition.clone()).or_default(), moved.rows_for(partition));
+            of.moving += rows;
+            of.lost += if moved.is_there { 0 } else { rows };
         }
-        rows
+        all
     }
 
     /// Removes the files of what every partition has, and what says that it moves.

@@ -66,10 +66,17 @@ fn quarantined_records_go_to_the_partitions_of_their_rows_and_are_resolved() {
     let planned = document(&lake, &["--dry-run"]);
     let total = |of: &Value| ["records", "passes", "fails", "resolved"].map(|name| of["total"][name].as_u64().unwrap());
     assert_eq!(total(&planned), [7, 5, 2, 0]);
+    let bound = |page: &str, hour: &str, rows: u64| json!({"values": {"p": page, "at_hour": format!("2026-11-19-{hour}")}, "rows": rows});
+    assert_eq!(planned["would_move"], json!([bound("x", "10", 3), bound("y", "11", 1)]));
+    let text = lake.lakebed(&["redrive", "shop.clicks", "--dry-run"]).stdout;
+    assert!(text.contains("would move 3 rows into p=x/at_hour=2026-11-19-10\n"), "{text}");
+    let of_hour = document(&lake, &["--dry-run", "--hour", "2026-11-19T13", "--reason", "rule_broken"]);
+    assert_eq!(of_hour["would_move"], json!([bound("x", "10", 1)]));
     assert_eq!(snapshot(lake.folder.path()), before, "a dry run writes nothing");
 
     let done = document(&lake, &[]);
     assert_eq!((total(&done), done["partitions"].as_array().unwrap().len()), ([7, 5, 2, 0], 2), "{done}");
+    assert_eq!(done["would_move"], json!([]));
     let moved = done["moved"].as_array().unwrap();
     let moved: Vec<String> =
         moved.iter().map(|into| format!("{} {} {}", into["values"]["p"], into["values"]["at_hour"], into["records"]["merged"])).collect();
@@ -186,6 +193,9 @@ async fn redrives_and_runs_at_the_same_time_move_each_record_once() {
 fn what_moved_is_waited_for_while_its_file_is_damaged_and_the_others_go_on() {
     let lake = quarantined("");
     let (kept, expected) = (whole_file(&lake), IN_PLACE);
+    assert_eq!(moving(&lake), ["x 2026-11-19T10 closed 3 null false", "y 2026-11-19T11 waiting 1 null false"]);
+    let text = lake.lakebed(&["status"]).stdout;
+    assert!(text.contains("\n  rows that a redrive moved here, which the next run merges: 3\n"), "{text}");
     std::fs::write(&kept.0, "PAR1").unwrap();
     lake.land("13", "late", &rows(&[("7", "13", "x")]));
     let failures = lake.run(3)["failures"].to_string();
@@ -225,6 +235,17 @@ fn what_waits_gets_the_columns_that_the_table_has_by_then() {
     assert_leftovers_are_of_dead_attempts(&lake, "a redrive that died, and other columns");
 }
 
+/// What `status` says of rows that are on their way: the page, the hour, its state, how many they are, and how many are lost; whether it is complete.
+fn moving(lake: &Lake) -> Vec<String> {
+    let status = lake.lakebed(&["status", "--output", "json"]).json(0);
+    let of_hour = |hour: &Value| {
+        let page = hour["partition"].as_str().unwrap()[2..].split('/').next().unwrap().to_string();
+        let text = |name: &str| hour[name].as_str().unwrap().to_string();
+        format!("{page} {} {} {} {} {}", text("hour"), text("state"), hour["moving"], hour["lost"], hour["complete"])
+    };
+    status[0]["hours"].as_array().unwrap().iter().filter(|hour| !hour["moving"].is_null()).map(of_hour).collect()
+}
+
 /// What is left in the state location that nothing accounts for.
 fn left_behind(lake: &Lake) -> Vec<String> {
     leftovers(lake).into_iter().filter(|path| path.starts_with(".lakebed")).collect()
@@ -256,6 +277,7 @@ fn rows_that_are_lost_on_their_way_are_missed_until_they_are_back() {
         );
         assert_eq!(told(&lake).0[1], "x 2026-11-19-10: 1 4 5 f", "the others go on");
     }
+    assert_eq!(moving(&lake), ["x 2026-11-19T10 amended(1) 2 2 false", "y 2026-11-19T11 waiting 1 1 false"]);
     let (state, lost) = (files(&lake.path(".lakebed")), lake);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, whole).unwrap();

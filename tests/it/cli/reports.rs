@@ -45,7 +45,9 @@ fn firehoses_error_objects_go_to_the_partitions_of_their_rows_once() {
     let expected = [("12", counts(4, 1, 1, 2)), ("13", counts(1, 0, 0, 1))];
     let lines =
         |action: &str| expected.iter().map(|(hour, counts)| format!("\"{action}\" \"2026-11-19-{hour}\" {counts}")).collect::<Vec<_>>();
-    assert_eq!(taken(&planned).len(), 2);
+    assert_eq!(taken(&planned), lines("would take in"));
+    let bound = |page: &str, hour: &str, rows: u64| json!({"values": {"p": page, "at_hour": format!("2026-11-19-{hour}")}, "rows": rows});
+    assert_eq!(planned["would_move"], json!([bound("x", "10", 2), bound("y", "11", 1)]));
     let done = document(&lake, &[]);
     assert_eq!(taken(&done), lines("taken in"));
     assert_eq!(done["moved"].as_array().unwrap().len(), 2, "{done}");
