@@ -329,6 +329,25 @@ fn what_every_partition_has_is_removed_whatever_became_of_its_file() {
 }
 
 #[test]
+fn a_sweep_removes_what_moves_of_a_redrive_that_did_not_commit_and_of_no_other() {
+    let of_moved = |lake: &Lake| [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)));
+    let sweep = |lake: &Lake| assert_eq!(lake.lakebed(&["sweep", "shop.clicks"]).code, 0);
+    let committed = quarantined("");
+    whole_file(&committed);
+    let before = of_moved(&committed);
+    sweep(&committed);
+    assert_eq!((of_moved(&committed), before.each_ref().map(|files| files.len())), (before, [2, 2]));
+    let dead = quarantined("");
+    let hook = |_: usize, path: &str| !path.starts_with("ledger/shop.clicks/p=__HIVE_");
+    assert!(!tokio::runtime::Runtime::new().unwrap().block_on(redriven(&dead, Box::new(hook))));
+    assert_eq!(of_moved(&dead).map(|files| files.len()), [1, 1]);
+    sweep(&dead);
+    assert_eq!(of_moved(&dead).map(|files| files.len()), [0, 0]);
+    document(&dead, &[]);
+    assert_eq!(told(&dead).0, IN_PLACE);
+}
+
+#[test]
 fn files_that_no_version_names_are_merged_all_the_same() {
     let lake = quarantined("");
     whole_file(&lake);
