@@ -14,6 +14,9 @@ use crate::hour::Hour;
 /// The name of the embedded catalog's file in the state location.
 pub const CATALOG_FILE: &str = "catalog.db";
 
+/// The name of the object that says that a version took rows out for other partitions.
+const MOVING: &str = "moving";
+
 /// The value that Hive writes in paths for null and for the empty text.
 pub const DEFAULT_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -158,6 +161,27 @@ pub fn parse_redriven_file(table: &TableName, key: &str) -> Option<(PartitionId,
     let name = key.strip_prefix(&redriven_folder(table, &partition, &id))?;
     let index = name.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()?;
     (name == part_file(index)).then_some((partition, id, index))
+}
+
+/// The root of what says which versions took rows out for other partitions, below the state location.
+pub fn moving_root(table: &TableName) -> String {
+    format!("moving/{table}/")
+}
+
+/// The folder of what says so of the version that a partition's generation is written for, below the state location.
+pub fn moving_folder(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
+    format!("moving/{table}/{partition}/{generation}/")
+}
+
+/// The key of the object that says so. It is there until every partition has its rows, whatever becomes of the files that they are in.
+pub fn moving_key(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
+    format!("{}{MOVING}", moving_folder(table, partition, generation))
+}
+
+/// The partition and the generation in the key of such an object, or `None` for other objects.
+pub fn parse_moving_key(table: &TableName, key: &str) -> Option<(PartitionId, GenerationId)> {
+    let (partition, id) = parse_generation_path(key.strip_prefix(&moving_root(table))?)?;
+    (key == moving_key(table, &partition, &id)).then_some((partition, id))
 }
 
 /// The key that ledgers have for an object that a redrive made of records of the landed object `object`. No object that lands has such a
@@ -429,6 +453,9 @@ mod tests {
             let generation = GenerationId { number, attempt: ulid::Ulid::from(attempt).to_string() };
             let file = format!("{}{}", redriven_folder(&table(), &id, &generation), part_file(index));
             let key = redriven_key(&object, &generation, index);
+            let moving = moving_key(&table(), &id, &generation);
+            prop_assert_eq!(parse_moving_key(&table(), &moving), Some((id.clone(), generation.clone())));
+            prop_assert_eq!((parse_moving_key(&table(), &file), parse_moving_key(&table(), &format!("{moving}.x"))), (None, None));
             prop_assert_eq!(parse_redriven_file(&table(), &file), Some((id, generation, index)));
             prop_assert_eq!(parse_redriven_key(&key), Some(object.as_str()));
             prop_assert!(object_store::path::Path::parse(&key).is_err(), "it could be a landed object's");

@@ -1,13 +1,15 @@
 //! `redrive`: quarantined records once more, under today's columns and rules, into their own partition.
 
+pub mod bound;
 pub mod errors;
 pub mod plan;
 pub mod summary;
 
 use std::sync::Arc;
 
+use bound::Bound;
 use futures::TryStreamExt;
-use plan::{Decision, Findings};
+use plan::{Decision, Findings, Rows};
 use summary::{MovedInto, PartitionDone, RedriveSummary};
 
 use crate::announce::{self, Shown};
@@ -130,9 +132,11 @@ impl Work<'_> {
             summary.fail(None, &e);
             Redriven::default()
         });
-        redriven.unusable.iter().for_each(|e| summary.fail(None, e));
+        redriven.unusable.iter().for_each(|(partition, e)| summary.fail(partition.as_ref(), e));
         if self.request.dry_run {
-            let rows: u64 = redriven.waiting.iter().map(|waiting| waiting.taken.read).sum();
+            let waiting = redriven.rows();
+            let rows: u64 = waiting.values().sum();
+            summary.would_move(waiting);
             let told = |rows| {
                 format!("a redrive before this one was cut off: {rows} may wait for other partitions, and this one moves them there")
             };
@@ -154,9 +158,11 @@ impl Work<'_> {
     /// Redrives one partition, whose newest version is `head`.
     async fn partition(&self, mut head: LedgerVersion) -> Result<PartitionDone> {
         for _ in 0..merge::RACES {
-            let decision = self.decide(&head).await?;
+            let (decision, would_move) = self.decide(&head).await?;
             if self.request.dry_run || !decision.changes() {
-                return Ok(PartitionDone::planned(&head, decision, self.request.dry_run));
+                let mut planned = PartitionDone::planned(&head, decision, self.request.dry_run);
+                planned.would_move = would_move;
+                return Ok(planned);
             }
             match self.commit(&head, &decision).await? {
                 Tried::Committed { version, warned } => return Ok(PartitionDone::done(&head, &version, decision, warned)),
@@ -166,17 +172,23 @@ impl Work<'_> {
         Err(Error::conflict("runs kept changing it; redrive it again later"))
     }
 
-    /// Tries all records that it may be about, and writes nothing.
-    async fn decide(&self, head: &LedgerVersion) -> Result<Decision> {
+    /// Tries all records that it may be about, and writes nothing. Says of a dry run how many rows would go to other partitions, too.
+    async fn decide(&self, head: &LedgerVersion) -> Result<(Decision, Rows)> {
         let trial = Arc::new(plan::trial(head, self.request.reason, &self.tried, self.app.clock.now().timestamp_micros()));
-        let mut findings = Findings::default();
+        let (mut findings, mut bound) = (Findings::default(), Bound::new(self.table, head).filter(|_| self.request.dry_run));
         if let Some(live) = &head.quarantine {
             let mut batches = Box::pin(read_generation(&self.app.state, live, &arrow_schema(&reject::columns())));
             while let Some(batch) = batches.try_next().await? {
-                findings.enter(&batch, &judged(&self.table.plan, &batch, &trial).await?.verdicts, &trial)?;
+                let judged = judged(&self.table.plan, &batch, &trial).await?;
+                findings.enter(&batch, &judged.verdicts, &trial)?;
+                if let Some(bound) = &mut bound {
+                    bound.enter(&batch, &judged, &trial)?;
+                }
             }
         }
-        Ok(findings.decide(Redrive::clone(&trial), self.table.config.max_ratio))
+        let decision = findings.decide(Redrive::clone(&trial), self.table.config.max_ratio);
+        let rows = bound.map_or_else(Rows::new, |bound| bound.decided(&decision.redrive));
+        Ok((decision, rows))
     }
 
     async fn commit(&self, head: &LedgerVersion, decision: &Decision) -> Result<Tried> {

@@ -7,6 +7,7 @@ pub mod again;
 mod begin;
 pub mod intake;
 mod merging;
+pub mod moved;
 pub mod place;
 pub mod plan;
 pub mod redriven;
@@ -86,7 +87,7 @@ pub async fn run_table(
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
     let begun = work.intakes.values().any(|intake| intake.objects.iter().any(|taken| !taken.done));
-    if begun || !work.redriven.waiting.is_empty() || known.iter().any(|object| !is_done(&work.intakes, object)) {
+    if begun || !work.redriven.is_empty() || known.iter().any(|object| !is_done(&work.intakes, object)) {
         work.top = pipeline::earlier(app, config).await;
         if let Some(top) = &work.top {
             announce::left(app, &table, top, request, &mut work.retries, &mut done, &mut summary.others).await;
@@ -229,7 +230,7 @@ impl<'a> Work<'a> {
         let sorted = self.sort_out(closed, done)?;
         self.begin(sorted).await?;
         let unusable = std::mem::take(&mut self.redriven.unusable);
-        unusable.iter().for_each(|e| self.fail(None, e));
+        unusable.iter().for_each(|(partition, e)| self.fail(partition.as_ref(), e));
         self.merge(table, done).await?;
         self.settle(done).await?;
         self.look_for_astray().await;

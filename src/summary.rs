@@ -140,8 +140,9 @@ pub fn counted(number: u64, what: &str) -> String {
 
 /// What became of records, as a list.
 pub fn told(counts: Counts) -> String {
-    let Counts { read, merged, quarantined, duplicates, dropped, .. } = counts;
-    format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped")
+    let Counts { read, merged, quarantined, duplicates, dropped, moved, .. } = counts;
+    let moved = if moved > 0 { format!(", {moved} of other partitions") } else { String::new() };
+    format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped{moved}")
 }
 
 /// What to say of so many values that broke a rule and are in the table, or null there.

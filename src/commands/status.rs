@@ -14,6 +14,7 @@ use crate::hour::Hour;
 use crate::landing::discover::discover;
 use crate::layout::PartitionId;
 use crate::scatter;
+use crate::scatter::moved::All;
 use crate::status::{TableStatus, status};
 
 /// Shows the state of one table or of all.
@@ -45,7 +46,9 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
         None => None,
     };
     let noted = Noted::read(&app.state, &config.name, &app.state.top().await?).await?;
-    status(config, registered.as_deref(), &heads, &landed, &noted.hours, now)
+    let moved = if config.scatters() { All::find(app, &config.name).await? } else { All::default() };
+    moved.unreadable.iter().for_each(|e| tracing::warn!("{}: {e}", config.name));
+    status(config, registered.as_deref(), &heads, &landed, &noted.hours, &moved.moving(), now)
 }
 
 async fn registered(app: &App, table: &Table) -> Result<Vec<PartitionId>> {

@@ -273,6 +273,21 @@ pub enum Privacy {
     HmacSha256(HmacKey),
 }
 
+/// The name of the rule that makes HMACs.
+pub const HMAC: &str = "hmac-sha256";
+
+impl Privacy {
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Redact => "redact",
+            Self::TruncateIp => "truncate-ip",
+            Self::HmacSha256(_) => HMAC,
+        }
+    }
+}
+
 /// `[table.quarantine] keep_raw = …`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepRaw {

@@ -4,13 +4,15 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::layout::{GenerationId, PartitionId};
+use crate::layout::{self, GenerationId, PartitionId};
 use crate::schema::Column;
 
 /// The stored format that this version of lakebed writes; it reads this one and all before it.
@@ -58,6 +60,20 @@ pub struct LedgerVersion {
     pub missing: Vec<Missing>,
     /// Generations that are no longer live and not yet swept, oldest first.
     pub retired: Vec<Retired>,
+    /// The files, in their order, with the rows that this version took out for other partitions. Those after it do not list them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redriven: Vec<RedrivenFile>,
+}
+
+/// A file with rows that other partitions get, each as an object of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedrivenFile {
+    /// File name in the folder below `redriven/` that the version's generation has.
+    pub name: String,
+    /// Key of the landed object whose records the rows were.
+    pub object: String,
+    /// Rows by partition.
+    pub shares: BTreeMap<String, u64>,
 }
 
 /// What made a ledger version.
@@ -136,7 +152,8 @@ pub struct Counts {
     /// Of all these, records that were in the quarantine until a redrive; it goes on listing them, as resolved.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resolved: u64,
-    /// Of the resolved ones, records whose rows belong to other partitions, which have them as objects of their own.
+    /// Records whose rows belong to other partitions, which have them as objects of their own: resolved ones, and where rows scatter those of
+    /// Firehose's error objects.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub moved: u64,
 }
@@ -229,7 +246,7 @@ impl LedgerVersion {
     /// | rollback | the generation is one that the previous version retired |
     /// | sweep | nothing changes but what is retired |
     /// | redrive | the sources stay, with as many records as before; what one has no longer in quarantine is resolved |
-    /// | moved | what other partitions have since a redrive stays theirs |
+    /// | moved | what other partitions have since a redrive stays theirs; the files with what this version moves hold as many rows |
     /// | counts | each source balances; the sum is the total (P1) |
     /// | rows | the files of the generation hold `merged` rows, those of the quarantine those that are in quarantine and those that are resolved |
     ///
@@ -267,6 +284,16 @@ impl LedgerVersion {
         if self.sources.iter().map(|source| source.counts).sum::<Counts>() != self.counts {
             return refuse("the sources do not add up to the total".into());
         }
+        let moves = self.counts.moved - previous.map_or(0, |previous| previous.counts.moved);
+        let is_named = |(index, file): (usize, &RedrivenFile)| file.name == layout::part_file(index);
+        if self.redriven.iter().flat_map(|file| file.shares.values()).sum::<u64>() != moves
+            || !self.redriven.iter().enumerate().all(is_named)
+        {
+            return refuse(format!(
+                "it moves {moves} records to other partitions, and its files for them hold others: {:?}",
+                self.redriven
+            ));
+        }
         let quarantined = self.quarantine.as_ref().map_or(0, Generation::rows);
         if (self.generation.rows(), quarantined) != (self.counts.merged, self.counts.quarantined + self.counts.resolved) {
             return refuse(format!("its files hold {} rows and {quarantined} quarantined, not {:?}", self.generation.rows(), self.counts));
@@ -293,7 +320,8 @@ impl LedgerVersion {
             Operation::Redrive if self.sources.iter().any(unresolved) => Some("a redrive takes back what was resolved"),
             Operation::Sweep => {
                 let Self { version, attempt, run, at, operation, retired, .. } = previous.clone();
-                let same = Self { version, attempt, run, at, operation, retired, format: previous.format, ..self.clone() };
+                let redriven = previous.redriven.clone();
+                let same = Self { version, attempt, run, at, operation, retired, redriven, format: previous.format, ..self.clone() };
                 let shrinks = self.retired.iter().all(|retired| previous.retired.contains(retired));
                 (same != *previous || !shrinks).then_some("a sweep changes more than what is retired")
             }
@@ -304,7 +332,7 @@ impl LedgerVersion {
     /// The version behind this one that changes nothing but what is retired.
     pub fn swept(&self, retired: Vec<Retired>, attempt: String, run: String, at: DateTime<Utc>) -> Self {
         let (version, operation) = (self.version + 1, Operation::Sweep);
-        Self { format: FORMAT, version, attempt, run, at, operation, retired, ..self.clone() }
+        Self { format: FORMAT, version, attempt, run, at, operation, retired, redriven: Vec::new(), ..self.clone() }
     }
 
     /// The stored form.
@@ -390,13 +418,26 @@ mod tests {
     fn what_other_partitions_have_since_a_redrive_stays_theirs() {
         let moved = Counts { read: 10, merged: 6, quarantined: 1, resolved: 3, moved: 3, ..Counts::default() };
         let one = quarantined(1, 4, Operation::Redrive, vec![counted("a", moved)]);
+        let file = |rows: u64| {
+            let shares = [(super::testing::partition("13").to_string(), rows)].into();
+            vec![RedrivenFile { name: "part-00000.parquet".into(), object: "14/a".into(), shares }]
+        };
         for operation in [Operation::Repair, Operation::Redrive, Operation::Amend] {
             let back = quarantined(2, 4, operation, vec![counted("a", Counts { quarantined: 2, moved: 2, ..moved })]);
             assert!(back.check(Some(&one)).unwrap_err().to_string().contains("takes back records that other partitions have"));
-            quarantined(2, 4, operation, vec![counted("a", Counts { quarantined: 0, resolved: 4, moved: 4, ..moved })])
-                .check(Some(&one))
-                .unwrap();
+            let next = quarantined(2, 4, operation, vec![counted("a", Counts { quarantined: 0, resolved: 4, moved: 4, ..moved })]);
+            LedgerVersion { redriven: file(1), ..next.clone() }.check(Some(&one)).unwrap();
+            let misnamed = vec![RedrivenFile { name: "part-00001.parquet".into(), ..file(1).remove(0) }];
+            for redriven in [vec![], file(2), misnamed] {
+                let told = LedgerVersion { redriven, ..next.clone() }.check(Some(&one)).unwrap_err().to_string();
+                assert!(told.contains("it moves 1 records to other partitions, and its files for them hold others"), "{told}");
+            }
         }
+        let named = LedgerVersion { redriven: file(3), ..one };
+        named.check(None).unwrap();
+        let swept = named.swept(vec![], "01J00000000000000000000009".into(), named.run.clone(), named.at);
+        assert_eq!(swept.redriven, vec![], "those after it do not list them");
+        swept.check(Some(&named)).unwrap();
     }
 
     #[test]

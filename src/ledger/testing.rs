@@ -47,5 +47,6 @@ pub(crate) fn version(hour: &str, number: u64, sources: Vec<Source>) -> LedgerVe
         amended: number - 1,
         missing: vec![],
         retired: vec![],
+        redriven: vec![],
     }
 }

@@ -1,30 +1,33 @@
 //! Carries a merge out up to the commit: reads the sources in order, writes the new generation, accounts for every record.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt, TryStreamExt};
 
+use super::account::Account;
 use super::append::Carried;
 use super::dedupe::Dedupe;
 use super::feed::{Feed, Rows, send, write_rows};
 use super::intake::{Intake, Part, Reading};
 use super::order;
 use super::reader::read_generation;
+use super::redrive;
 use super::runs::{self, Pieces};
 use super::writer::{GenerationWriter, Shape};
 use crate::catalog::drift::column_drift;
 use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId, PartitionId};
-use crate::ledger::{Counts, Generation, LedgerVersion, Missing, Source};
+use crate::ledger::{Counts, Generation, LedgerVersion, Missing, RedrivenFile, Source};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
+use crate::queue::redriven::Leaving;
 use crate::schema::arrow_schema;
 use crate::standardize::kept::Redrive;
-use crate::standardize::{Damage, Outcome, reject};
+use crate::standardize::reject;
 use crate::store::{Root, refusal};
 
 /// Batches that may wait between the reader and the writer.
@@ -65,17 +68,10 @@ pub struct Written {
     pub sources: Vec<Source>,
     /// Objects that are not in it, or not wholly.
     pub missing: Vec<Missing>,
+    /// Files with rows that belong to other partitions.
+    pub redriven: Vec<RedrivenFile>,
     /// Values that broke a rule whose `on_fail` is `warn` or `null`.
     pub warned: u64,
-}
-
-/// The account of the sources, kept while they are read.
-#[derive(Default)]
-pub(super) struct Account {
-    pub(super) sources: BTreeMap<String, Source>,
-    pub(super) missing: Vec<Missing>,
-    pub(super) quarantine: Option<GenerationWriter>,
-    pub(super) warned: u64,
 }
 
 impl Attempt<'_> {
@@ -106,24 +102,29 @@ impl Attempt<'_> {
             Some(writer) => Some(writer.finish().await?),
             None => self.previous.and_then(|version| version.quarantine.clone()),
         };
-        let (sources, missing) = (account.sources.into_values().collect(), account.missing);
-        Ok(Written { generation, quarantine, sources, missing, warned: account.warned })
+        let Account { sources, missing, redriven, warned, .. } = account;
+        Ok(Written { generation, quarantine, sources: sources.into_values().collect(), missing, redriven, warned })
     }
 
     /// Removes what this attempt wrote; only for an attempt that is known not to be committed.
     pub async fn clean_up(&self) {
         let table = &self.table.config.name;
-        let redriven = layout::redriven_folder(table, self.partition, &self.id);
-        let folders = [
-            (&self.table.location, &layout::generation_folder(self.partition, &self.id)),
-            (self.state, &layout::quarantine_folder(table, self.partition, &self.id)),
-            (self.state, &redriven),
-        ];
         let failed = |e: Error| tracing::warn!("cannot remove what attempt {} left: {e}", self.id.attempt);
+        let folders = [
+            (&self.table.location, layout::generation_folder(self.partition, &self.id)),
+            (self.state, layout::quarantine_folder(table, self.partition, &self.id)),
+        ];
         for (root, folder) in folders {
-            root.remove_folder(folder).await.unwrap_or_else(failed);
+            root.remove_folder(&folder).await.unwrap_or_else(failed);
         }
-        self.state.remove_empty_around(&redriven).unwrap_or_else(failed);
+        if self.table.scatter.is_none() {
+            return;
+        }
+        let moving = layout::moving_folder(table, self.partition, &self.id);
+        for folder in [layout::redriven_folder(table, self.partition, &self.id), moving] {
+            self.state.remove_folder(&folder).await.unwrap_or_else(failed);
+            self.state.remove_empty_around(&folder).unwrap_or_else(failed);
+        }
     }
 
     fn writer(&self, schema: SchemaRef) -> GenerationWriter {
@@ -201,7 +202,8 @@ impl Attempt<'_> {
                 self.feed_quarantined(redrive, &mut account, &mut dedupe, rows).await?;
             }
         }
-        let mut merged = 0;
+        let (mut merged, reports) = (0, self.reports());
+        let mut leaving = self.leaving(&reports);
         let mut waiting: VecDeque<(&[LandedObject], Pieces)> =
             self.runs().into_iter().map(|run| (&self.objects[run.objects], run.pieces)).collect();
         let mut again = runs::MOST.saturating_sub(waiting.iter().filter(|(_, pieces)| !pieces.is_empty()).count());
@@ -218,9 +220,12 @@ impl Attempt<'_> {
             }
             let mut intake = Intake::new(self.table, self.state, self.queue, objects, self.limits);
             while let Some(reading) = intake.next().await {
-                merged += u64::from(self.take(reading, &mut account, &mut dedupe, rows).await?);
+                merged += u64::from(self.take(reading, &mut account, &mut dedupe, &mut leaving, rows).await?);
                 self.limits.progress.inc(1);
             }
+        }
+        if let Some(leaving) = leaving {
+            account.redriven.extend(leaving.finish().await?);
         }
         account.missing.sort_by(|a, b| a.key.cmp(&b.key));
         match account.missing.first() {
@@ -282,14 +287,26 @@ impl Attempt<'_> {
     }
 
     /// Sends an object's rows on, quarantines its rejects and enters what became of its records; false if it cannot be read now.
-    async fn take(&self, mut reading: Reading, account: &mut Account, dedupe: &mut Option<Dedupe>, rows: &mut Feed) -> Result<bool> {
+    async fn take(
+        &self,
+        mut reading: Reading,
+        account: &mut Account,
+        dedupe: &mut Option<Dedupe>,
+        leaving: &mut Option<Leaving<'_>>,
+        rows: &mut Feed,
+    ) -> Result<bool> {
         let object = reading.object.clone();
         let (mut counts, mut begun) = (Counts::default(), false);
         while let Some(part) = reading.part().await {
             begun = true;
             match part {
                 Part::Quarantined(batch) => self.quarantine(&mut account.quarantine).await?.write(&batch).await?,
-                Part::Rows(batch) => {
+                Part::Rows(all) => {
+                    let batch = match leaving {
+                        Some(leaving) => redrive::staying(leaving, &all, &object.key).await?,
+                        None => all.clone(),
+                    };
+                    counts.moved += (all.num_rows() - batch.num_rows()) as u64;
                     let kept = match dedupe {
                         Some(dedupe) => dedupe.filter(&batch)?,
                         None => batch.clone(),
@@ -358,25 +375,5 @@ impl Attempt<'_> {
             }
         }
         Ok(writer)
-    }
-}
-
-impl Account {
-    /// Enters what became of an object, whose rows are counted already.
-    pub(super) fn enter(&mut self, object: LandedObject, late: bool, rows: Counts, outcome: Outcome) {
-        let LandedObject { key, hour, etag, size, .. } = object;
-        let counts = Counts { read: outcome.tally.read, quarantined: outcome.tally.rejected, dropped: outcome.tally.dropped, ..rows };
-        let mut rejected = None;
-        match outcome.damage {
-            Some(Damage::Rejected(reason)) => {
-                self.missing.push(Missing { key: key.clone(), reason: reason.clone() });
-                rejected = Some(reason);
-            }
-            Some(Damage::Partly(reason)) => self.missing.push(Missing { key: key.clone(), reason }),
-            Some(Damage::Empty) => rejected = Some("it holds no records".to_string()),
-            None => {}
-        }
-        self.warned += outcome.tally.warned;
-        self.sources.insert(key.clone(), Source { key, hour, etag, size, late, counts, rejected });
     }
 }

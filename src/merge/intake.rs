@@ -22,6 +22,7 @@ use crate::queue::read::Staged;
 use crate::queue::{Queue, Recipe};
 use crate::scatter::share::Share;
 use crate::standardize::codec::Stored;
+use crate::standardize::veil::veiled;
 use crate::standardize::{self, Outcome, Piece, Plan, errors, reject};
 use crate::store::{Root, parse};
 
@@ -205,7 +206,7 @@ async fn read_redriven(
     state: &Root,
     file: Option<String>,
     object: &LandedObject,
-    plan: &Plan,
+    plan: &Arc<Plan>,
     share: Option<&Share>,
     sender: &mpsc::Sender<Part>,
 ) -> Result<Outcome> {
@@ -213,8 +214,15 @@ async fn read_redriven(
     let staged = Staged::fetch_by_name(state, &file, object, &plan.schema, share).await;
     let staged = staged.map_err(|e| Error::new(e.kind(), format!("{e}; restore it from a backup of the state location, and run again")))?;
     let staged = staged.ok_or_else(|| Error::unavailable(format!("{file} is not there any more; run again")))?;
-    let sender = sender.clone();
-    tokio::task::spawn_blocking(move || staged.read(&mut |part| send(&sender, part))).await.map_err(stopped)?
+    let (sender, plan, privacy) = (sender.clone(), Arc::clone(plan), staged.privacy().clone());
+    // A rule is about what is merged from then on, and these rows are merged now.
+    let work = move || {
+        staged.read(&mut |part| match part {
+            Part::Rows(rows) => send(&sender, Part::Rows(veiled(&plan, &privacy, rows)?)),
+            other => send(&sender, other),
+        })
+    };
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }
 
 /// Reads what is staged of an object; `None` if that went away meanwhile or is of no use: what landed is the truth then.

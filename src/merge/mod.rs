@@ -1,5 +1,6 @@
 //! Merges landed objects into a partition: plan, write, commit; on a lost race, plan again.
 
+mod account;
 pub mod append;
 pub mod dedupe;
 pub mod encode;
@@ -22,7 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
-use crate::layout::GenerationId;
+use crate::layout::{self, GenerationId};
 use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
@@ -152,6 +153,14 @@ pub async fn write(context: &Context<'_>, attempt: &Attempt<'_>, operation: Oper
 /// # Errors
 /// As [`Outbox::commit`].
 pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &LedgerVersion) -> Result<Committed> {
+    if !version.redriven.is_empty() {
+        // First: once the version is there, somebody has to know of the files, be they lost.
+        let key = layout::moving_key(&version.table, &version.partition, &version.generation.id);
+        if let Err(e) = context.state.create(&key, Vec::new(), &version.attempt).await {
+            attempt.clean_up().await;
+            return Err(e);
+        }
+    }
     // If that fails it may be committed, so the files stay; a sweep removes what no ledger came to name.
     let committed = context.outbox.commit(context.ledgers, version, attempt.previous).await?;
     if let Committed::Lost(_) = committed {
@@ -190,5 +199,6 @@ fn next_version(context: &Context<'_>, attempt: &Attempt<'_>, operation: Operati
         sources: written.sources,
         missing: written.missing,
         retired,
+        redriven: written.redriven,
     }
 }

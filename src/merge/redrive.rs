@@ -7,10 +7,11 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use futures::TryStreamExt;
 
+use super::account::Account;
 use super::dedupe::Dedupe;
-use super::execute::{Account, Attempt};
+use super::execute::Attempt;
 use super::feed::{Feed, send};
-use super::plan::landed;
+use super::plan::{is_error_output, landed};
 use super::reader::read_generation;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
@@ -88,17 +89,35 @@ impl Attempt<'_> {
             }
         }
         if let Some(leaving) = leaving {
-            leaving.finish().await?;
+            account.redriven = leaving.finish().await?;
         }
         account.quarantine = Some(writer);
         account.resolve(moved, &objects);
         Ok(())
     }
 
+    /// Where rows scatter: Firehose's error objects among what is merged, by their keys. Whose their rows are, nobody knows before.
+    pub(super) fn reports(&self) -> BTreeMap<String, LandedObject> {
+        let reports = self.objects.iter().filter(|object| self.table.scatter.is_some() && is_error_output(&self.table.config, &object.key));
+        reports.map(|object| (object.key.clone(), object.clone())).collect()
+    }
+
+    /// Takes rows of such objects out that belong to other partitions, if there are any.
+    pub(super) fn leaving<'l>(&'l self, reports: &'l BTreeMap<String, LandedObject>) -> Option<Leaving<'l>> {
+        let scatter = self.table.scatter.as_deref().filter(|_| !reports.is_empty())?;
+        Some(Leaving::new(self.state, self.table, scatter, (self.partition, &self.id), reports))
+    }
+
     /// The landed objects of the records, by their keys, as they were taken in.
     fn landed(&self, account: &Account) -> BTreeMap<String, LandedObject> {
         account.sources.iter().map(|(key, source)| (key.clone(), landed(&self.table.config, source))).collect()
     }
+}
+
+/// Takes the rows of one object out that belong to other partitions. Returns those that stay.
+pub(super) async fn staying(leaving: &mut Leaving<'_>, batch: &RecordBatch, key: &str) -> Result<RecordBatch> {
+    let keys = vec![key.to_string(); batch.num_rows()];
+    filtered(batch, &leaving.take(batch, &keys).await?)
 }
 
 /// Takes the rows out that belong to other partitions. Returns those that stay, with the keys of their objects.

@@ -7,9 +7,10 @@ use futures::{SinkExt, StreamExt};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::schema::types::SchemaDescriptor;
 
+use super::account::Account;
 use super::encode::on_threads;
 use super::encode::stored::Stored;
-use super::execute::{Account, Attempt};
+use super::execute::Attempt;
 use super::feed::{Feed, Rows};
 use super::runs::{self, Pieces, Run};
 use super::writer::codec;

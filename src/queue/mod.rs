@@ -54,6 +54,9 @@ struct Head {
     /// See [`spread::Spread::placement`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     placement: String,
+    /// Of rows that are nowhere else: the columns that were private when they were made, with their rules.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    privacy: BTreeMap<String, String>,
 }
 
 /// The rows of a staged file that belong to one partition.
@@ -75,8 +78,8 @@ impl Head {
     fn of(object: &LandedObject, tally: Tally) -> Self {
         let LandedObject { key, etag, size, .. } = object.clone();
         let Tally { read, rows, rejected, dropped, warned, .. } = tally;
-        let (shares, placement) = (Vec::new(), String::new());
-        Self { key, etag, size, read, rows, rejected, dropped, warned, batch: 1, rejects: None, shares, untimed: 0, placement }
+        let (shares, placement, privacy) = (Vec::new(), String::new(), BTreeMap::new());
+        Self { key, etag, size, read, rows, rejected, dropped, warned, batch: 1, rejects: None, shares, untimed: 0, placement, privacy }
     }
 
     fn is_of(&self, object: &LandedObject) -> bool {

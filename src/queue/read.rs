@@ -1,5 +1,6 @@
 //! Reads a staged file back, as the parts that its object gave.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow::array::RecordBatch;
@@ -83,6 +84,11 @@ impl Staged {
         };
         let rows = built(key, rows, head.batch)?;
         Ok(Some(Self { key: key.to_string(), head, share: share.cloned(), rejects, rows, schema: schema.clone() }))
+    }
+
+    /// The columns that were private when its rows were made, with their rules.
+    pub fn privacy(&self) -> &BTreeMap<String, String> {
+        &self.head.privacy
     }
 
     /// Hands its parts to `send`, the quarantined ones first.

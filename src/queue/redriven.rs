@@ -12,6 +12,7 @@ use super::{Head, HeadShare, read};
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId, PartitionId};
+use crate::ledger::RedrivenFile;
 use crate::pipeline::ManagedTable;
 use crate::scatter::place::{Places, Scatter};
 use crate::standardize::Tally;
@@ -30,7 +31,7 @@ pub struct Leaving<'a> {
     /// The landed objects of the records, by their keys.
     objects: &'a BTreeMap<String, LandedObject>,
     open: Option<Open<'a>>,
-    written: usize,
+    written: Vec<RedrivenFile>,
 }
 
 /// Rows of one object that are not written yet.
@@ -50,7 +51,7 @@ impl<'a> Leaving<'a> {
         (home, id): (&'a PartitionId, &'a GenerationId),
         objects: &'a BTreeMap<String, LandedObject>,
     ) -> Self {
-        Self { state, table, scatter, home, id, objects, open: None, written: 0 }
+        Self { state, table, scatter, home, id, objects, open: None, written: Vec::new() }
     }
 
     /// Takes out of a batch the rows that belong elsewhere, each of which is of the object whose key has its number. Returns which rows stay.
@@ -88,12 +89,13 @@ impl<'a> Leaving<'a> {
         Ok(self.open.get_or_insert(Open { object, places, batches: Vec::new(), bytes: 0 }))
     }
 
-    /// Writes what is left.
+    /// Writes what is left. Returns all that was written.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub async fn finish(mut self) -> Result<()> {
-        self.write().await
+    pub async fn finish(mut self) -> Result<Vec<RedrivenFile>> {
+        self.write().await?;
+        Ok(self.written)
     }
 
     async fn write(&mut self) -> Result<()> {
@@ -105,14 +107,17 @@ impl<'a> Leaving<'a> {
         let mut made = Made::whole(self.table)?;
         let batch = arrange(&batches, places.partitions(), &mut made).await?;
         let rows = shares.values().sum();
-        let shares = shares.iter().map(|(partition, rows)| HeadShare { partition: partition.to_string(), rows: *rows }).collect();
+        // In the order of the rows, which is that of the partitions and not that of their paths.
+        let of_head: Vec<_> = shares.iter().map(|(partition, rows)| HeadShare { partition: partition.to_string(), rows: *rows }).collect();
         let LandedObject { key, etag, hour, path_values, .. } = object.clone();
-        let key = layout::redriven_key(&key, self.id, self.written);
-        let object = LandedObject { key, etag, size: bytes, hour, path_values };
-        let head = Head { batch, shares, ..Head::of(&object, Tally { read: rows, rows, ..Tally::default() }) };
-        let folder = layout::redriven_folder(&self.table.config.name, self.home, self.id);
-        let file = format!("{folder}{}", layout::part_file(self.written));
-        self.written += 1;
+        let (name, number) = (layout::part_file(self.written.len()), self.written.len());
+        let file = format!("{}{name}", layout::redriven_folder(&self.table.config.name, self.home, self.id));
+        let shares = shares.into_iter().map(|(partition, rows)| (partition.to_string(), rows)).collect();
+        self.written.push(RedrivenFile { name, object: key.clone(), shares });
+        let object = LandedObject { key: layout::redriven_key(&key, self.id, number), etag, size: bytes, hour, path_values };
+        let rules = &self.table.config.rules;
+        let privacy = rules.iter().filter_map(|(column, rule)| Some((column.clone(), rule.privacy.as_ref()?.name().to_string()))).collect();
+        let head = Head { batch, shares: of_head, privacy, ..Head::of(&object, Tally { read: rows, rows, ..Tally::default() }) };
         match made.put(self.state, &file, head, &self.id.attempt).await? {
             Staging::Staged => Ok(()),
             _ => Err(Error::internal(format!("{file} is there before its attempt wrote it"))),
@@ -132,6 +137,17 @@ pub struct Known {
     pub shares: BTreeMap<String, u64>,
     /// The first of its columns that the table has no longer, or with another type.
     pub gone: Option<String>,
+}
+
+/// What the file of that key, which has that number, says of its rows, as a ledger version would; `None` if it is not there any more.
+///
+/// # Errors
+/// As [`known`].
+pub async fn stated(state: &Root, file: &str, number: usize) -> Result<Option<RedrivenFile>> {
+    let Some((Head { key, shares, .. }, _)) = read::head_of(state, file).await? else { return Ok(None) };
+    let shares = shares.into_iter().map(|share| (share.partition, share.rows)).collect();
+    let object = layout::parse_redriven_key(&key).unwrap_or(&key).to_string();
+    Ok(Some(RedrivenFile { name: layout::part_file(number), object, shares }))
 }
 
 /// What the file of that key says of its rows; `None` if it is not there any more.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
+use super::bound;
+use super::plan::Rows;
 use super::summary::{ErrorObject, RedriveSummary, Taken};
 use super::{Work, plan};
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ use crate::merge::plan::{Action, PartitionPlan, partition_of, same_partition};
 use crate::merge::{self, Merged};
 use crate::queue::Queue;
 use crate::standardize::reject::Code;
-use crate::standardize::{Limits, errors};
+use crate::standardize::{Limits, Piece, Tally, errors};
 use crate::summary::counted;
 
 /// Firehose tries this long to deliver a record before it reports it: the longest retry duration that a stream may have is two hours, and
@@ -49,14 +51,8 @@ impl Work<'_> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
-        let why = match config.scatters() {
-            true => Some(
-                "the rows of this table belong where their own values say, which error objects are not read for yet; land their records again",
-            ),
-            false => Some("`partition_by` needs a value of the path, which error objects do not have")
-                .filter(|_| config.partition_by.iter().any(|(_, expression)| !expression.is_of_time())),
-        };
-        if let Some(why) = why {
+        if config.partition_by.iter().any(|(_, expression)| !expression.path_keys().is_empty()) {
+            let why = "`partition_by` needs a value of the path, which error objects do not have";
             summary.warnings.push(format!("left alone {} of Firehose: {why}", counted(objects.len() as u64, "error object")));
             return Ok(Vec::new());
         }
@@ -137,20 +133,26 @@ impl Work<'_> {
         objects: Vec<LandedObject>,
         summary: &mut RedriveSummary,
     ) -> Result<()> {
+        // Where rows scatter, no repair reads error objects.
+        let (held, again) = match self.table.config.scatters() {
+            true => ("it is rolled forward again", "stays out of the table: land its records again under another name"),
+            false => ("`lakebed repair`", "comes in with `lakebed repair`"),
+        };
         let is_held = |object: &&LandedObject| head.as_ref().is_some_and(|head| head.held(&object.key).is_some());
         summary.warnings.extend(objects.iter().filter(is_held).map(|LandedObject { key, .. }| {
-            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until `lakebed repair`")
+            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until {held}")
         }));
         let plan = merge::plan::plan(partition.clone(), head, objects);
-        summary.warnings.extend(plan.changed.iter().map(|key| {
-            format!(
-                "{partition}: error object {key} was written again since it was taken in; what is in it now comes in with `lakebed repair`"
-            )
-        }));
+        summary.warnings.extend(
+            plan.changed
+                .iter()
+                .map(|key| format!("{partition}: error object {key} was written again since it was taken in; what is in it now {again}")),
+        );
         let Action::Merge { objects, .. } = &plan.action else { return Ok(()) };
         if self.request.dry_run {
             for object in objects {
-                let records = self.counts(object).await?;
+                let (records, would_move) = self.counts(partition, object).await?;
+                summary.would_move(would_move);
                 summary.errors.push(ErrorObject::new(partition, object, Taken::WouldTakeIn, records));
             }
             return Ok(());
@@ -176,15 +178,24 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What would become of the records of an object that belong to its partition.
-    async fn counts(&self, object: &LandedObject) -> Result<Counts> {
+    /// What would become of the records of an object that are of an arrival hour of `home`, and the rows that would go to other partitions.
+    async fn counts(&self, home: &PartitionId, object: &LandedObject) -> Result<(Counts, Rows)> {
         let (stored, limits) = (fetch(&self.table.landing, object).await?, self.limits());
         let (plan, config, object) = (self.table.plan.clone(), self.table.config.clone(), object.clone());
+        let (scatter, home) = (self.table.scatter.clone(), home.clone());
         let work = tokio::task::spawn_blocking(move || {
-            errors::standardize(&plan, &stored, limits, &|hour| same_partition(&config, &object, hour), &mut |_| Ok(()))
+            let (mut places, mut elsewhere) = (scatter.as_ref().map(|scatter| scatter.places(&object)), Rows::new());
+            let mut emit = |piece| match (piece, &mut places) {
+                (Piece::Rows(batch), Some(places)) => bound::count(places, &batch, &home, &mut elsewhere),
+                _ => Ok(()),
+            };
+            let outcome = errors::standardize(&plan, &stored, limits, &|hour| same_partition(&config, &object, hour), &mut emit)?;
+            Ok::<_, Error>((outcome.tally, elsewhere))
         });
-        let tally = work.await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))??.tally;
-        Ok(Counts { read: tally.read, merged: tally.rows, quarantined: tally.rejected, dropped: tally.dropped, ..Counts::default() })
+        let (tally, elsewhere) = work.await.map_err(|e| Error::internal(format!("standardizing stopped: {e}")))??;
+        let moved = elsewhere.values().sum();
+        let Tally { read, rows, rejected: quarantined, dropped, .. } = tally;
+        Ok((Counts { read, merged: rows - moved, quarantined, dropped, moved, ..Counts::default() }, elsewhere))
     }
 }
 

@@ -47,6 +47,9 @@ impl std::iter::Sum for Tries {
     }
 }
 
+/// Rows by partition.
+pub type Rows = BTreeMap<PartitionId, u64>;
+
 /// What was found of one object's records.
 #[derive(Debug, Default)]
 struct Found {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Request;
-use super::plan::{Decision, Tries};
+use super::plan::{Decision, Rows, Tries};
 use crate::catalog::TableName;
 use crate::error::{Error, Kind};
 use crate::landing::LandedObject;
@@ -45,6 +45,9 @@ pub struct RedriveSummary {
     pub errors: Vec<ErrorObject>,
     /// Partitions that got rows of records that were in the quarantine of another one.
     pub moved: Vec<MovedInto>,
+    /// Of a dry run: rows by the partitions that would get them from others.
+    #[serde(serialize_with = "by_partition")]
+    pub would_move: Rows,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
     /// What failed.
@@ -73,6 +76,9 @@ pub struct PartitionDone {
     pub missing: Vec<Missing>,
     /// Values of the new rows that break a rule whose `on_fail` is `warn` or `null`.
     pub warned: u64,
+    /// Of a dry run: rows that would go to other partitions.
+    #[serde(skip)]
+    pub would_move: Rows,
 }
 
 /// What became of the records with one reason.
@@ -144,6 +150,10 @@ impl MovedInto {
     }
 }
 
+fn by_partition<S: serde::Serializer>(rows: &Rows, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(rows.iter().map(|(partition, rows)| serde_json::json!({"values": values(partition), "rows": rows})))
+}
+
 fn values(partition: &PartitionId) -> Map<String, Value> {
     partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect()
 }
@@ -198,6 +208,7 @@ impl PartitionDone {
             records: Change { before: head.counts, after: (!dry_run).then_some(head.counts) },
             missing: head.missing.clone(),
             warned: 0,
+            would_move: Rows::new(),
         }
     }
 
@@ -262,18 +273,25 @@ impl RedriveSummary {
             total: Tries::default(),
             errors: Vec::new(),
             moved: Vec::new(),
+            would_move: Rows::new(),
             warnings: Vec::new(),
             failures: Vec::new(),
         }
     }
 
     /// Enters a partition; one that has no record of those asked for is left out.
-    pub fn enter(&mut self, done: PartitionDone) {
+    pub fn enter(&mut self, mut done: PartitionDone) {
         if done.reasons.is_empty() {
             return;
         }
+        self.would_move(std::mem::take(&mut done.would_move));
         self.total = [self.total, done.total()].into_iter().sum();
         self.partitions.push(done);
+    }
+
+    /// Enters rows that would go to other partitions.
+    pub fn would_move(&mut self, rows: Rows) {
+        rows.into_iter().for_each(|(partition, rows)| *self.would_move.entry(partition).or_default() += rows);
     }
 
     /// Enters a failure.
@@ -305,6 +323,8 @@ impl RedriveSummary {
         let mut lines: Vec<String> = self.errors.iter().map(ErrorObject::line).collect();
         lines.extend(self.partitions.iter().flat_map(PartitionDone::lines));
         lines.extend(self.moved.iter().map(MovedInto::line));
+        let would_move = |(partition, rows): (&PartitionId, &u64)| format!("would move {} into {partition}", counted(*rows, "row"));
+        lines.extend(self.would_move.iter().map(would_move));
         if lines.is_empty() && self.failures.is_empty() {
             let reason = self.reason.map_or_else(String::new, |reason| format!(" as {reason}"));
             lines.push(format!("nothing to redrive: no record is in quarantine{reason}"));

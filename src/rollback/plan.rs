@@ -164,6 +164,7 @@ pub fn back(head: &LedgerVersion, target: &LedgerVersion, state: &str, made: Mad
         amended: target.amended,
         missing: target.missing.clone(),
         retired,
+        redriven: Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::landing::{self, LandedObject, discover};
 use crate::layout;
 use crate::ledger::LedgerVersion;
+use crate::merge::plan::is_error_output;
 use crate::pipeline::ManagedTable;
 use crate::queue::Queue;
 
@@ -26,9 +27,10 @@ const NAMED: usize = 5;
 /// `Unavailable` if the landing cannot be read.
 pub async fn landed_of(table: &ManagedTable, head: &LedgerVersion) -> Result<Vec<LandedObject>> {
     let known = || head.sources.iter().chain(&head.held);
-    if head.counts.moved > 0 || known().any(|source| layout::parse_redriven_key(&source.key).is_some()) {
+    let is_apart = |key: &str| layout::parse_redriven_key(key).is_some() || is_error_output(&table.config, key);
+    if head.counts.moved > 0 || known().any(|source| is_apart(&source.key)) {
         return Err(Error::data(format!(
-            "{} {}: a redrive moved records between it and other partitions, and what landed would give them their places anew; nothing was \
+            "{} {}: a redrive moved records between it and other partitions, or took in Firehose's error objects, and what landed would give them their places anew; nothing was \
              changed, let --from-merged write the rows that are there once more",
             head.table, head.partition
         )));

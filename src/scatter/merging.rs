@@ -50,7 +50,8 @@ impl Work<'_> {
                 wanted.entry(partition.clone()).or_default().push((*hour, taken.clone()));
             }
         }
-        self.look_at(wanted.keys().cloned().collect()).await;
+        // With those that have all that redrives moved there: before its files go, the catalog shows it.
+        self.look_at(wanted.keys().cloned().chain(self.redriven.partitions()).collect()).await;
         let mut plans = Vec::new();
         for (partition, objects) in &wanted {
             let landed = objects.iter().map(|(hour, taken)| self.landed(*hour, taken)).collect();

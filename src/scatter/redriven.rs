@@ -6,24 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
-
 use super::intake::{Taken, of_object};
+use super::moved::{All, Moved};
 use super::share::Share;
 use crate::app::App;
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
-use crate::layout::{self, PartitionId};
+use crate::layout::PartitionId;
 use crate::ledger::{LedgerVersion, Source};
 use crate::merge::plan::{Action, PartitionPlan, plan};
 use crate::merge::{self, Merged};
 use crate::pipeline::ManagedTable;
 use crate::queue::{Queue, redriven};
-use crate::store::parse;
 
-/// An object that a redrive made, and that some partitions may lack.
+/// An object that a redrive made, and that some partitions lack.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// The arrival hour of the records.
@@ -39,8 +37,10 @@ pub struct Waiting {
 pub struct Redriven {
     /// The objects.
     pub waiting: Vec<Waiting>,
-    /// Files that cannot be used, and why.
-    pub unusable: Vec<Error>,
+    /// Files that cannot be used or are lost, with the partition that lacks them if it is about one, and why.
+    pub unusable: Vec<(Option<PartitionId>, Error)>,
+    /// All that is not known to be where it belongs, be it so or not.
+    all: All,
 }
 
 impl Waiting {
@@ -49,61 +49,50 @@ impl Waiting {
         let Taken { key, etag, size, .. } = self.taken.clone();
         LandedObject { key, etag, size, hour: self.hour, path_values: BTreeMap::new() }
     }
-
-    /// True if every partition has its share.
-    fn is_done(&self, heads: &BTreeMap<PartitionId, LedgerVersion>) -> bool {
-        self.partitions.iter().all(|id| heads.get(id).is_some_and(|head| of_object(head, &self.taken.key).is_some()))
-    }
 }
 
 impl Redriven {
-    /// Lists what redrives made and committed. What a redrive made that did not commit is as if it were not there.
+    /// Lists what redrives made and committed. What every partition has is not looked at, whatever became of its file.
     ///
     /// # Errors
     /// `Unavailable` if the state location cannot be listed.
     pub async fn list(app: &App, managed: &ManagedTable) -> Result<Self> {
-        let table = &managed.config.name;
-        let folder = layout::redriven_root(table);
-        let prefix = parse(folder.trim_end_matches('/'))?;
-        let objects: Vec<_> = app.state.store().list(Some(&prefix)).try_collect().await.map_err(|e| app.state.unlisted(&folder, &e))?;
-        // By the attempts, whose ids are in the order of time.
-        let mut files: BTreeMap<(String, PartitionId, u64), Vec<(usize, String)>> = BTreeMap::new();
-        for file in objects.into_iter().map(|object| object.location.to_string()) {
-            if let Some((home, id, index)) = layout::parse_redriven_file(table, &file) {
-                files.entry((id.attempt, home, id.number)).or_default().push((index, file));
+        let mut all = All::find(app, &managed.config.name).await?;
+        let mut found = Self { unusable: std::mem::take(&mut all.unreadable).into_iter().map(|e| (None, e)).collect(), ..Self::default() };
+        for moved in all.moved.iter().filter(|moved| !moved.lacking.is_empty()) {
+            if !moved.is_there {
+                let lost = |partition: &PartitionId| (Some(partition.clone()), moved.lost(&managed.config.name, partition));
+                found.unusable.extend(moved.lacking.iter().map(lost));
+                continue;
+            }
+            match waiting(app, managed, moved).await {
+                Ok(waiting) => found.waiting.extend(waiting),
+                Err(e) => found.unusable.push((None, e)),
             }
         }
-        let mut found = Self::default();
-        for ((attempt, home, version), mut files) in files {
-            files.sort();
-            match app.ledgers.version(table, &home, version).await {
-                Ok(Some(made)) if made.attempt == attempt => found.enter(app, managed, &made, files).await,
-                Ok(_) => {}
-                Err(e) => found.unusable.push(e),
-            }
-        }
-        Ok(found)
+        Ok(Self { all, ..found })
     }
 
-    /// Enters the files of the redrive that committed version `made`.
-    async fn enter(&mut self, app: &App, table: &ManagedTable, made: &LedgerVersion, files: Vec<(usize, String)>) {
-        for (_, file) in files {
-            match waiting(app, table, made, file).await {
-                Ok(waiting) => self.waiting.extend(waiting),
-                Err(e) => self.unusable.push(e),
-            }
-        }
+    /// True if redrives moved nothing that is not known to be where it belongs.
+    pub fn is_empty(&self) -> bool {
+        self.all.moved.is_empty()
     }
 
-    /// The partitions that get something.
+    /// The partitions that get something, or got it and may not be shown with it.
     pub fn partitions(&self) -> BTreeSet<PartitionId> {
-        self.waiting.iter().flat_map(|waiting| waiting.partitions.iter().cloned()).collect()
+        self.all.partitions()
+    }
+
+    /// Rows that wait in files that are there, by the partitions that lack them.
+    pub fn rows(&self) -> BTreeMap<PartitionId, u64> {
+        self.all.rows()
     }
 
     /// Merges into each partition what it lacks. Returns the versions that came of it, and what failed.
     pub async fn merge(&self, app: &App, table: &ManagedTable, run: &str) -> (Vec<Merged>, Vec<(PartitionId, Error)>) {
         let (mut merged, mut failed) = (Vec::new(), Vec::new());
-        for partition in self.partitions() {
+        let partitions: BTreeSet<_> = self.waiting.iter().flat_map(|waiting| waiting.partitions.iter().cloned()).collect();
+        for partition in partitions {
             match self.merge_into(app, table, run, &partition).await {
                 Ok(done) => merged.extend(done),
                 Err(e) => failed.push((partition, e)),
@@ -131,19 +120,9 @@ impl Redriven {
     /// Removes the files of what every partition has.
     ///
     /// # Errors
-    /// `Unavailable` if a ledger or the state location cannot be read.
+    /// As [`All::remove_done`].
     pub async fn remove_done(&self, app: &App, table: &TableName) -> Result<()> {
-        let partitions = Vec::from_iter(self.partitions());
-        let heads = app.ledgers.heads_of(table, &partitions).await?;
-        let heads = heads.into_iter().map(|head| (head.partition.clone(), head)).collect();
-        for waiting in &self.waiting {
-            if waiting.is_done(&heads) {
-                let file = &waiting.taken.staged;
-                app.state.remove(file).await?;
-                app.state.remove_empty_around(file)?;
-            }
-        }
-        Ok(())
+        self.all.remove_done(app, table).await
     }
 }
 
@@ -161,37 +140,39 @@ pub async fn another(app: &App, table: &TableName, planned: &PartitionPlan) -> R
     Ok(head.filter(has_all))
 }
 
-/// What waits in a file that the redrive made that committed version `made`; `None` if it is not there any more.
-async fn waiting(app: &App, table: &ManagedTable, made: &LedgerVersion, file: String) -> Result<Option<Waiting>> {
+/// What waits in a file; `None` if it is not there any more.
+async fn waiting(app: &App, table: &ManagedTable, moved: &Moved) -> Result<Option<Waiting>> {
+    let Moved { home, hour, file, key, shares, .. } = moved;
     let broken = |e: Error| {
         let why = "rows that a redrive moved are in it alone; restore it from a backup of the state location";
         Error::new(e.kind(), format!("{e}: {why}"))
     };
-    let Some(known) = redriven::known(&app.state, table, &file).await.map_err(broken)? else { return Ok(None) };
+    let Some(known) = redriven::known(&app.state, table, file).await.map_err(broken)? else { return Ok(None) };
     if let Some(column) = known.gone {
         return Err(Error::config(format!(
             "rows that a redrive moved wait in {file}, and its column {column} is gone or of another type; put it back in the catalog"
         )));
     }
-    let source = layout::parse_redriven_key(&known.key).and_then(|key| made.source(key));
-    let source = source.ok_or_else(|| broken(Error::data(format!("{file} is not of the redrive that it lies with"))))?;
+    let shares = shares.iter().map(|(partition, rows)| (partition.to_string(), *rows)).collect();
+    if (&known.key, &known.shares) != (key, &shares) {
+        return Err(broken(Error::data(format!("{file} is not of the redrive that it lies with"))));
+    }
     let taken = Taken {
         key: known.key,
         etag: known.etag,
         size: known.size,
-        read: known.shares.values().sum(),
+        read: shares.values().sum(),
         rejected: 0,
         dropped: 0,
         untimed: 0,
-        shares: known.shares,
+        shares,
         placement: String::new(),
-        home: made.partition.clone(),
-        staged: file,
+        home: home.clone(),
+        staged: file.clone(),
         set_aside: None,
         memory: 0,
         withdrawn: None,
         done: false,
     };
-    let partitions = taken.partitions().map_err(broken)?;
-    Ok(Some(Waiting { hour: source.hour, taken, partitions }))
+    Ok(Some(Waiting { hour: *hour, taken, partitions: moved.lacking.iter().cloned().collect() }))
 }

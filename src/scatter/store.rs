@@ -87,14 +87,18 @@ pub async fn newest(state: &Root, table: &TableName, hours: &BTreeSet<Hour>) -> 
 /// # Errors
 /// `Unavailable` if the state location cannot be written.
 pub async fn begin(state: &Root, table: &TableName, hour: Hour, known: &mut BTreeSet<Hour>, attempt: &str) -> Result<()> {
-    if !known.insert(hour) {
+    if known.contains(&hour) {
         return Ok(());
     }
     state.create(&layout::begun_key(table, hour), Vec::new(), attempt).await?;
+    known.insert(hour);
     let last = known.last().copied();
     for before in known.iter().copied().filter(|hour| Some(*hour) < last).collect::<Vec<_>>() {
-        state.remove(&layout::begun_key(table, before)).await?;
-        known.remove(&before);
+        match state.remove(&layout::begun_key(table, before)).await {
+            Ok(()) => drop(known.remove(&before)),
+            // It does no harm, and goes with the next one.
+            Err(e) => tracing::warn!("that {before} was begun stays written down: {e}"),
+        }
     }
     Ok(())
 }
@@ -177,7 +181,7 @@ pub async fn come_in(state: &Root, made: &LedgerVersion, objects: &[&Source]) ->
     Ok(())
 }
 
-/// The intake that follows, in which these objects are set aside no more.
+/// The intake that follows: these objects are set aside no more, or, where that is not written down yet, done.
 fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<Intake> {
     let LedgerVersion { attempt, run, at, .. } = made.clone();
     let mut next = Intake { format: FORMAT, version: known.version + 1, attempt, run, at, ..known.clone() };
@@ -185,6 +189,11 @@ fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<
         let Some(source) = objects.iter().find(|source| source.key == taken.key) else { continue };
         if (&taken.etag, taken.size) != (&source.etag, source.size) {
             return Err(Error::conflict(format!("another run takes in other content of object {}; redrive again later", taken.key)));
+        }
+        // All partitions may have their shares, and the run that took it in died before it wrote that down.
+        if !taken.done && taken.lacks(&BTreeMap::from([(made.partition.clone(), made.clone())]))?.is_none() {
+            (taken.done, taken.withdrawn) = (true, None);
+            continue;
         }
         if !taken.done {
             let (key, hour) = (&taken.key, source.hour);
@@ -223,5 +232,40 @@ pub async fn commit(state: &Root, next: &Intake, previous: Option<&Intake>) -> R
         (Ok(Some(there)), _) => Ok(Committed::Lost(Box::new(there))),
         (_, Err(e)) | (Err(e), _) => Err(e),
         (Ok(None), _) => Err(Error::unavailable(format!("{key} is there and cannot be read; run again"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Location;
+    use crate::store::Stores;
+
+    #[tokio::test]
+    async fn an_hour_is_begun_only_once_it_is_written_down_and_an_older_one_that_stays_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Stores::default().existing(&Location::of_folder(folder.path()).unwrap(), "the folder").unwrap();
+        let (table, attempt) = (TableName::parse("shop.clicks").unwrap(), "01J00000000000000000000000");
+        let hours = ["2026-11-19T10", "2026-11-19T11", "2026-11-19T12"].map(|hour| hour.parse::<Hour>().unwrap());
+        let mut known = BTreeSet::new();
+        // A file is where the folder is to be.
+        let begun = folder.path().join("intake/shop.clicks/begun");
+        std::fs::create_dir_all(begun.parent().unwrap()).unwrap();
+        std::fs::write(&begun, "").unwrap();
+        for _ in 0..2 {
+            begin(&state, &table, hours[0], &mut known, attempt).await.unwrap_err();
+        }
+        std::fs::remove_file(&begun).unwrap();
+        begin(&state, &table, hours[0], &mut known, attempt).await.unwrap();
+        assert!(state.exists(&layout::begun_key(&table, hours[0])).await.unwrap());
+        // What cannot be removed: a folder is where the file was.
+        std::fs::remove_file(begun.join(hours[0].to_string())).unwrap();
+        std::fs::create_dir_all(begun.join(hours[0].to_string()).join("x")).unwrap();
+        begin(&state, &table, hours[1], &mut known, attempt).await.unwrap();
+        assert_eq!(Vec::from_iter(known.clone()), hours[..2]);
+        std::fs::remove_dir_all(begun.join(hours[0].to_string())).unwrap();
+        begin(&state, &table, hours[2], &mut known, attempt).await.unwrap();
+        assert_eq!(Vec::from_iter(known), hours[2..]);
+        assert!(!state.exists(&layout::begun_key(&table, hours[1])).await.unwrap());
     }
 }

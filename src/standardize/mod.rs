@@ -20,6 +20,7 @@ pub mod rules;
 pub mod scalar;
 pub mod scan;
 pub mod snowplow;
+pub mod veil;
 pub mod window;
 
 use std::io;

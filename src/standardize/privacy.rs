@@ -10,7 +10,7 @@ use super::columns::Builder;
 use super::plan::{FieldPlan, ObjectPlan, Plan, normalized};
 use super::reject::{Code, Reason, Reject};
 use super::scan::{Cursor, Syntax, Text, unescape};
-use crate::config::{ColumnRules, KeepRaw, Privacy};
+use crate::config::{ColumnRules, HMAC, KeepRaw, Privacy};
 use crate::error::{Error, Result};
 use crate::schema::{Column, HiveType};
 
@@ -71,6 +71,30 @@ impl Mask {
         }
     }
 
+    /// What stands in place of a text; nothing where the mask does not fit it.
+    pub fn masked(&self, text: &[u8]) -> Option<String> {
+        match self {
+            Self::Drop => None,
+            Self::Redact => Some(REDACTED.to_string()),
+            Self::TruncateIp(most) => truncate_ip(text).filter(|text| text.len() <= *most),
+            Self::HmacSha256(keyed) => {
+                let mut keyed = Hmac::clone(keyed);
+                keyed.update(text);
+                Some(hex(&keyed.finalize().into_bytes()))
+            }
+        }
+    }
+
+    /// The rule's name, see [`Privacy::name`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Drop => Privacy::Drop.name(),
+            Self::Redact => Privacy::Redact.name(),
+            Self::TruncateIp(_) => Privacy::TruncateIp.name(),
+            Self::HmacSha256(_) => HMAC,
+        }
+    }
+
     /// Replaces the column's last value, unless it is null. A value that the mask does not fit becomes null, and the rule's name comes
     /// back.
     pub fn apply(&self, column: &mut Builder) -> Option<&'static str> {
@@ -79,13 +103,7 @@ impl Mask {
         }
         let masked = match self {
             Self::Drop => None,
-            Self::Redact => Some(REDACTED.to_string()),
-            Self::TruncateIp(most) => truncate_ip(column.last_bytes()).filter(|text| text.len() <= *most),
-            Self::HmacSha256(keyed) => {
-                let mut keyed = Hmac::clone(keyed);
-                keyed.update(column.last_bytes());
-                Some(hex(&keyed.finalize().into_bytes()))
-            }
+            _ => self.masked(column.last_bytes()),
         };
         column.truncate(column.len() - 1);
         match &masked {

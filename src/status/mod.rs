@@ -73,9 +73,27 @@ pub struct HourStatus {
     pub complete: bool,
     /// What is not, and why.
     pub missing: Vec<Missing>,
+    /// Rows that redrives moved here and that are not in it yet, and those of them whose file is gone.
+    #[serde(flatten)]
+    pub moving: Moving,
     /// Merging what is pending failed, or the catalog refuses to show what is merged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+}
+
+/// Rows that redrives moved to a partition, and that it lacks.
+#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+pub struct Moving {
+    /// All of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub moving: u64,
+    /// Those whose file is gone.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How long an hour has been failing, and why.
@@ -98,6 +116,7 @@ pub fn status(
     heads: &[LedgerVersion],
     landed: &[LandedObject],
     failing: &BTreeMap<PartitionId, Record>,
+    moving: &BTreeMap<PartitionId, Moving>,
     at: DateTime<Utc>,
 ) -> Result<TableStatus> {
     let mut hours: BTreeMap<(Hour, PartitionId), HourStatus> = BTreeMap::new();
@@ -137,6 +156,7 @@ pub fn status(
         entry.failing = Some(Failing { standing: record.standing(), reason: record.reason.clone() });
         entry.complete = false;
     }
+    enter_moving(&mut hours, moving, |partition| plan::hour_at(config, partition).unwrap_or_else(|| Hour::of(at)));
     for ((_, partition), hour) in &mut hours {
         hour.beside = beside_hour(config, partition);
     }
@@ -153,6 +173,20 @@ pub fn status(
         gaps: gaps(&hours),
         hours,
     })
+}
+
+/// Enters rows that are on their way, also to partitions that are not there yet.
+fn enter_moving(
+    hours: &mut BTreeMap<(Hour, PartitionId), HourStatus>,
+    moving: &BTreeMap<PartitionId, Moving>,
+    hour_at: impl Fn(&PartitionId) -> Hour,
+) {
+    for (partition, moving) in moving {
+        let known = hours.keys().find(|(_, known)| known == partition).cloned();
+        let (hour, partition) = known.unwrap_or_else(|| (hour_at(partition), partition.clone()));
+        let entry = hours.entry((hour, partition.clone())).or_insert_with(|| unmerged(hour, &partition, true));
+        (entry.moving, entry.complete) = (*moving, false);
+    }
 }
 
 /// The newest arrival hour of which every partition is complete.
@@ -201,6 +235,7 @@ fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
         records: head.counts,
         complete: head.complete(),
         missing: head.missing.clone(),
+        moving: Moving::default(),
         failing: None,
     }
 }
@@ -221,6 +256,7 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
         records: Counts::default(),
         complete: false,
         missing: Vec::new(),
+        moving: Moving::default(),
         failing: None,
     }
 }
@@ -289,6 +325,15 @@ impl TableStatus {
             if hour.held > 0 {
                 text.push_str(&format!("  objects that a rollback took out: {}\n", hour.held));
             }
+            let Moving { moving, lost } = hour.moving;
+            if moving > lost {
+                text.push_str(&format!("  rows that a redrive moved here, which the next run merges: {}\n", moving - lost));
+            }
+            if lost > 0 {
+                text.push_str(&format!(
+                    "  rows that a redrive moved here, and whose file is gone: {lost}; `lakebed run` says what to do\n"
+                ));
+            }
             if let Some(Failing { standing, reason }) = &hour.failing {
                 text.push_str(&format!("  {}: {reason}\n", standing.to_text()));
             }
@@ -323,7 +368,7 @@ mod tests {
     const AT: &str = "2026-11-19T16:10:00Z";
 
     fn of(heads: &[LedgerVersion], landed: &[LandedObject]) -> TableStatus {
-        status(&table(""), Some(&[]), heads, landed, &BTreeMap::new(), AT.parse().unwrap()).unwrap()
+        status(&table(""), Some(&[]), heads, landed, &BTreeMap::new(), &BTreeMap::new(), AT.parse().unwrap()).unwrap()
     }
 
     /// One line an hour: hour, state, merged, late, pending, complete.
@@ -372,7 +417,7 @@ mod tests {
         };
         let heads = [version("12", 2, vec![source("12", "a")]), version("13", 2, vec![source("13", "a")])];
         let failing = [record("12", 2), record("13", 1), record("14", 0)].into();
-        let status = status(&table(""), Some(&[]), &heads, &[landed("14", "a")], &failing, AT.parse().unwrap()).unwrap();
+        let status = status(&table(""), Some(&[]), &heads, &[landed("14", "a")], &failing, &BTreeMap::new(), AT.parse().unwrap()).unwrap();
         let told: Vec<_> = status.hours.iter().map(|hour| (hour.state.as_str(), hour.failing.is_some(), hour.complete)).collect();
         assert_eq!(told, [("amended(1)", true, false), ("amended(1)", false, true), ("waiting", true, false)]);
         let line = "\n  failing since 2026-11-19T15:20Z, 1 attempt, the next one from 2026-11-19T15:20Z on: no\n";
@@ -428,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_table_without_anything_says_so() {
-        let status = status(&table(""), None, &[], &[], &BTreeMap::new(), AT.parse().unwrap()).unwrap();
+        let status = status(&table(""), None, &[], &[], &BTreeMap::new(), &BTreeMap::new(), AT.parse().unwrap()).unwrap();
         let text = "shop.clicks: nothing merged yet, 0 rows, 0 quarantined; not in the catalog yet, the first run creates it\n";
         assert_eq!((status.to_text().as_str(), status.gaps.len()), (text, 0));
     }

@@ -60,7 +60,8 @@ async fn found<'a>(sweeper: &'a Sweeper<'_>) -> Result<Vec<Found<'a>>> {
     let keys: Vec<&str> = sweeper.table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     let mut all = Vec::new();
     let (state, name) = (&sweeper.app.state, &sweeper.table.name);
-    let bases = [(&sweeper.location, String::new()), (state, layout::quarantine_root(name)), (state, layout::redriven_root(name))];
+    let of_state = [layout::quarantine_root(name), layout::redriven_root(name), layout::moving_root(name)];
+    let bases = of_state.into_iter().map(|base| (state, base)).chain([(&sweeper.location, String::new())]);
     for (root, base) in bases {
         let entries = root.everything(&base).await?;
         let below = entries.iter().filter_map(|entry| Some((entry.path.strip_prefix(&base)?, entry.bytes)));

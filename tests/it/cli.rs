@@ -10,6 +10,7 @@ mod query;
 mod records;
 mod redrive;
 mod repair;
+mod reports;
 mod rollback;
 mod runs;
 mod scatter;

@@ -176,6 +176,7 @@ fn next(previous: Option<&LedgerVersion>, number: u128) -> LedgerVersion {
         amended: 0,
         missing: Vec::new(),
         retired: Vec::new(),
+        redriven: vec![],
     }
 }
 

@@ -5,7 +5,7 @@ use lakebed::error::Kind;
 use lakebed::events::{Event, Failed};
 use lakebed::failing::Record;
 use lakebed::layout::{GenerationId, PartitionId};
-use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, Retired, Source};
+use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, RedrivenFile, Retired, Source};
 use lakebed::scatter::intake::{Intake, Taken};
 use lakebed::schema::{Column, HiveType};
 
@@ -58,6 +58,7 @@ fn created() -> LedgerVersion {
         amended: 0,
         missing: vec![],
         retired: vec![],
+        redriven: vec![],
     }
 }
 
@@ -186,6 +187,11 @@ fn redriven() -> LedgerVersion {
         counts: moved(counts(126, 115, 4, 4, 1)),
         missing: second.missing[..1].to_vec(),
         retired: second.retired.iter().cloned().chain(replaced.map(retired)).collect(),
+        redriven: vec![RedrivenFile {
+            name: "part-00000.parquet".into(),
+            object: "2026/11/19/15/c.gz".into(),
+            shares: [("day=2026-11-18/page=a%2Fb", 1), ("day=2026-11-19/page=c", 1)].map(|(path, rows)| (path.to_string(), rows)).into(),
+        }],
         ..second
     }
 }
@@ -207,7 +213,10 @@ fn ledger_format_2() {
 
 #[test]
 fn ledger_format_3() {
-    check(include_str!("golden/ledger-format-3-redrive.json"), &redriven(), Some(&amended()));
+    check(include_str!("golden/ledger-format-3-redriven-files.json"), &redriven(), Some(&amended()));
+    // As it was written before a version named its files.
+    let without = LedgerVersion::from_json(include_bytes!("golden/ledger-format-3-redrive.json"), "golden").unwrap();
+    assert_eq!(without, LedgerVersion { redriven: vec![], ..redriven() });
 }
 
 #[test]

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{Lake, files};
 use super::placements::hooked;
-use super::scatter::{BY_PAGE, lake, objects, row, rows, told};
+use super::scatter::{BY_PAGE, lake, newest_intake, objects, row, rows, told};
 use super::{refused, snapshot};
 
-const RULES: &str = "[table.columns.sequence]\nmax = 5";
+pub(super) const RULES: &str = "[table.columns.sequence]\nmax = 5";
 
 /// A record with this sequence.
-fn record(id: &str, hour: &str, page: &str, sequence: &str) -> String {
+pub(super) fn record(id: &str, hour: &str, page: &str, sequence: &str) -> String {
     row(id, &format!("2026-11-19T{hour}:30:00Z"), page).replace("\"sequence\":1", &format!("\"sequence\":{sequence}"))
 }
 
@@ -47,7 +47,7 @@ const IN_PLACE: [&str; 6] = [
     "z 2026-11-19-12: 0 3 8 9",
 ];
 
-fn document(lake: &Lake, more: &[&str]) -> Value {
+pub(super) fn document(lake: &Lake, more: &[&str]) -> Value {
     lake.lakebed(&[&["redrive", "shop.clicks", "--output", "json"], more].concat()).json(0)
 }
 
@@ -66,10 +66,17 @@ fn quarantined_records_go_to_the_partitions_of_their_rows_and_are_resolved() {
     let planned = document(&lake, &["--dry-run"]);
     let total = |of: &Value| ["records", "passes", "fails", "resolved"].map(|name| of["total"][name].as_u64().unwrap());
     assert_eq!(total(&planned), [7, 5, 2, 0]);
+    let bound = |page: &str, hour: &str, rows: u64| json!({"values": {"p": page, "at_hour": format!("2026-11-19-{hour}")}, "rows": rows});
+    assert_eq!(planned["would_move"], json!([bound("x", "10", 3), bound("y", "11", 1)]));
+    let text = lake.lakebed(&["redrive", "shop.clicks", "--dry-run"]).stdout;
+    assert!(text.contains("would move 3 rows into p=x/at_hour=2026-11-19-10\n"), "{text}");
+    let of_hour = document(&lake, &["--dry-run", "--hour", "2026-11-19T13", "--reason", "rule_broken"]);
+    assert_eq!(of_hour["would_move"], json!([bound("x", "10", 1)]));
     assert_eq!(snapshot(lake.folder.path()), before, "a dry run writes nothing");
 
     let done = document(&lake, &[]);
     assert_eq!((total(&done), done["partitions"].as_array().unwrap().len()), ([7, 5, 2, 0], 2), "{done}");
+    assert_eq!(done["would_move"], json!([]));
     let moved = done["moved"].as_array().unwrap();
     let moved: Vec<String> =
         moved.iter().map(|into| format!("{} {} {}", into["values"]["p"], into["values"]["at_hour"], into["records"]["merged"])).collect();
@@ -114,7 +121,7 @@ fn events_are_compared_where_they_belong_and_order_holds() {
 }
 
 /// The redrive, in which `hook` happens between what it writes into the state location; true if nothing failed.
-async fn redriven(lake: &Lake, hook: super::placements::Hook) -> bool {
+pub(super) async fn redriven(lake: &Lake, hook: super::placements::Hook) -> bool {
     let app = hooked(lake, hook).await;
     let request = Request { table: "shop.clicks".into(), place: None, reason: None, dry_run: false };
     redrive(&app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
@@ -186,6 +193,9 @@ async fn redrives_and_runs_at_the_same_time_move_each_record_once() {
 fn what_moved_is_waited_for_while_its_file_is_damaged_and_the_others_go_on() {
     let lake = quarantined("");
     let (kept, expected) = (whole_file(&lake), IN_PLACE);
+    assert_eq!(moving(&lake), ["x 2026-11-19T10 closed 3 null false", "y 2026-11-19T11 waiting 1 null false"]);
+    let text = lake.lakebed(&["status"]).stdout;
+    assert!(text.contains("\n  rows that a redrive moved here, which the next run merges: 3\n"), "{text}");
     std::fs::write(&kept.0, "PAR1").unwrap();
     lake.land("13", "late", &rows(&[("7", "13", "x")]));
     let failures = lake.run(3)["failures"].to_string();
@@ -225,6 +235,155 @@ fn what_waits_gets_the_columns_that_the_table_has_by_then() {
     assert_leftovers_are_of_dead_attempts(&lake, "a redrive that died, and other columns");
 }
 
+/// What `status` says of rows that are on their way: the page, the hour, its state, how many they are, and how many are lost; whether it is complete.
+fn moving(lake: &Lake) -> Vec<String> {
+    let status = lake.lakebed(&["status", "--output", "json"]).json(0);
+    let of_hour = |hour: &Value| {
+        let page = hour["partition"].as_str().unwrap()[2..].split('/').next().unwrap().to_string();
+        let text = |name: &str| hour[name].as_str().unwrap().to_string();
+        format!("{page} {} {} {} {} {}", text("hour"), text("state"), hour["moving"], hour["lost"], hour["complete"])
+    };
+    status[0]["hours"].as_array().unwrap().iter().filter(|hour| !hour["moving"].is_null()).map(of_hour).collect()
+}
+
+/// What is left in the state location that nothing accounts for.
+fn left_behind(lake: &Lake) -> Vec<String> {
+    leftovers(lake).into_iter().filter(|path| path.starts_with(".lakebed")).collect()
+}
+
+/// The failures of a run or a redrive, a line each.
+fn failures(done: &Value) -> Vec<String> {
+    let line = |failure: &Value| format!("{} {}", failure["partition"].as_str().unwrap_or("-"), failure["error"].as_str().unwrap());
+    done["failures"].as_array().unwrap().iter().map(line).collect()
+}
+
+#[test]
+fn rows_that_are_lost_on_their_way_are_missed_until_they_are_back() {
+    let lake = quarantined("");
+    let (file, whole) = whole_file(&lake);
+    std::fs::remove_file(&file).unwrap();
+    let name = file.strip_prefix(lake.path(".lakebed")).unwrap().to_str().unwrap().to_string();
+    for redrives in [false, true, false] {
+        let told_of = match redrives {
+            true => failures(&lake.lakebed(&["redrive", "shop.clicks", "--output", "json"]).json(3)),
+            false => failures(&lake.run(3)),
+        };
+        let [of_x, of_y] = told_of.as_slice() else { panic!("{told_of:?}") };
+        assert!(of_x.starts_with("p=x/at_hour=2026-11-19-10 it lacks 2 rows that a redrive moved here from p=__HIVE_"), "{of_x}");
+        assert!(of_y.starts_with("p=y/at_hour=2026-11-19-11 it lacks 1 row that a redrive moved here"), "{of_y}");
+        assert!(
+            of_x.contains(&format!("{name} is gone. Restore it from a backup")) && of_x.contains("object 2026/11/19/12/a again"),
+            "{of_x}"
+        );
+        assert_eq!(told(&lake).0[1], "x 2026-11-19-10: 1 4 5 f", "the others go on");
+    }
+    assert_eq!(moving(&lake), ["x 2026-11-19T10 amended(1) 2 2 false", "y 2026-11-19T11 waiting 1 1 false"]);
+    let (state, lost) = (files(&lake.path(".lakebed")), lake);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, whole).unwrap();
+    lost.run(0);
+    assert_eq!(told(&lost).0, IN_PLACE);
+    assert_eq!(left_behind(&lost), Vec::<String>::new());
+
+    // Without a backup it is given up by the removal of what says that they move.
+    let lake = quarantined("");
+    std::fs::remove_file(whole_file(&lake).0).unwrap();
+    let told_of = failures(&lake.run(3));
+    let says = told_of[0].rsplit("then remove ").next().unwrap();
+    assert!(state.keys().any(|path| path.ends_with("moving")) && says.starts_with("moving/shop.clicks/p=__HIVE_"), "{told_of:?}");
+    std::fs::remove_file(lake.path(&format!(".lakebed/{says}"))).unwrap();
+    lake.run(0);
+}
+
+#[test]
+fn what_every_partition_has_is_removed_whatever_became_of_its_file() {
+    for (damaged, written_down) in [(true, true), (true, false), (false, true)] {
+        let lake = quarantined("");
+        whole_file(&lake);
+        let mut kept = files(&lake.path(".lakebed/redriven"));
+        kept.values_mut().for_each(|bytes| *bytes = b"PAR1".to_vec());
+        if !damaged {
+            kept.clear();
+        }
+        if written_down {
+            kept.extend(files(&lake.path(".lakebed/moving")));
+        }
+        lake.run(0);
+        assert_eq!(told(&lake).0, IN_PLACE);
+        assert_eq!(left_behind(&lake), Vec::<String>::new());
+        // As if the run had died before it removed them.
+        let put_back = || {
+            for (path, bytes) in &kept {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+        };
+        put_back();
+        let versions = Ledgers::of(&lake).0.len();
+        lake.run(0);
+        assert_eq!((Ledgers::of(&lake).0.len(), left_behind(&lake)), (versions, Vec::<String>::new()), "{damaged} {written_down}");
+        put_back();
+        document(&lake, &[]);
+        assert_eq!(left_behind(&lake), Vec::<String>::new(), "{damaged} {written_down}");
+    }
+}
+
+#[test]
+fn a_sweep_removes_what_moves_of_a_redrive_that_did_not_commit_and_of_no_other() {
+    let of_moved = |lake: &Lake| [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)));
+    let sweep = |lake: &Lake| assert_eq!(lake.lakebed(&["sweep", "shop.clicks"]).code, 0);
+    let committed = quarantined("");
+    whole_file(&committed);
+    let before = of_moved(&committed);
+    sweep(&committed);
+    assert_eq!((of_moved(&committed), before.each_ref().map(|files| files.len())), (before, [2, 2]));
+    let dead = quarantined("");
+    let hook = |_: usize, path: &str| !path.starts_with("ledger/shop.clicks/p=__HIVE_");
+    assert!(!tokio::runtime::Runtime::new().unwrap().block_on(redriven(&dead, Box::new(hook))));
+    assert_eq!(of_moved(&dead).map(|files| files.len()), [1, 1]);
+    sweep(&dead);
+    assert_eq!(of_moved(&dead).map(|files| files.len()), [0, 0]);
+    document(&dead, &[]);
+    assert_eq!(told(&dead).0, IN_PLACE);
+}
+
+#[test]
+fn files_that_no_version_names_are_merged_all_the_same() {
+    let lake = quarantined("");
+    whole_file(&lake);
+    // As a version was before it named its files.
+    for (path, bytes) in files(&lake.path(".lakebed/ledger")) {
+        if let Ok(mut version) = serde_json::from_slice::<Value>(&bytes) {
+            version.as_object_mut().unwrap().remove("redriven");
+            std::fs::write(path, version.to_string()).unwrap();
+        }
+    }
+    std::fs::remove_dir_all(lake.path(".lakebed/moving")).unwrap();
+    lake.run(0);
+    let rows = lake.query("SELECT event_id FROM shop.clicks WHERE event_id IN ('a', 'b', 'c', 'f') ORDER BY event_id");
+    assert_eq!(rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<String>(), "abcf");
+    assert!(files(&lake.path(".lakebed/redriven")).is_empty());
+}
+
+#[test]
+fn what_became_private_while_rows_wait_is_replaced_in_them() {
+    let lake = quarantined("");
+    let secret = record("secret", "10", "x", "7").replace("\"page\"", "\"Event_ID\":\"also\",\"more\":7,\"page\"");
+    lake.configure(&format!("{BY_PAGE}{RULES}"));
+    lake.land("12", "d", &[rows(&[("00", "10", "x")]), secret.into_bytes()].concat());
+    lake.run(0);
+    lake.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
+    whole_file(&lake);
+    let private = "[table.columns.event_id]\nprivacy = \"redact\"\n";
+    lake.configure(&format!("{BY_PAGE}{private}{}", RULES.replace('5', "10")));
+    lake.run(0);
+    let of_x = lake.query("SELECT event_id, rescued['more'] AS more, rescued['Event_ID'] AS also FROM shop.clicks WHERE at_hour = '2026-11-19-10' ORDER BY 1, 2");
+    let told: Vec<String> = of_x.iter().map(|row| format!("{} {} {}", row["event_id"], row["more"], row["also"])).collect();
+    let plain = ["\"00\"", "\"1\"", "\"4\"", "\"5\""].map(|id| format!("{id} null null"));
+    let moved = ["\"7\"", "null", "null", "null"].map(|more| format!("\"[redacted]\" {more} null"));
+    assert_eq!(told, [plain.as_slice(), moved.as_slice()].concat(), "what is in the table stays as it is");
+}
+
 /// Makes it as if a redrive died before any other partition got its rows. Returns one of the files that they are in, and what is in it.
 fn whole_file(lake: &Lake) -> (PathBuf, Vec<u8>) {
     let ended = tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -251,6 +410,22 @@ fn an_object_that_was_set_aside_comes_in_and_another_content_of_it_does_not() {
     let warnings = lake.run(0)["tables"][0]["warnings"].to_string();
     assert!(warnings.contains("12/a was written again since it was merged"), "{warnings}");
     assert_eq!(told(&lake).0, ["x 2026-11-19-10: a", "y 2026-11-19-11: b"]);
+}
+
+#[test]
+fn an_object_whose_run_did_not_end_is_settled_by_the_redrive_that_takes_it_in() {
+    let lake = lake(RULES);
+    let body = [record("a", "10", "x", "7"), record("b", "11", "y", "8"), record("c", "10", "x", "\"x\"")].concat();
+    lake.land("12", "a", body.as_bytes());
+    lake.run(3);
+    // As if the run had died before it wrote down that its partition has it.
+    std::fs::remove_file(newest_intake(&lake)).unwrap();
+    lake.configure(BY_PAGE);
+    document(&lake, &[]);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: a", "y 2026-11-19-11: b"]);
+    let intake = std::fs::read_to_string(newest_intake(&lake)).unwrap();
+    assert!(intake.contains("\"done\": true") && !intake.contains("set_aside"), "{intake}");
+    assert_eq!(objects(&lake.run(0)), "1 landed 1 merged 0 rejected 0 held 0 pending");
 }
 
 #[test]

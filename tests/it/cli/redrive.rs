@@ -332,7 +332,7 @@ fn redrives_and_runs_at_the_same_time_take_each_record_in_once() {
 }
 
 /// A report of Firehose's of a record that arrived so many milliseconds after 1970, if it says so.
-fn report(arrival: Option<i64>, record: &[u8]) -> String {
+pub(super) fn report(arrival: Option<i64>, record: &[u8]) -> String {
     use base64::Engine;
     let raw = base64::engine::general_purpose::STANDARD.encode(record);
     let arrival = arrival.map_or_else(String::new, |millis| format!("\"arrivalTimestamp\":{millis},"));
@@ -340,7 +340,7 @@ fn report(arrival: Option<i64>, record: &[u8]) -> String {
 }
 
 /// Lands an error object that is named after 2026-11-19T`hour`:05:09, and returns its key.
-fn land_errors(lake: &Lake, hour: &str, reports: &str) -> String {
+pub(super) fn land_errors(lake: &Lake, hour: &str, reports: &str) -> String {
     let key = format!("errors/processing-failed/clicks-1-2026-11-19-{hour}-05-09-a9fa96af-e4e4-409f-bac3-1f804714faaa");
     let file = lake.path("landing").join(&key);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -348,10 +348,10 @@ fn land_errors(lake: &Lake, hour: &str, reports: &str) -> String {
     key
 }
 
-const ERRORS: &str = "error_prefix = \"errors/!{firehose:error-output-type}/\"\nlookback = \"100000h\"\n";
+pub(super) const ERRORS: &str = "error_prefix = \"errors/!{firehose:error-output-type}/\"\nlookback = \"100000h\"\n";
 
 /// 2026-11-19T`hour`:30, in milliseconds since 1970.
-fn millis(hour: i64) -> i64 {
+pub(super) fn millis(hour: i64) -> i64 {
     1_795_046_400_000 + hour * 3_600_000 + 1_800_000
 }
 

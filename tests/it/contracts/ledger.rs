@@ -76,6 +76,7 @@ fn next(hour: &str, previous: Option<&LedgerVersion>, key: &str) -> LedgerVersio
         amended: 0,
         missing: vec![],
         retired: vec![],
+        redriven: vec![],
     }
 }
 
