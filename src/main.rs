@@ -40,7 +40,8 @@ fn keep_memory() {
     /// Free memory that is kept; what bounds memory is what the program asks for.
     const KEPT: libc::c_int = 1 << 30;
     let cores = std::thread::available_parallelism().map_or(1, |cores| libc::c_int::try_from(cores.get()).unwrap_or(libc::c_int::MAX));
-    for (setting, value) in [(libc::M_MMAP_THRESHOLD, OWN_PAGES), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_ARENA_MAX, cores.saturating_mul(2))] {
+    let places = cores.saturating_mul(2);
+    for (setting, value) in [(libc::M_MMAP_THRESHOLD, OWN_PAGES), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_ARENA_MAX, places)] {
         // SAFETY: `mallopt` takes two integers and touches no memory of ours. It is called before any thread is started, as its
         // manual page asks for.
         unsafe { libc::mallopt(setting, value) };

@@ -1,10 +1,11 @@
 //! How long an answer of S3 is waited for: about half a minute, and for minutes where an upload in parts is ended.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use object_store::ClientOptions;
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector};
 
 /// One attempt of any other request.
 pub(super) const USUAL: Duration = Duration::from_secs(30);
@@ -13,14 +14,19 @@ pub(super) const USUAL: Duration = Duration::from_secs(30);
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
 pub(super) const ENDING: Duration = Duration::from_secs(300);
 
-/// Connects the store with both.
-#[derive(Debug)]
-pub(super) struct Patient;
+/// Connects stores with both. All of them get the client of the first one: each client reads the certificates of the system for itself, which takes
+/// longer than a request, and has connections of its own. So their options must be alike.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Patient(Arc<OnceLock<HttpClient>>);
 
 impl HttpConnector for Patient {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let [usual, ending] = [USUAL, ENDING].map(|time| ReqwestConnector::default().connect(&options.clone().with_timeout(time)));
-        Ok(HttpClient::new(ByRequest { usual: usual?, ending: ending? }))
+        if let Some(client) = self.0.get() {
+            return Ok(client.clone());
+        }
+        let usual = ReqwestConnector::default().connect(&options.clone().with_timeout(USUAL))?;
+        let by_request = ByRequest { usual, ending: OnceLock::new(), options: options.clone() };
+        Ok(self.0.get_or_init(|| HttpClient::new(by_request)).clone())
     }
 }
 
@@ -28,13 +34,26 @@ impl HttpConnector for Patient {
 #[derive(Debug)]
 struct ByRequest {
     usual: HttpClient,
-    ending: HttpClient,
+    /// Few processes end an upload: it is made for the first one.
+    ending: OnceLock<HttpClient>,
+    options: ClientOptions,
+}
+
+impl ByRequest {
+    fn ending(&self) -> Result<&HttpClient, HttpError> {
+        if let Some(client) = self.ending.get() {
+            return Ok(client);
+        }
+        let client = ReqwestConnector::default().connect(&self.options.clone().with_timeout(ENDING));
+        let client = client.map_err(|e| HttpError::new(HttpErrorKind::Unknown, e))?;
+        Ok(self.ending.get_or_init(|| client))
+    }
 }
 
 #[async_trait]
 impl HttpService for ByRequest {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let client = if ends_upload(request.method().as_str(), request.uri().query()) { &self.ending } else { &self.usual };
+        let client = if ends_upload(request.method().as_str(), request.uri().query()) { self.ending()? } else { &self.usual };
         client.execute(request).await
     }
 }
@@ -46,7 +65,8 @@ fn ends_upload(method: &str, query: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use object_store::client::{HttpErrorKind, HttpRequestBody};
+    use object_store::ClientConfigKey;
+    use object_store::client::HttpRequestBody;
 
     use super::*;
 
@@ -65,6 +85,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn stores_share_the_client_of_the_first() {
+        let (of_none, patient) = (ClientOptions::new().with_config(ClientConfigKey::ConnectTimeout, "no time"), Patient::default());
+        assert!(patient.connect(&of_none).is_err(), "no client is made with these options");
+        patient.connect(&ClientOptions::new()).unwrap();
+        patient.clone().connect(&of_none).unwrap();
+    }
+
     /// A client that fails with its name.
     #[derive(Debug)]
     struct Named(&'static str);
@@ -78,7 +106,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_an_upload_goes_to_the_client_that_waits() {
-        let by_request = ByRequest { usual: HttpClient::new(Named("usual")), ending: HttpClient::new(Named("ending")) };
+        let ending = OnceLock::from(HttpClient::new(Named("ending")));
+        let by_request = ByRequest { usual: HttpClient::new(Named("usual")), ending, options: ClientOptions::new() };
         for (uri, expected) in [("http://s3/b/k?uploadId=x", "ending"), ("http://s3/b/k?uploads", "usual")] {
             let mut request = HttpRequest::new(HttpRequestBody::empty());
             *request.method_mut() = "POST".parse().unwrap();

@@ -1,11 +1,12 @@
 //! Buckets behind `s3://` locations, reached with the configuration and credentials that every AWS tool uses.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_s3::config::retry::{RetryConfig as SdkRetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, Credentials, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig};
@@ -13,6 +14,7 @@ use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
 use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::prefix::PrefixStore;
 use object_store::{CredentialProvider, RetryConfig};
@@ -43,6 +45,8 @@ pub struct Aws {
     /// The KMS key of written objects; without one the bucket's default counts.
     kms_key: Option<String>,
     credentials: Option<Arc<CachedCredentials>>,
+    /// What all stores send their requests with.
+    clients: Patient,
 }
 
 impl Aws {
@@ -55,7 +59,7 @@ impl Aws {
     pub fn of(sdk: SdkConfig, kms_key: Option<&str>) -> Self {
         let cached = |provider| Arc::new(CachedCredentials { provider, last: Mutex::default() });
         let credentials = sdk.credentials_provider().map(cached);
-        Self { sdk, kms_key: kms_key.map(str::to_string), credentials }
+        Self { sdk, kms_key: kms_key.map(str::to_string), credentials, clients: Patient::default() }
     }
 
     /// What clients of the SDK are made of.
@@ -76,8 +80,8 @@ impl Aws {
         let retry = RetryConfig { max_retries: usize::MAX, retry_timeout: DEADLINE, ..RetryConfig::default() };
         let mut builder =
             AmazonS3Builder::new().with_bucket_name(bucket).with_region(region.as_ref()).with_credentials(credentials).with_retry(retry);
-        builder = builder.with_http_connector(Patient);
-        if let Some(endpoint) = self.endpoint() {
+        builder = builder.with_http_connector(self.clients.clone());
+        if let Some(endpoint) = self.endpoint().or_else(|| self.regional(region.as_ref())) {
             builder = builder.with_allow_http(endpoint.starts_with("http://")).with_endpoint(endpoint);
         }
         if let Some(key) = &self.kms_key {
@@ -85,7 +89,9 @@ impl Aws {
         }
         let store = builder.build().map_err(|e| Error::config(format!("{what} `{location}` cannot be opened: {e}")))?;
         let store = PrefixStore::new(store, parse(prefix.trim_end_matches('/'))?);
-        let uploads = Uploads { client: self.client(), bucket: bucket.to_string(), prefix, kms_key: self.kms_key.clone() };
+        let aws = self.clone();
+        let client: LazyClient = Arc::new(LazyLock::new(Box::new(move || aws.client())));
+        let uploads = Uploads { client, bucket: bucket.to_string(), prefix, kms_key: self.kms_key.clone() };
         Ok(Root { uploads: Some(uploads), ..Root::of_store(Arc::new(store), location.url().clone()) })
     }
 
@@ -97,6 +103,14 @@ impl Aws {
         let partition = RetryPartition::custom("lakebed").token_bucket(TokenBucket::unlimited()).build();
         let config = Builder::from(&self.sdk).retry_config(retry).timeout_config(timeout).retry_partition(partition);
         Client::from_conf(config.force_path_style(self.endpoint().is_some()).build())
+    }
+
+    /// AWS's own endpoint of S3 in a region, by the SDK's rules: China, FIPS and dual stack have names of their own.
+    fn regional(&self, region: &str) -> Option<String> {
+        let (fips, dual_stack) = (self.sdk.use_fips().unwrap_or(false), self.sdk.use_dual_stack().unwrap_or(false));
+        let wanted = Params::builder().region(region).use_fips(fips).use_dual_stack(dual_stack).build().ok()?;
+        let found = DefaultResolver::new().resolve_endpoint(&wanted).now_or_never()?.ok()?;
+        Some(found.url().to_string())
     }
 
     /// The endpoint of S3, where another than AWS's own is configured.
@@ -114,10 +128,14 @@ pub(super) fn ending() -> Builder {
     Builder::new().timeout_config(timeout).stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
+/// The SDK's client of a location. Few need it, and to make the first one of a process takes as long as a request: it reads the certificates of the
+/// system.
+type LazyClient = Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>;
+
 /// Uploads in parts below a location, which listings of objects do not show.
 #[derive(Debug, Clone)]
 pub(super) struct Uploads {
-    pub(super) client: Client,
+    pub(super) client: LazyClient,
     pub(super) bucket: String,
     /// Empty, or ending in a slash.
     pub(super) prefix: String,
@@ -231,5 +249,27 @@ fn credential(from: &Credentials) -> AwsCredential {
         key_id: from.access_key_id().to_string(),
         secret_key: from.secret_access_key().to_string(),
         token: from.session_token().map(str::to_string),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_region_has_its_own_endpoint() {
+        let regional = |region: &str, fips: bool, dual_stack: bool| {
+            let sdk = SdkConfig::builder().use_fips(fips).use_dual_stack(dual_stack).build();
+            Aws::of(sdk, None).regional(region).unwrap()
+        };
+        for (region, fips, dual_stack, expected) in [
+            ("eu-central-1", false, false, "https://s3.eu-central-1.amazonaws.com"),
+            ("us-east-1", false, false, "https://s3.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", true, false, "https://s3-fips.us-gov-west-1.amazonaws.com"),
+            ("eu-west-1", false, true, "https://s3.dualstack.eu-west-1.amazonaws.com"),
+            ("cn-north-1", false, false, "https://s3.cn-north-1.amazonaws.com.cn"),
+        ] {
+            assert_eq!(regional(region, fips, dual_stack), expected);
+        }
     }
 }
