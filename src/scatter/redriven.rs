@@ -190,6 +190,7 @@ async fn waiting(app: &App, table: &ManagedTable, made: &LedgerVersion, file: St
         set_aside: None,
         memory: 0,
         withdrawn: None,
+        moving: None,
         done: false,
     };
     let partitions = taken.partitions().map_err(broken)?;
