@@ -22,6 +22,7 @@ use crate::queue::stage::Staging;
 use crate::queue::{Queue, Recipe};
 use crate::scatter::intake::Taken;
 use crate::scatter::moves::{Move, Moved, log};
+use crate::scatter::place::Scatter;
 use crate::scatter::plan::{Placed, taken};
 use crate::scatter::share::Share;
 use crate::scatter::store::{self, Newest};
@@ -163,7 +164,7 @@ impl Anew {
                 None => Err(lost(table, &object.key)),
             };
             let read = match before {
-                Ok(before) => self.place(app, table, scatter, reading, dry_run).await.map(|read| (before, read)),
+                Ok(before) => place(app, table, scatter, reading, dry_run).await.map(|read| (before, read)),
                 Err(e) => {
                     reading.give_up().await;
                     return Err(e);
@@ -175,22 +176,6 @@ impl Anew {
             objects.push(object_of(app, table, object, before, &spread, staged)?);
         }
         Ok(objects)
-    }
-
-    /// Reads an object; true if it is staged.
-    async fn place(
-        &self,
-        app: &App,
-        table: &ManagedTable,
-        scatter: &crate::scatter::place::Scatter,
-        reading: Reading,
-        dry_run: bool,
-    ) -> Result<(Spread, bool)> {
-        if dry_run {
-            return Ok((spread::looked_at(scatter, reading).await?, false));
-        }
-        let (spread, staging) = spread::spread(&app.state, table, scatter, &app.limits, &app.clock.new_id(), reading).await?;
-        Ok((spread, staging != Staging::ForTheRun))
     }
 
     /// Objects that a partition holds must be there, and it must be written down that it gets something of them.
@@ -211,6 +196,15 @@ impl Anew {
             None => Ok(()),
         }
     }
+}
+
+/// Reads an object; true if it is staged.
+async fn place(app: &App, table: &ManagedTable, scatter: &Scatter, reading: Reading, dry_run: bool) -> Result<(Spread, bool)> {
+    if dry_run {
+        return Ok((spread::looked_at(scatter, reading).await?, false));
+    }
+    let (spread, staging) = spread::spread(&app.state, table, scatter, &app.limits, &app.clock.new_id(), reading).await?;
+    Ok((spread, staging != Staging::ForTheRun))
 }
 
 /// What is written down of an object, if nothing is under way with it.
