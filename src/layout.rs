@@ -227,11 +227,12 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
     Some((partition.parse().ok()?, digits.parse().ok()?))
 }
 
-/// The attempt whose version of a ledger or an intake was on the way to this name's place when it was cut off, or `None` for other objects.
+/// The attempt whose version of a ledger, an intake or a move was on the way to this name's place when it was cut off, or `None` for other objects.
 pub fn parse_left_version<'k>(table: &TableName, key: &'k str) -> Option<&'k str> {
     // Local disks write a file under `<name>#<number>` first.
     let (version, attempt) = key.split('#').next()?.rsplit_once('.')?;
-    parse_ledger_key(table, version).map(drop).or_else(|| parse_intake_key(table, version).map(drop))?;
+    let of_others = || parse_intake_key(table, version).map(drop).or_else(|| parse_move_key(table, version).map(drop));
+    parse_ledger_key(table, version).map(drop).or_else(of_others)?;
     is_id(attempt).then_some(attempt)
 }
 
@@ -283,6 +284,22 @@ pub fn begun_key(table: &TableName, hour: Hour) -> String {
 /// The arrival hour that was begun by an object of that key, or `None` for other objects.
 pub fn parse_begun_key(table: &TableName, key: &str) -> Option<Hour> {
     key.strip_prefix(&intake_root(table))?.strip_prefix("begun/")?.parse().ok()
+}
+
+/// The folder of what is written down of a table's repairs that move rows, below the state location.
+pub fn moves_root(table: &TableName) -> String {
+    format!("moves/{table}/")
+}
+
+/// The key of one version of that, below the state location.
+pub fn move_key(table: &TableName, version: u64) -> String {
+    format!("moves/{table}/{version:020}.json")
+}
+
+/// The version that the key of a move names, or `None` for other objects.
+pub fn parse_move_key(table: &TableName, key: &str) -> Option<u64> {
+    let digits = key.strip_prefix(&moves_root(table))?.strip_suffix(".json")?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
 /// What a note says is about to happen to a table.
@@ -444,6 +461,10 @@ mod tests {
             prop_assert!(parse_intake_key(&table(), &begun).is_none() && begun > key, "a listing from an hour on has it");
             let left = format!("{key}.01J00000000000000000000000");
             prop_assert_eq!(parse_left_version(&table(), &left), Some("01J00000000000000000000000"));
+            let (moved, begun) = (move_key(&table(), version), key);
+            prop_assert_eq!((parse_move_key(&table(), &moved), parse_move_key(&table(), &begun)), (Some(version), None));
+            let left = format!("{moved}.01J00000000000000000000000");
+            prop_assert_eq!((parse_left_version(&table(), &left), parse_move_key(&table(), &left)), (Some("01J00000000000000000000000"), None));
         }
 
         #[test]

@@ -25,6 +25,7 @@ use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
 use crate::retry::Retries;
+use crate::scatter::moves::end;
 use crate::scatter::{self, place::Scatter};
 use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
@@ -148,6 +149,10 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     done.warnings.extend(migration.warnings());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     if config.scatters() {
+        if !request.dry_run {
+            // Before anything is read that it changes.
+            end::left(app, config).await?;
+        }
         let found = scatter::Found { landing, migration, objects: discovery.objects, from };
         return scatter::run_table(app, config, found, request, done, summary).await;
     }

@@ -25,6 +25,7 @@ use crate::merge::redrive::judged;
 use crate::merge::{self, Merged};
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
+use crate::scatter::moves::end;
 use crate::scatter::redriven::Redriven;
 use crate::scatter::store;
 use crate::schema::arrow_schema;
@@ -56,6 +57,7 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
         return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));
     };
     if !request.dry_run {
+        end::left(app, config).await?;
         app.ledgers.probe(&app.clock.new_id()).await?;
     }
     let work = Work { app, table: &table, request, run: summary.run.clone(), tried: plan::fingerprint_of(config, &table.schema) };

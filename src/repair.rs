@@ -1,15 +1,20 @@
 //! `repair`: rebuilds a partition from what landed under today's schema and rules, compares it with what is live, and swaps it in.
 
+mod carry;
 pub mod compare;
+mod moving;
 pub mod plan;
 pub mod summary;
 
+use carry::Carry;
 use compare::{Difference, compare};
+use moving::Anew;
 use plan::{Taken, taken};
 use summary::{Done, RepairSummary};
 
 use crate::announce::{self, Shown};
 use crate::app::App;
+use crate::catalog::TableName;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::{Hour, Place};
@@ -23,7 +28,7 @@ use crate::merge::execute::Attempt;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::retry;
-use crate::scatter::again;
+use crate::scatter::moves::end;
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
 use crate::summary::warning;
@@ -44,43 +49,35 @@ pub struct Request {
 /// Repairs a partition.
 ///
 /// # Errors
-/// `Config` if there is no such table or partition; `Data` if objects that the partition holds are gone from the landing, or, where rows scatter,
-/// would have rows elsewhere by now; `Unavailable` if one cannot be read; `Conflict` if runs keep being faster. The partition is as it was before then.
+/// `Config` if there is no such table or partition; `Data` if objects that the partition holds are gone from the landing, or, where rows scatter, those of another
+/// partition that rows go to or come from; `Unavailable` if one cannot be read; `Conflict` if runs keep being faster. All is as it was before then.
 pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
     let partition = merge::plan::partition_at(config, &request.place)?;
     let run = app.clock.new_id();
+    if config.scatters() && !request.from_merged {
+        return scattered(app, config, request, &partition, &run).await;
+    }
+    if !request.dry_run {
+        end::left(app, config).await?;
+    }
     for _ in 0..merge::RACES {
         let Some(head) = app.ledgers.head(&config.name, &partition).await? else { return Err(never_merged(config, request, &partition)) };
         let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, &partition)) };
-        let landed = match (request.from_merged, config.scatters()) {
-            (true, _) => Vec::new(),
-            (false, true) => again::landed_of(&table, &head).await?,
-            (false, false) => landed_of(&table, &head, request.place.hour).await?,
-        };
+        let landed = if request.from_merged { Vec::new() } else { landed_of(&table, &head, request.place.hour).await? };
         let taken = taken(&head, plan::plan(&head, landed, request.from_merged))?;
         // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
-        let queue = match config.scatters() {
-            true => again::shares(app, &table, &head, &taken.iter().map(|taken| &taken.object).collect::<Vec<_>>()).await?,
-            false => Queue::default(),
-        };
+        let queue = Queue::default();
         let planned = RepairSummary::planned(run.clone(), &head, &taken, request.from_merged);
         if request.dry_run {
             return Ok(planned);
         }
         if let Some(mut summary) = rebuild(app, &table, &head, &taken, &queue, planned).await? {
             app.limits.progress.finish_and_clear();
-            match announce::partitions_of(app, &config.name, std::slice::from_ref(&partition)).await {
-                Ok(Shown { warnings, refused }) => {
-                    summary.warnings.extend(warnings);
-                    summary.failures.extend(refused.values().map(ToString::to_string));
-                }
-                Err(e) => summary.failures.push(e.to_string()),
-            }
-            // All that landed is in it now, unless others decide what belongs here. What was not found so is for the next run to see.
+            show(app, &config.name, std::slice::from_ref(&partition), &mut summary).await;
+            // All that landed is in it now. What was not found so is for the next run to see.
             if summary.failures.is_empty()
                 && !request.from_merged
-                && !config.scatters()
                 && let Err(e) = retry::repaired(app, &config.name, &run, &partition).await
             {
                 summary.failures.push(e.to_string());
@@ -89,6 +86,72 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
         }
     }
     Err(Error::conflict(format!("{} {partition}: runs kept changing it; repair it again later", config.name)))
+}
+
+/// Repairs a partition of a table whose rows scatter, with all others that rows go to or come from.
+async fn scattered(app: &App, config: &TableConfig, request: &Request, partition: &PartitionId, run: &str) -> Result<RepairSummary> {
+    for _ in 0..merge::RACES {
+        if !request.dry_run {
+            end::left(app, config).await?;
+        }
+        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, partition)) };
+        let anew = Anew::find(app, &table, partition, request.dry_run).await?;
+        let Some(head) = anew.heads.get(partition) else { return Err(never_merged(config, request, partition)) };
+        let taken = taken(head, plan::plan(head, anew.landed(head), false))?;
+        let mut planned = RepairSummary::planned(run.to_string(), head, &taken, false);
+        planned.moving(&anew.partitions, &anew.heads);
+        if request.dry_run {
+            return Ok(planned);
+        }
+        let done = if anew.moves() {
+            let carried = Carry { app, table: &table, run, anew: &anew }.out().await?;
+            match carried {
+                Some((versions, warned)) => Some(moved(app, &table, head, &taken, planned, (versions, warned)).await?),
+                None => None,
+            }
+        } else {
+            rebuild(app, &table, head, &taken, &anew.shares(partition, &table)?.1, planned).await?
+        };
+        if let Some(mut summary) = done {
+            app.limits.progress.finish_and_clear();
+            show(app, &config.name, &Vec::from_iter(anew.partitions), &mut summary).await;
+            return Ok(summary);
+        }
+    }
+    Err(Error::conflict(format!("{} {partition}: runs kept changing it; repair it again later", config.name)))
+}
+
+/// What to say of a repair that moved rows.
+async fn moved(
+    app: &App,
+    table: &ManagedTable,
+    head: &LedgerVersion,
+    taken: &[Taken],
+    mut planned: RepairSummary,
+    (versions, warned): (Vec<LedgerVersion>, u64),
+) -> Result<RepairSummary> {
+    planned.warnings.extend(warning(warned));
+    planned.moved(&versions);
+    let after = versions.iter().find(|version| version.partition == head.partition);
+    let after = after.ok_or_else(|| Error::internal("a repair left its own partition out"))?;
+    let (secret, memory) = (&after.attempt, app.limits.memory / 4);
+    let compared = compare(&table.location, &table.plan.schema, &head.generation, &after.generation, secret, memory).await;
+    let rows = compared.unwrap_or_else(|e| {
+        planned.failures.push(format!("it cannot be told how the rows differ: {e}"));
+        Difference::default()
+    });
+    Ok(planned.done(Done::Repaired, head, after, taken, rows))
+}
+
+/// Makes the catalog show these partitions, and enters what people should know of that.
+async fn show(app: &App, table: &TableName, partitions: &[PartitionId], summary: &mut RepairSummary) {
+    match announce::partitions_of(app, table, partitions).await {
+        Ok(Shown { warnings, refused }) => {
+            summary.warnings.extend(warnings);
+            summary.failures.extend(refused.values().map(ToString::to_string));
+        }
+        Err(e) => summary.failures.push(e.to_string()),
+    }
 }
 
 fn never_merged(config: &TableConfig, request: &Request, partition: &PartitionId) -> Error {

@@ -13,9 +13,10 @@ use crate::error::{Error, Result};
 use crate::hour::Place;
 use crate::layout::{GenerationId, PartitionId};
 use crate::ledger::store::Committed;
-use crate::ledger::{Generation, LedgerVersion};
+use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge::RACES;
 use crate::merge::plan::partition_at;
+use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
 use plan::{Choice, Made, Reason, Refusal};
 
@@ -80,7 +81,11 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
         .ok_or_else(|| Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)))?;
     check_registered(&table)?;
     let location = app.stores.existing(&config.location, &format!("the location of {}", config.name))?;
-    let rollback = Rollback { app, config, table, places: Places::new(vec![location, app.state.clone()]), run: app.clock.new_id() };
+    if !request.dry_run {
+        end::left(app, config).await?;
+    }
+    let places = Places::new(vec![location.clone(), app.state.clone()]);
+    let rollback = Rollback { app, config, table, places, run: app.clock.new_id() };
     for _ in 0..RACES {
         let Some(head) = app.ledgers.head(&config.name, &partition).await? else {
             return Err(refused(config, &partition, &Refusal::NeverMerged));
@@ -90,13 +95,14 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
             Choice::Back(ids) => {
                 let target = rollback.target(&head, &ids).await?;
                 plan::keeps_what_moved(&head, &target).map_err(|e| refused(config, &partition, &e))?;
+                rollback.refuse_places(&head, &target).await?;
                 let made = Made { attempt: app.clock.new_id(), run: rollback.run.clone(), at: app.clock.now() };
                 let next = plan::back(&head, &target, &app.state.url_of(""), made);
                 if request.dry_run {
                     return Ok(rollback.told("would roll back", true, &head, &next));
                 }
                 app.ledgers.probe(&app.clock.new_id()).await?;
-                if app.outbox.commit(&app.ledgers, &next, Some(&head)).await? == Committed::Done {
+                if Ending::of(app, &location).commit(&next, Some(&head), true).await? == Committed::Done {
                     let warnings = rollback.register(&partition).await?;
                     return Ok(RolledBack { warnings, ..rollback.told("rolled back", false, &head, &next) });
                 }
@@ -137,6 +143,17 @@ impl Rollback<'_> {
             }
         }
         Err(refused(self.config, &head.partition, &refusal))
+    }
+
+    /// Other partitions have the rows that a repair moved there since, and not those that came from them.
+    async fn refuse_places(&self, head: &LedgerVersion, target: &LedgerVersion) -> Result<()> {
+        for number in target.version + 1..=head.version {
+            let version = self.app.ledgers.version(&head.table, &head.partition, number).await?;
+            if version.is_some_and(|version| version.operation == Operation::Move) {
+                return Err(refused(self.config, &head.partition, &Refusal::Places(target.generation.id.clone())));
+            }
+        }
+        Ok(())
     }
 
     /// The first file of these generations that is not there as the ledger has it.

@@ -3,11 +3,11 @@
 //! What each partition gets of an object is written down before the first of them gets it, and the object is done when all have it
 //! ([`intake`]). The ledgers of the partitions are the fence, as for every table: an object is a source of each that it feeds.
 
-pub mod again;
 mod begin;
 pub mod intake;
 mod merging;
 pub mod moved;
+pub mod moves;
 pub mod place;
 pub mod plan;
 pub mod redriven;

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::events::outbox::LONGEST;
 use crate::layout::{self, PartitionId};
 use crate::ledger::LedgerVersion;
+use crate::scatter::moves::end;
 use crate::store::Root;
 use crate::store::cleaning::Places;
 use crate::summary::Failure;
@@ -46,6 +47,11 @@ pub async fn run(app: &App, request: &Request) -> Result<SweepSummary> {
 }
 
 async fn sweep_table(app: &App, config: &TableConfig, times: Times, summary: &mut SweepSummary) -> Result<()> {
+    // What a repair wrote is named by no ledger until it ends, and what it replaces then may be read still.
+    if !summary.dry_run && end::left(app, config).await? {
+        summary.warnings.push(format!("{}: ended a repair that was cut off while it moved rows; the next sweep goes on", config.name));
+        return Ok(());
+    }
     let heads = app.ledgers.heads(&config.name).await?;
     let Some(table) = app.catalog.table(&config.name).await? else {
         // What readers see of it, nobody can say.

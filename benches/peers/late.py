@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures what a late object costs: `lakebed run` on hours of several sizes, on the local disk and in the emulator of S3, and DuckDB
-merging such an hour once more. README.md here says how.
+"""Measures what a late object costs: `lakebed run` on hours of several sizes, on the local disk, in the emulator of S3 and in a bucket that
+copies at once (bucket.py), and DuckDB merging such an hour once more. README.md here says how.
 
-    python3 benches/peers/late.py [--lakebed PATH] [--sizes 1,16] [--places local,s3] [--records N] [--turns N]
+    python3 benches/peers/late.py [--lakebed PATH] [--sizes 1,16] [--places local,s3,bucket] [--records N] [--turns N]
 
 Prints one table; what it does meanwhile goes to standard error. Ends with 1 if rows are missing or come twice, never because of a time.
 """
@@ -51,14 +51,14 @@ def options():
     found = argparse.ArgumentParser(description="Measures what a late object costs.")
     found.add_argument("--lakebed", metavar="PATH", help="the binary to measure [default: cargo build --release --locked makes it]")
     found.add_argument("--sizes", default="1,16", metavar="N,N", help=f"hours of so many times {OBJECTS} objects [default: 1,16]")
-    found.add_argument("--places", default="local,s3", metavar="PLACE,PLACE", help="of local, s3 [default: both]")
+    found.add_argument("--places", default="local,s3,bucket", metavar="PLACE,PLACE", help="of local, s3, bucket [default: all]")
     found.add_argument("--records", type=int, default=25_000, metavar="N", help="records in an object [default: 25000]")
     found.add_argument("--turns", type=int, default=5, metavar="N", help="late objects, one after the other [default: 5]")
     wanted = found.parse_args()
     wanted.sizes = [int(size) for size in wanted.sizes.split(",")]
     wanted.places = wanted.places.split(",")
-    if not set(wanted.places) <= {"local", "s3"} or wanted.turns < 1 or wanted.records < 1 or min(wanted.sizes) < 1:
-        found.error("places are local and s3; sizes, records and turns are 1 at least")
+    if not set(wanted.places) <= {"local", "s3", "bucket"} or wanted.turns < 1 or wanted.records < 1 or min(wanted.sizes) < 1:
+        found.error("places are local, s3 and bucket; sizes, records and turns are 1 at least")
     return wanted
 
 
@@ -123,6 +123,17 @@ def emulator(target):
         process.wait()
 
 
+@contextlib.contextmanager
+def cheap_bucket():
+    """S3 that copies without moving a byte, as bucket.py says. Gives its address."""
+    process = subprocess.Popen([sys.executable, HERE / "bucket.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
 def duckdb(python, script, document):
     done = subprocess.run([python, "-c", script], input=json.dumps(document), stdout=subprocess.PIPE, encoding="utf-8")
     if done.returncode != 0:
@@ -175,6 +186,14 @@ def in_bucket(lakebed, target, wanted):
             yield "s3", size, measure(hour, size, wanted, lambda _: [], s3.copying)
 
 
+def in_cheap_bucket(lakebed, target, wanted):
+    """As in_bucket, with S3 of bucket.py; the catalog is the emulator's."""
+    for size in wanted.sizes:
+        with emulator(target) as others, cheap_bucket() as s3:
+            hour = Hour(lakebed, "s3://lake/clicks", {**others.environment(), "AWS_ENDPOINT_URL_S3": s3})
+            yield "bucket", size, measure(hour, size, wanted, lambda _: [])
+
+
 def markdown(wanted, started, lines):
     machine = run.machine()
     text = [
@@ -207,6 +226,8 @@ def main():
             lines += local(lakebed, run.interpreter(target), folder, wanted)
         if "s3" in wanted.places:
             lines += in_bucket(lakebed, target, wanted)
+        if "bucket" in wanted.places:
+            lines += in_cheap_bucket(lakebed, target, wanted)
         return markdown(wanted, started, lines)
 
     return run.ended("late.py", None, work)

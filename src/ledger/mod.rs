@@ -16,7 +16,7 @@ use crate::layout::{self, GenerationId, PartitionId};
 use crate::schema::Column;
 
 /// The stored format that this version of lakebed writes; it reads this one and all before it.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// One version of a partition's ledger. The newest one alone says all there is to know of the partition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub enum Operation {
     Amend,
     /// All of it made anew from what landed.
     Repair,
+    /// All of it made anew from what landed, where rows have other places than before: they left other partitions, or went there.
+    Move,
     /// Quarantined records that pass by now were moved into the table.
     Redrive,
     /// Back to a generation that was retired.
@@ -242,7 +244,7 @@ impl LedgerVersion {
     /// |---|---|
     /// | number | previous + 1, or 1 |
     /// | table, partition | the same as before |
-    /// | sources, held | ordered by key, each once; none of the previous ones lost |
+    /// | sources, held | ordered by key, each once; none of the previous ones lost, unless rows move to other partitions: then the intakes say where they are |
     /// | rollback | the generation is one that the previous version retired |
     /// | sweep | nothing changes but what is retired |
     /// | redrive | the sources stay, with as many records as before; what one has no longer in quarantine is resolved |
@@ -267,7 +269,8 @@ impl LedgerVersion {
                 return refuse("it is about another partition".into());
             }
             let known = |source: &&Source| self.source(&source.key).or(self.held(&source.key)).is_some();
-            if let Some(lost) = previous.sources.iter().chain(&previous.held).find(|source| !known(source)) {
+            let is_lost = |source: &&Source| self.operation != Operation::Move && !known(source);
+            if let Some(lost) = previous.sources.iter().chain(&previous.held).find(is_lost) {
                 return refuse(format!("object {} would be lost", lost.key));
             }
             if let Some(what) = self.breaks(previous) {
@@ -284,7 +287,7 @@ impl LedgerVersion {
         if self.sources.iter().map(|source| source.counts).sum::<Counts>() != self.counts {
             return refuse("the sources do not add up to the total".into());
         }
-        let moves = self.counts.moved - previous.map_or(0, |previous| previous.counts.moved);
+        let moves = self.counts.moved.saturating_sub(previous.map_or(0, |previous| previous.counts.moved));
         let is_named = |(index, file): (usize, &RedrivenFile)| file.name == layout::part_file(index);
         if self.redriven.iter().flat_map(|file| file.shares.values()).sum::<u64>() != moves
             || !self.redriven.iter().enumerate().all(is_named)
@@ -309,7 +312,7 @@ impl LedgerVersion {
         };
         let unresolved = |source: &Source| previous.source(&source.key).is_some_and(|old| old.counts.resolved > source.counts.resolved);
         // Other partitions have these rows: whoever takes them back into the quarantine would have them twice after the next redrive.
-        let brings_back = self.counts.moved < previous.counts.moved;
+        let brings_back = self.operation != Operation::Move && self.counts.moved < previous.counts.moved;
         match self.operation {
             Operation::Create => Some("the partition was created before"),
             _ if brings_back => Some("it takes back records that other partitions have"),
@@ -360,7 +363,7 @@ impl LedgerVersion {
             )));
         }
         let version: Self = serde_json::from_slice(bytes).map_err(broken)?;
-        // Format 1 knew merges alone: each version after the first was an amendment. Format 2 knew no moved records.
+        // Format 1 knew merges alone: each version after the first was an amendment. Format 2 knew no moved records, format 3 no rows that moved.
         let amended = if head.format == 1 { version.version.saturating_sub(1) } else { version.amended };
         Ok(Self { amended, ..version })
     }
@@ -438,6 +441,16 @@ mod tests {
         let swept = named.swept(vec![], "01J00000000000000000000009".into(), named.run.clone(), named.at);
         assert_eq!(swept.redriven, vec![], "those after it do not list them");
         swept.check(Some(&named)).unwrap();
+    }
+
+    #[test]
+    fn only_a_repair_that_moves_rows_leaves_an_object_out() {
+        let one = version("14", 1, vec![source("14", "a"), source("14", "b")]);
+        for operation in [Operation::Repair, Operation::Redrive, Operation::Amend, Operation::Rollback] {
+            let next = LedgerVersion { operation, ..version("14", 2, vec![source("14", "a")]) };
+            assert!(next.check(Some(&one)).unwrap_err().to_string().contains("object 14/b would be lost"));
+        }
+        LedgerVersion { operation: Operation::Move, ..version("14", 2, vec![source("14", "a")]) }.check(Some(&one)).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::LedgerVersion;
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::layout::{self, PartitionId};
+use crate::scatter::moves::log;
 use crate::store::{Created, Root, parse};
 
 /// Requests under way at once when many ledgers are read.
@@ -122,16 +123,34 @@ impl LedgerStore {
 
     /// Commits `next`, which must follow `previous`. This is the one moment in which data comes to exist (promise P5).
     ///
+    /// While a repair moves rows into or out of the partition, nobody else commits anything to it. It is asked whether one does after
+    /// `previous` was read: the repair closes its partitions after it began, so whoever asked before that loses the number.
+    ///
+    /// # Errors
+    /// As [`Self::create`]; `Conflict` if a repair moves rows of the partition: nothing is committed, and the repair is to be ended first.
+    pub async fn commit(&self, next: &LedgerVersion, previous: Option<&LedgerVersion>) -> Result<Committed> {
+        next.check(previous)?;
+        if log::newest(&self.root, &next.table).await?.is_some_and(|open| open.names(&next.partition)) {
+            return Err(Error::conflict(format!(
+                "{} {}: a repair is moving rows into it or out of it; nothing was committed, run again",
+                next.table, next.partition
+            )));
+        }
+        self.create(next, previous, &next.attempt).await
+    }
+
+    /// As [`Self::commit`], for the repair itself. Others may be creating the very same version: `by` is the ULID of whoever does it here.
+    ///
     /// A reply may be lost on the way, so "already there" is a question, and so is a failure: the version is read back, and it is
     /// ours if it carries our attempt's id.
     ///
     /// # Errors
     /// `Internal` if `next` breaks an invariant; nothing is written then. `Unavailable` if the store cannot be written, or if it does
     /// not tell whether it was: then the version may be there, so its files must stay.
-    pub async fn commit(&self, next: &LedgerVersion, previous: Option<&LedgerVersion>) -> Result<Committed> {
+    pub async fn create(&self, next: &LedgerVersion, previous: Option<&LedgerVersion>, by: &str) -> Result<Committed> {
         next.check(previous)?;
         let key = layout::ledger_key(&next.table, &next.partition, next.version);
-        let created = self.root.create(&key, next.to_json(), &next.attempt).await;
+        let created = self.root.create(&key, next.to_json(), by).await;
         if matches!(created, Ok(Created::Yes)) {
             return Ok(Committed::Done);
         }

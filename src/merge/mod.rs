@@ -28,6 +28,7 @@ use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
+use crate::scatter::moves::end::Ending;
 use crate::scatter::store::Placements;
 use crate::schema::fingerprint;
 use crate::store::Root;
@@ -151,7 +152,7 @@ pub async fn write(context: &Context<'_>, attempt: &Attempt<'_>, operation: Oper
 /// Commits the version that an attempt's files make, after a note of it. If the attempt is known to be lost, what it wrote is removed.
 ///
 /// # Errors
-/// As [`Outbox::commit`].
+/// As [`Ending::commit`].
 pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &LedgerVersion) -> Result<Committed> {
     if !version.redriven.is_empty() {
         // First: once the version is there, somebody has to know of the files, be they lost.
@@ -162,7 +163,9 @@ pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &Ledg
         }
     }
     // If that fails it may be committed, so the files stay; a sweep removes what no ledger came to name.
-    let committed = context.outbox.commit(context.ledgers, version, attempt.previous).await?;
+    let Context { state, ledgers, outbox, clock, .. } = *context;
+    let ending = Ending { state, ledgers, outbox, clock, location: &attempt.table.location };
+    let committed = ending.commit(version, attempt.previous, true).await?;
     if let Committed::Lost(_) = committed {
         attempt.clean_up().await;
     }

@@ -50,7 +50,7 @@ pub async fn spread(
     scatter: &Scatter,
     limits: &Limits,
     attempt: &str,
-    mut reading: Reading,
+    reading: Reading,
 ) -> Result<(Spread, Staging)> {
     let object = reading.object.clone();
     let mut gathered = Gathered {
@@ -60,13 +60,7 @@ pub async fn spread(
         memory: 0,
         most: limits.memory / 4,
     };
-    while let Some(part) = reading.part().await {
-        if let Err(e) = gathered.take(part).await {
-            reading.give_up().await;
-            return Err(e);
-        }
-    }
-    let outcome = reading.outcome().await?;
+    let outcome = gathered.all(reading).await?;
     let held = gathered.held.take().filter(|_| outcome.damage.is_none());
     let spread = gathered.spread(outcome);
     let Some((batches, mut made)) = held else { return Ok((spread, Staging::ForTheRun)) };
@@ -86,6 +80,17 @@ pub async fn spread(
     Ok((spread, staging))
 }
 
+/// As [`spread`], of an object that is only looked at: nothing is staged.
+///
+/// # Errors
+/// As [`spread`].
+pub async fn looked_at(scatter: &Scatter, reading: Reading) -> Result<Spread> {
+    let object = reading.object.clone();
+    let mut gathered = Gathered { places: scatter.places(&object), counts: Vec::new(), held: None, memory: 0, most: 0 };
+    let outcome = gathered.all(reading).await?;
+    Ok(gathered.spread(outcome))
+}
+
 /// A batch of rows, and the number of each one's partition.
 pub(super) type Numbered = (RecordBatch, Vec<u32>);
 
@@ -101,6 +106,17 @@ struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
+    /// Takes all of an object.
+    async fn all(&mut self, mut reading: Reading) -> Result<Outcome> {
+        while let Some(part) = reading.part().await {
+            if let Err(e) = self.take(part).await {
+                reading.give_up().await;
+                return Err(e);
+            }
+        }
+        reading.outcome().await
+    }
+
     async fn take(&mut self, part: Part) -> Result<()> {
         match part {
             Part::Rows(batch) => {

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
+use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
 
 /// Objects that a refusal names; it counts all of them.
@@ -80,21 +82,22 @@ pub fn taken(head: &LedgerVersion, action: Action) -> Result<Vec<Taken>> {
     match action {
         Action::Rebuild(taken) => Ok(taken),
         Action::Reencode => Ok(vec![]),
-        Action::Refuse(gone) => {
-            let mut named = gone.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-            if gone.len() > NAMED {
-                named.push_str(&format!(" and {} more", gone.len() - NAMED));
-            }
-            let objects = if gone.len() == 1 { "object, which is" } else { "objects, which are" };
-            Err(Error::data(format!(
-                "{} {}: its rows are of {} {objects} not in the landing any more: {named}; nothing was changed: put them back, or let \
-                 --from-merged write the rows that are there once more",
-                head.table,
-                head.partition,
-                gone.len()
-            )))
-        }
+        Action::Refuse(gone) => Err(self::gone(&head.table, &head.partition, &gone)),
     }
+}
+
+/// Why a repair must not begin: objects that a partition holds are gone.
+pub fn gone(table: &TableName, partition: &PartitionId, gone: &[String]) -> Error {
+    let mut named = gone.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if gone.len() > NAMED {
+        named.push_str(&format!(" and {} more", gone.len() - NAMED));
+    }
+    let objects = if gone.len() == 1 { "object, which is" } else { "objects, which are" };
+    Error::data(format!(
+        "{table} {partition}: its rows are of {} {objects} not in the landing any more: {named}; nothing was changed: put them back, or let \
+         --from-merged write the rows that are there once more",
+        gone.len()
+    ))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! What a repair did, as a value: the JSON document of `repair --output json`, and the lines that people read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::compare::Difference;
 use super::plan::{Taken, Why};
 use crate::catalog::TableName;
+use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Missing};
 use crate::summary::{counted, told};
 
@@ -58,12 +61,29 @@ pub struct RepairSummary {
     pub rows: Option<Rows>,
     /// Objects that are not as they were: with another content, new, or counted otherwise.
     pub sources: Vec<SourceChange>,
+    /// Where rows have other places than before: the other partitions that are made anew with this one, because they go there or come from
+    /// there.
+    pub others: Vec<Other>,
     /// Objects that are not in the partition, or not wholly.
     pub missing: Vec<Missing>,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
     /// What failed after the commit; the next run makes it good.
     pub failures: Vec<String>,
+}
+
+/// Another partition that is made anew.
+#[derive(Debug, Serialize)]
+pub struct Other {
+    /// Keys and values, in path order.
+    pub values: Map<String, Value>,
+    /// Keys and values as a path.
+    #[serde(skip)]
+    partition: String,
+    /// The newest ledger version; none if there is none yet.
+    pub ledger_version: Option<u64>,
+    /// What became of its records before, and after; nothing is known of after in a dry run.
+    pub records: Change<Counts>,
 }
 
 /// Landed objects by why they are read.
@@ -128,9 +148,33 @@ impl RepairSummary {
             records: Change { before: Some(head.counts), after: None },
             rows: None,
             sources: taken.iter().filter(|taken| taken.why != Why::Unchanged).map(|taken| source_change(taken, head, None)).collect(),
+            others: Vec::new(),
             missing: head.missing.clone(),
             warnings: Vec::new(),
             failures: Vec::new(),
+        }
+    }
+
+    /// Enters all partitions that are made anew; `heads` are the newest versions before.
+    pub fn moving(&mut self, partitions: &BTreeSet<PartitionId>, heads: &BTreeMap<PartitionId, LedgerVersion>) {
+        for partition in partitions.iter().filter(|partition| partition.to_string() != self.partition) {
+            let head = heads.get(partition);
+            self.others.push(Other {
+                values: partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect(),
+                partition: partition.to_string(),
+                ledger_version: head.map(|head| head.version),
+                records: Change { before: head.map(|head| head.counts), after: None },
+            });
+        }
+    }
+
+    /// Enters the versions that are committed.
+    pub fn moved(&mut self, versions: &[LedgerVersion]) {
+        for other in &mut self.others {
+            if let Some(version) = versions.iter().find(|version| version.partition.to_string() == other.partition) {
+                other.ledger_version = Some(version.version);
+                other.records.after = Some(version.counts);
+            }
         }
     }
 
@@ -177,6 +221,7 @@ impl RepairSummary {
                 (self.sources.len() > NAMED).then(|| format!("and {}", counted((self.sources.len() - NAMED) as u64, "other object"))),
             );
         }
+        lines.extend(self.others.iter().map(Other::line));
         lines.extend(self.warnings.iter().cloned());
         lines.iter().map(|line| format!("{}: {line}\n", self.table)).collect()
     }
@@ -213,6 +258,17 @@ impl RepairSummary {
             counted(only_before, "row"),
             counted(only_after, "row")
         )
+    }
+}
+
+impl Other {
+    fn line(&self) -> String {
+        let Self { partition, records: Change { before, after }, .. } = self;
+        let counts = |counts: Option<Counts>| counts.map_or_else(|| "nothing".to_string(), told);
+        match after {
+            None => format!("and {partition}, as rows of its objects have other places today: now, {}", counts(*before)),
+            Some(_) => format!("and {partition}, as rows had other places: before, {}; after, {}", counts(*before), counts(*after)),
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Refusal {
     NotRetired(String, Vec<GenerationId>),
     /// Of this generation, this file is gone or has another size.
     Gone(GenerationId, String),
+    /// Since this generation, a repair moved rows between this partition and others.
+    Places(GenerationId),
     /// Since this generation, redrives moved so many records into other partitions.
     Moved(GenerationId, u64),
 }
@@ -61,6 +63,11 @@ impl fmt::Display for Refusal {
                 let named = if named.is_empty() { "none is left".to_string() } else { format!("there are {}", named.join(", ")) };
                 write!(f, "there is no retired generation {asked}: it was swept, or there never was one; {named}")
             }
+            Self::Places(generation) => write!(
+                f,
+                "cannot go back to {generation}: since then a repair moved rows between this partition and others, and they would be in the \
+                 table twice or not at all; put the rules back that were in force and repair again"
+            ),
             Self::Moved(generation, records) => write!(
                 f,
                 "cannot go back to {generation}: since then a redrive moved {} into other partitions, where they stay, and they would be in \

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Work;
 use super::intake::{Taken, of_object};
+use super::moves::end::Ending;
 use super::plan::{self, Placed, Sorted};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
@@ -334,7 +335,7 @@ impl Work<'_> {
         let (next, committed) = match &head {
             Some(head) => {
                 let next = head.swept(head.retired.clone(), id.attempt, self.run.to_string(), self.request.at);
-                let committed = self.app.ledgers.commit(&next, Some(head)).await?;
+                let committed = Ending::of(self.app, &self.table.location).commit(&next, Some(head), false).await?;
                 (next, committed)
             }
             None => {

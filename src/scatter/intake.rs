@@ -13,7 +13,7 @@ use crate::layout::PartitionId;
 use crate::ledger::{LedgerVersion, Source};
 
 /// The stored format that this version of lakebed writes; it reads this one and all before it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One version of what was taken in of an arrival hour. The newest one alone says all there is to know of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,9 @@ pub struct Taken {
     /// ULID of whoever withdrew it, because its rows have other places by now: no partition gets its share until it is entered anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
+    /// It is done, and this is the id of the repair that is giving its rows other places: until that ends, nothing of this entry changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<String>,
     /// Every partition has its share.
     pub done: bool,
 }
@@ -92,7 +95,7 @@ impl Taken {
 
     /// True if a partition may take in its share of `begun` under this entry, which is the newest of that object.
     pub fn lets(&self, begun: &Self) -> bool {
-        self.withdrawn.is_none() && self.places_as(begun)
+        self.withdrawn.is_none() && self.moving.is_none() && self.places_as(begun)
     }
 
     /// The partitions that get a share.
@@ -141,10 +144,16 @@ impl Taken {
 
     /// Why this cannot follow what was known of the object before.
     fn breaks(&self, before: &Self) -> Option<&'static str> {
-        let same = Self { done: before.done, withdrawn: before.withdrawn.clone(), ..self.clone() } == *before;
+        let same =
+            Self { done: before.done, withdrawn: before.withdrawn.clone(), moving: before.moving.clone(), ..self.clone() } == *before;
         // A redrive took records of it in.
         let came_in = Self { set_aside: before.set_aside.clone(), ..self.clone() } == *before && self.set_aside.is_none();
         match (before.done, self.done) {
+            _ if self.moving.is_some() && !(self.done && before.done && same) => Some("is moved and would be changed"),
+            _ if before.moving.is_some() && self.moving.is_some() && before.moving != self.moving => Some("is moved by another repair"),
+            (_, false) if before.moving.is_some() => Some("is moved and would be taken in again"),
+            // What it is then, the repair found out.
+            (_, true) if before.moving.is_some() && self.moving.is_none() => None,
             (_, true) if self.withdrawn.is_some() => Some("is done and withdrawn"),
             (false, false) if before.withdrawn.is_none() && !self.places_as(before) => {
                 Some("would be moved while partitions may be taking it in")
@@ -177,6 +186,7 @@ impl Intake {
     /// | objects | ordered by key, each once; none of the previous ones lost |
     /// | done | an object that is done stays as it is, unless it was set aside as a whole and is no more, or is read again; what is done is as it was begun |
     /// | begun | its rows get other places only after it was withdrawn |
+    /// | moving | what is done gets other places only after it was written down that a repair moves it, and nothing else happens to it meanwhile |
     /// | counts | the rows of all partitions, the rejected and the dropped records are what was read (P1) |
     /// | the arrival hour's partition | it gets a share if there are records without rows |
     ///
@@ -266,6 +276,7 @@ mod tests {
             set_aside: None,
             memory: 0,
             withdrawn: None,
+            moving: None,
             done,
         }
     }
@@ -317,6 +328,16 @@ mod tests {
         refused(&intake(3, vec![changed, second.objects[1].clone()]), Some(&second), "is done and would be changed");
         let aside = intake(1, vec![Taken { set_aside: Some("bad".into()), ..done.clone() }]);
         intake(2, vec![other.clone()]).check(Some(&aside)).unwrap();
+        let moving = |id: &str| Taken { moving: Some(id.into()), ..done.clone() };
+        let moved = intake(2, vec![moving("a")]);
+        moved.check(Some(&intake(1, vec![done.clone()]))).unwrap();
+        for next in [Taken { done: true, ..other.clone() }, done.clone(), moving("a")] {
+            intake(3, vec![next]).check(Some(&moved)).unwrap();
+        }
+        refused(&intake(3, vec![other.clone()]), Some(&moved), "is moved and would be taken in again");
+        refused(&intake(3, vec![moving("b")]), Some(&moved), "is moved by another repair");
+        refused(&intake(3, vec![Taken { etag: "f".into(), ..moving("a") }]), Some(&moved), "is moved and would be changed");
+        refused(&intake(2, vec![moving("a")]), Some(&first), "is moved and would be changed");
         let came_in = intake(2, vec![done.clone()]);
         came_in.check(Some(&aside)).unwrap();
         refused(&intake(3, vec![other]), Some(&came_in), "would be taken in again");

@@ -41,6 +41,7 @@ pub struct There<'a> {
 /// |---|---|---|
 /// | any | no | read it |
 /// | any | done, with this content | leave it |
+/// | any | done, and a repair is moving its rows | leave it for a later run |
 /// | another content | done, set aside as a whole | read it: none of its rows are in the table |
 /// | another content | done | report it as changed, leave it |
 /// | any | begun, and every partition has its share | leave it: it is as good as done, whatever the rules are today |
@@ -63,7 +64,7 @@ pub fn sort_out(
         match intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)) {
             None => sorted.new.push((object.clone(), None)),
             Some(taken) if !taken.done => sorted.go_on(object.hour, taken, Some(object), heads, there)?,
-            Some(taken) if taken.is(object) => {}
+            Some(taken) if taken.is(object) || taken.moving.is_some() => {}
             Some(taken) if taken.set_aside.is_some() => sorted.new.push((object.clone(), Some(taken.clone()))),
             Some(_) => sorted.changed.push(object.key.clone()),
         }
@@ -156,6 +157,7 @@ pub fn taken(object: &LandedObject, found: Placed<'_>, home: PartitionId, staged
         set_aside,
         memory,
         withdrawn: None,
+        moving: None,
         done: false,
     }
 }
@@ -276,7 +278,9 @@ mod tests {
         check(known(true), Some(changed.clone()), false, true, "0 new, 0 begun, 0 stuck, 1 changed");
         let aside = Some(Taken { set_aside: Some("bad".into()), ..entry(&a, true) });
         check(aside.clone(), Some(a.clone()), false, true, "0 new, 0 begun, 0 stuck, 0 changed");
-        check(aside, Some(changed.clone()), false, true, "1 new, 0 begun, 0 stuck, 0 changed");
+        check(aside.clone(), Some(changed.clone()), false, true, "1 new, 0 begun, 0 stuck, 0 changed");
+        let moving = aside.map(|aside| Taken { moving: Some("01J".into()), ..aside });
+        check(moving, Some(changed.clone()), false, true, "0 new, 0 begun, 0 stuck, 0 changed");
         check(known(false), Some(a.clone()), false, true, "0 new, 1 begun, 0 stuck, 0 changed");
         check(known(false), Some(changed.clone()), true, true, "0 new, 1 begun, 0 stuck, 0 changed");
         check(known(false), Some(changed.clone()), false, true, "0 new, 0 begun, 1 stuck, 0 changed");

@@ -172,6 +172,7 @@ async fn waiting(app: &App, table: &ManagedTable, moved: &Moved) -> Result<Optio
         set_aside: None,
         memory: 0,
         withdrawn: None,
+        moving: None,
         done: false,
     };
     Ok(Some(Waiting { hour: *hour, taken, partitions: moved.lacking.iter().cloned().collect() }))

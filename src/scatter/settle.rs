@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::intake::{FORMAT, Intake, Taken, of_object};
+use super::moves::end;
 use super::store::{self, Committed};
 use super::{Work, plan};
 use crate::error::{Error, Result};
@@ -90,13 +91,22 @@ impl Work<'_> {
 
     /// Tells of partitions that have rows which the intakes place elsewhere: somebody put back old intakes or ledgers.
     pub(super) async fn look_for_astray(&mut self) {
-        let hours: BTreeSet<Hour> = plan::astray(&self.intakes, &self.heads).into_iter().map(|(_, hour, _)| hour).collect();
-        for hour in hours {
-            // Another run may have placed them anew, and merged them, since this one looked.
+        let astray = plan::astray(&self.intakes, &self.heads);
+        if astray.is_empty() {
+            return;
+        }
+        // A repair may be moving them, or another run may have placed them anew, and merged them, since this one looked.
+        if let Err(e) = end::left(self.app, &self.table.config).await {
+            self.fail(None, &e);
+        }
+        for hour in astray.iter().map(|(_, hour, _)| *hour).collect::<BTreeSet<Hour>>() {
             if let Err(e) = self.refresh(hour).await {
                 self.fail_hour(hour, &e);
             }
         }
+        let partitions: BTreeSet<PartitionId> = astray.into_iter().map(|(partition, ..)| partition).collect();
+        self.looked_at.retain(|partition| !partitions.contains(partition));
+        self.look_at(partitions).await;
         for (partition, _, key) in plan::astray(&self.intakes, &self.heads) {
             let told = format!(
                 "it has rows of object {key}, and by the intake of its hour none of them belong here: rows may be in the table twice; if old files \

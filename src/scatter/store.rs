@@ -201,6 +201,9 @@ fn entered(known: &Intake, made: &LedgerVersion, objects: &[&Source]) -> Result<
                 "the run that took in object {key} did not end: `lakebed run --since {hour}`, then redrive again"
             )));
         }
+        if taken.moving.is_some() {
+            return Err(Error::conflict(format!("a repair is moving rows of object {}; redrive again later", taken.key)));
+        }
         taken.set_aside = None;
     }
     Ok(next)

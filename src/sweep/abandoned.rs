@@ -97,14 +97,15 @@ async fn remove(sweeper: &Sweeper<'_>, found: &Found<'_>, dry_run: bool) -> Resu
     Ok(Some(if verdict == Verdict::Dead { Kind::Orphan } else { Kind::Retired }))
 }
 
-/// Removes files that dead attempts wrote on the way to a version of a ledger or an intake: only on a local disk are there any.
+/// Removes files that dead attempts wrote on the way to a version of a ledger, an intake or a move: only on a local disk are there any.
 pub(super) async fn names(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> Result<()> {
     let (state, table) = (&sweeper.app.state, &sweeper.table.name);
     if !state.is_local() {
         return Ok(());
     }
     let intakes = state.everything(&layout::intake_root(table)).await?;
-    for entry in state.everything(&layout::ledger_root(table)).await?.into_iter().chain(intakes) {
+    let moves = state.everything(&layout::moves_root(table)).await?;
+    for entry in state.everything(&layout::ledger_root(table)).await?.into_iter().chain(intakes).chain(moves) {
         if layout::parse_left_version(table, &entry.path).is_some_and(|attempt| sweeper.times.is_dead(attempt)) {
             let removed = sweeper.removed(Kind::Unfinished, None, state.url_of(&entry.path), entry.bytes);
             if !summary.dry_run

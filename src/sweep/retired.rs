@@ -12,6 +12,7 @@ use crate::layout::PartitionId;
 use crate::ledger::store::Committed;
 use crate::ledger::{LedgerVersion, Retired};
 use crate::merge::RACES;
+use crate::scatter::moves::end::Ending;
 
 /// Removes the retired generations of a table that are past their grace.
 ///
@@ -106,7 +107,7 @@ impl Sweeper<'_> {
                 return Ok(taken);
             }
             // Nothing is told of it: what a query finds is the same.
-            match self.app.ledgers.commit(&next, Some(&head)).await? {
+            match Ending::of(self.app, &self.location).commit(&next, Some(&head), false).await? {
                 Committed::Done => return Ok(taken),
                 Committed::Lost(winner) => head = *winner,
             }

@@ -5,6 +5,7 @@ mod infer;
 mod limits;
 mod moved;
 mod placements;
+mod places;
 mod privacy;
 mod query;
 mod records;

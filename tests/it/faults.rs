@@ -371,3 +371,49 @@ async fn redrives_on_a_faulty_store_get_there_in_the_end() {
     }
     assert!(failed > 0, "no redrive met a fault");
 }
+
+/// True if nothing failed.
+async fn repair(app: &App, hour: &str) -> bool {
+    let request =
+        lakebed::repair::Request { table: "shop.clicks".into(), place: hour.parse().unwrap(), from_merged: false, dry_run: false };
+    lakebed::repair::repair(app, &request).await.is_ok_and(|summary| summary.failures.is_empty())
+}
+
+/// A lake whose rows belong to other hours by now, and an hour whose repair moves them.
+fn misplaced() -> (Lake, String) {
+    let lake = Lake::new("time = \"collector_tstamp\"");
+    lake.generate(&Settings { hours: 2, objects_per_hour: 2, records: 300, bad: 0.02, ..Settings::default() });
+    let hour = lake.run(0)["tables"][0]["partitions"][0]["values"]["hour"].as_str().unwrap().to_string();
+    lake.configure("time = \"collector_tstamp\"\n[table.columns.collector_tstamp]\nfrom = \"device_tstamp\"");
+    (lake, format!("2026-11-19T{hour}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repairs_that_move_rows_on_a_faulty_store_get_there_in_the_end() {
+    let clock = || Arc::new(FixedClock::at(AT.parse().unwrap()));
+    let (undisturbed, hour) = misplaced();
+    let before = Outcome::of(&undisturbed);
+    assert!(repair(&faulty_app(&undisturbed, &clock(), 0, 0).await, &hour).await);
+    let expected = Outcome::of(&undisturbed);
+    assert_eq!((expected.rows.len(), expected.quarantine.len()), (before.rows.len(), before.quarantine.len()));
+    assert_ne!(expected.partitions, before.partitions);
+    let mut failed = 0;
+    for seed in 0..5 {
+        let ((lake, hour), clock) = (misplaced(), clock());
+        let mut tries = 0;
+        while !repair(&faulty_app(&lake, &clock, seed * 1000 + tries, 3).await, &hour).await {
+            tries += 1;
+            assert!(tries < 200, "seed {seed}: still failing");
+            faulty_run(&lake, &clock, seed + 100, tries % 20).await;
+        }
+        failed += tries;
+        let context = format!("seed {seed}, after {tries} repairs that failed");
+        lake.run(0);
+        let found = Outcome::of(&lake);
+        assert_eq!((&found.rows, &found.quarantine), (&expected.rows, &expected.quarantine), "{context}");
+        let rows = |outcome: &Outcome| outcome.partitions.iter().filter_map(|partition| partition["rows"].as_u64()).collect::<Vec<_>>();
+        assert_eq!(rows(&found), rows(&expected), "{context}");
+        assert_leftovers_are_of_dead_attempts(&lake, &context);
+    }
+    assert!(failed > 0, "no repair met a fault");
+}

@@ -7,6 +7,7 @@ use lakebed::failing::Record;
 use lakebed::layout::{GenerationId, PartitionId};
 use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, RedrivenFile, Retired, Source};
 use lakebed::scatter::intake::{Intake, Taken};
+use lakebed::scatter::moves::{Anew, Move, Moved, State};
 use lakebed::schema::{Column, HiveType};
 
 const FIRST_ATTEMPT: &str = "01JBN4ZHE0AAAAAAAAAAAAAAAA";
@@ -81,6 +82,7 @@ fn taken_in() -> Intake {
         set_aside: None,
         memory: 0,
         withdrawn: None,
+        moving: None,
         done: false,
     };
     let none = "page=__HIVE_DEFAULT_PARTITION__";
@@ -107,8 +109,23 @@ fn intake_format_1() {
     assert_eq!(String::from_utf8(json).unwrap(), stored.trim_end(), "give it a new format number and keep reading this one");
     assert_eq!(Intake::from_json(include_bytes!("golden/intake-format-1.json"), "it").unwrap(), taken_in());
     taken_in().check(None).unwrap();
-    let newer = Intake::from_json(b"{\"format\": 2}", "intake/x").unwrap_err().to_string();
-    assert!(newer.contains("intake/x has format 2, this lakebed reads up to 1; update lakebed"), "{newer}");
+}
+
+/// The same, while a repair moves rows of the first object.
+fn moving() -> Intake {
+    let mut intake = Intake { format: 2, version: 2, attempt: SECOND_ATTEMPT.into(), ..taken_in() };
+    intake.objects[0].moving = Some(SECOND_ATTEMPT.into());
+    intake
+}
+
+#[test]
+fn intake_format_2() {
+    let stored = include_str!("golden/intake-format-2.json");
+    assert_eq!(String::from_utf8(moving().to_json()).unwrap(), stored.trim_end(), "give it a new format number and keep reading this one");
+    assert_eq!(Intake::from_json(stored.as_bytes(), "it").unwrap(), moving());
+    moving().check(Some(&taken_in())).unwrap();
+    let newer = Intake::from_json(b"{\"format\": 3}", "intake/x").unwrap_err().to_string();
+    assert!(newer.contains("intake/x has format 3, this lakebed reads up to 2; update lakebed"), "{newer}");
 }
 
 /// A later version of it, with everything there is.
@@ -217,6 +234,68 @@ fn ledger_format_3() {
     // As it was written before a version named its files.
     let without = LedgerVersion::from_json(include_bytes!("golden/ledger-format-3-redrive.json"), "golden").unwrap();
     assert_eq!(without, LedgerVersion { redriven: vec![], ..redriven() });
+}
+
+/// The amended version, closed, and then made anew without the objects whose rows moved.
+fn made_anew() -> (LedgerVersion, LedgerVersion) {
+    let [third, fourth] = ["01JBNBT7E0CCCCCCCCCCCCCCCC", "01JBNBT7E0DDDDDDDDDDDDDDDD"];
+    let (at, second) = ("2026-11-19T17:00:00Z".parse().unwrap(), amended());
+    let closed = LedgerVersion { format: 4, ..second.swept(second.retired.clone(), third.into(), second.run.clone(), at) };
+    let retired = |old: Generation| Retired { location: old.location, files: old.files, at };
+    let replaced = [second.generation.clone(), second.quarantine.clone().unwrap()];
+    let next = LedgerVersion {
+        version: 4,
+        attempt: fourth.into(),
+        operation: Operation::Move,
+        generation: generation("s3://lake/shop/clicks", 4, fourth, &[95]),
+        quarantine: Some(generation("file:///state/quarantine/shop.clicks", 4, fourth, &[])),
+        sources: second.sources[..1].to_vec(),
+        counts: counts(100, 95, 0, 4, 1),
+        missing: vec![],
+        retired: second.retired.iter().cloned().chain(replaced.map(retired)).collect(),
+        ..closed.clone()
+    };
+    (closed, next)
+}
+
+#[test]
+fn ledger_format_4() {
+    let (closed, next) = made_anew();
+    closed.check(Some(&amended())).unwrap();
+    check(include_str!("golden/ledger-format-4-move.json"), &next, Some(&closed));
+}
+
+#[test]
+fn move_format_1() {
+    let (closed, version) = made_anew();
+    let [before, _, _] = taken_in().objects.try_into().unwrap();
+    let now = Taken {
+        read: 100,
+        dropped: 1,
+        rejected: 4,
+        shares: [(closed.partition.to_string(), 95)].into(),
+        home: closed.partition,
+        ..before.clone()
+    };
+    let LedgerVersion { table, run, at, .. } = version.clone();
+    let begun = Move {
+        format: 1,
+        table,
+        version: 1,
+        attempt: SECOND_ATTEMPT.into(),
+        id: SECOND_ATTEMPT.into(),
+        run,
+        at,
+        state: State::Begun,
+        partitions: vec![Anew { closed_by: closed.attempt, version }],
+        objects: vec![Moved { hour: "2026-11-19T14".parse().unwrap(), before, now }],
+    };
+    let stored = include_str!("golden/move-format-1.json");
+    assert_eq!(String::from_utf8(begun.to_json()).unwrap(), stored.trim_end(), "give it a new format number and keep reading this one");
+    assert_eq!(Move::from_json(stored.as_bytes(), "it").unwrap(), begun);
+    begun.check(None).unwrap();
+    let newer = Move::from_json(b"{\"format\": 2}", "moves/x").unwrap_err().to_string();
+    assert!(newer.contains("moves/x has format 2, this lakebed reads up to 1; update lakebed"), "{newer}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use indicatif::ProgressBar;
 use lakebed::app::{Access, App};
 use lakebed::clock::FixedClock;
+use lakebed::events::outbox::Outbox;
 use lakebed::ledger::store::LedgerStore;
 use lakebed::pipeline::{self, Request};
 use lakebed::store::Root;
@@ -107,6 +108,7 @@ pub(super) async fn hooked(lake: &Lake, hook: Hook) -> App {
     let store = Hooked { store: Arc::clone(app.state.store()), puts: AtomicUsize::new(0), hook, over: AtomicBool::new(false) };
     app.state = Root::of_store(Arc::new(store), url);
     app.ledgers = LedgerStore::new(app.state.clone());
+    app.outbox = Outbox::new(app.state.clone());
     app
 }
 
@@ -118,10 +120,10 @@ async fn hooked_run(lake: &Lake, hook: Hook) -> RunSummary {
 }
 
 /// Rules under which rows of page y belong to no page.
-const ONLY_X: &str = "[table.columns.page]\nallowed = [\"x\"]\non_fail = \"null\"";
+pub(super) const ONLY_X: &str = "[table.columns.page]\nallowed = [\"x\"]\non_fail = \"null\"";
 
 /// Rules under which rows of page x belong to no page.
-const ONLY_Y: &str = "[table.columns.page]\nallowed = [\"y\"]\non_fail = \"null\"";
+pub(super) const ONLY_Y: &str = "[table.columns.page]\nallowed = [\"y\"]\non_fail = \"null\"";
 
 /// The events of all rows.
 fn ids(lake: &Lake) -> Vec<String> {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{AT, Answer, Lake, files};
 use super::failures::unprivileged;
-use super::{refused, snapshot};
+use super::snapshot;
 
 const NOTHING: [String; 0] = [];
 
@@ -453,31 +453,6 @@ fn a_repair_makes_one_partition_anew_and_touches_no_other() {
     // That of the arrival hour has what became no rows.
     let home = lake.lakebed(&["repair", "shop.clicks", "2026-11-19T13/p=__HIVE_DEFAULT_PARTITION__", "--output", "json"]).json(0);
     assert_eq!((&home["action"], &home["records"]["before"]["quarantined"]), (&"nothing to repair".into(), &1.into()));
-}
-
-#[test]
-fn a_repair_that_would_move_rows_is_refused() {
-    let lake = lake("");
-    let first = lake.land("12", "a", &rows(&[("1", "10", "x"), ("2", "11", "y")]));
-    lake.land("12", "b", &rows(&[("3", "10", "x"), ("4", "10", "y")]));
-    lake.run(0);
-    let expected = told(&lake);
-    // The numbers of each partition would be the same, and the rows others.
-    for rules in ["allowed = [\"y\"]\non_fail = \"null\"", "allowed = [\"y\"]"] {
-        lake.configure(&format!("{BY_PAGE}[table.columns.page]\n{rules}"));
-        refused(&repair(&lake, &[]), 1, &["records of 2026/11/19/12/a have other places than were written down", "nothing was changed"]);
-        assert_eq!(told(&lake), expected);
-    }
-    lake.configure(BY_PAGE);
-    let content = std::fs::read(&first).unwrap();
-    std::fs::write(&first, rows(&[("9", "10", "x"), ("8", "11", "y")])).unwrap();
-    refused(&repair(&lake, &[]), 1, &["2026/11/19/12/a (its content is another one than was taken in)", "--from-merged"]);
-    std::fs::remove_file(&first).unwrap();
-    refused(&repair(&lake, &[]), 1, &["are of 1 object, which is not in the landing any more: 2026/11/19/12/a"]);
-    std::fs::write(&first, content).unwrap();
-    std::fs::remove_dir_all(lake.path(".lakebed/intake")).unwrap();
-    refused(&repair(&lake, &["--dry-run"]), 1, &["12/b (the intake that says what of it belongs here is lost)"]);
-    assert_eq!(told(&lake), expected);
 }
 
 #[test]

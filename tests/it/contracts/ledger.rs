@@ -217,12 +217,12 @@ async fn put(root: &Root, key: &str, text: &str) {
 /// A ledger that a newer lakebed wrote is left alone: the user is asked to update.
 pub async fn a_newer_format_asks_for_an_update(root: Root) {
     let version = next("14", None, "a");
-    let text = String::from_utf8(version.to_json()).unwrap().replace("\"format\": 3", "\"format\": 4");
+    let text = String::from_utf8(version.to_json()).unwrap().replace("\"format\": 4", "\"format\": 5");
     put(&root, &layout::ledger_key(&clicks(), &partition("14"), 1), &text).await;
     let ledgers = LedgerStore::new(root);
     let error = ledgers.head(&clicks(), &partition("14")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
-    assert!(error.to_string().contains("has format 4, this lakebed reads up to 3; update lakebed"), "{error}");
+    assert!(error.to_string().contains("has format 5, this lakebed reads up to 4; update lakebed"), "{error}");
     assert!(ledgers.commit(&version, None).await.is_err(), "nor is it taken for a lost race");
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lakebed::catalog::TableName;
-use lakebed::layout::{parse_begun_key, parse_intake_key, parse_ledger_key};
+use lakebed::layout::{parse_begun_key, parse_intake_key, parse_ledger_key, parse_move_key};
 use lakebed::ledger::{DataFile, LedgerVersion};
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ impl Outcome {
     }
 }
 
-/// The ledgers of the lake's one table, every version, read from their files, and the files of its intakes.
+/// The ledgers of the lake's one table, every version, read from their files, and the files of its intakes and moves.
 pub struct Ledgers(pub BTreeMap<PathBuf, LedgerVersion>, pub BTreeSet<PathBuf>);
 
 impl Ledgers {
@@ -70,9 +70,10 @@ impl Ledgers {
             let version = LedgerVersion::from_json(&bytes, &key(&path)).unwrap();
             (path, version)
         };
-        let intakes = files(&state.join("intake")).into_keys().filter(|path| {
+        let beside = files(&state.join("intake")).into_keys().chain(files(&state.join("moves")).into_keys());
+        let intakes = beside.filter(|path| {
             let key = key(path);
-            parse_intake_key(&table, &key).is_some() || parse_begun_key(&table, &key).is_some()
+            parse_intake_key(&table, &key).is_some() || parse_begun_key(&table, &key).is_some() || parse_move_key(&table, &key).is_some()
         });
         let ledgers = Self(versions.map(read).collect(), intakes.collect());
         let mut before: Option<&LedgerVersion> = None;
@@ -151,7 +152,9 @@ pub fn assert_leftovers_are_of_dead_attempts(lake: &Lake, context: &str) {
     let ledgers = Ledgers::of(lake);
     let committed: BTreeSet<&str> = ledgers.0.values().map(|version| version.attempt.as_str()).collect();
     for path in leftovers(lake) {
-        let attempts = attempts_in(&path);
+        // What is on the way to its place says by its end who was bringing it there.
+        let way = path.rsplit_once('.').map(|(_, end)| attempts_in(end)).filter(|end| !end.is_empty());
+        let attempts = way.unwrap_or_else(|| attempts_in(&path));
         assert!(!attempts.is_empty(), "{context}: {path} does not say which attempt left it");
         for attempt in attempts {
             if !committed.contains(attempt) {
