@@ -2,6 +2,8 @@
 //!
 //! Paths are relative to the table's location or to the state location and already in the form that object stores use.
 
+mod redriven;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
+pub use redriven::{
+    moving_folder, moving_key, moving_root, parse_moving_key, parse_redriven_file, parse_redriven_key, redriven_folder, redriven_key,
+    redriven_root,
+};
 
 /// The name of the embedded catalog's file in the state location.
 pub const CATALOG_FILE: &str = "catalog.db";
-
-/// The name of the object that says that a version took rows out for other partitions.
-const MOVING: &str = "moving";
 
 /// The value that Hive writes in paths for null and for the empty text.
 pub const DEFAULT_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -143,58 +146,6 @@ pub fn parse_generation_path(path: &str) -> Option<(PartitionId, GenerationId)> 
 /// The root of a table's quarantine, below the state location.
 pub fn quarantine_root(table: &TableName) -> String {
     format!("quarantine/{table}/")
-}
-
-/// The root of what redrives took out of a table's quarantine and into other partitions, below the state location.
-pub fn redriven_root(table: &TableName) -> String {
-    format!("redriven/{table}/")
-}
-
-/// The folder of what the redrive that writes a partition's generation takes into other partitions, below the state location.
-pub fn redriven_folder(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
-    format!("redriven/{table}/{partition}/{generation}/")
-}
-
-/// The partition, the generation and the number in the key of an object that a redrive made, or `None` for other objects.
-pub fn parse_redriven_file(table: &TableName, key: &str) -> Option<(PartitionId, GenerationId, usize)> {
-    let (partition, id) = parse_generation_path(key.strip_prefix(&redriven_root(table))?)?;
-    let name = key.strip_prefix(&redriven_folder(table, &partition, &id))?;
-    let index = name.strip_prefix("part-")?.strip_suffix(".parquet")?.parse().ok()?;
-    (name == part_file(index)).then_some((partition, id, index))
-}
-
-/// The root of what says which versions took rows out for other partitions, below the state location.
-pub fn moving_root(table: &TableName) -> String {
-    format!("moving/{table}/")
-}
-
-/// The folder of what says so of the version that a partition's generation is written for, below the state location.
-pub fn moving_folder(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
-    format!("moving/{table}/{partition}/{generation}/")
-}
-
-/// The key of the object that says so. It is there until every partition has its rows, whatever becomes of the files that they are in.
-pub fn moving_key(table: &TableName, partition: &PartitionId, generation: &GenerationId) -> String {
-    format!("{}{MOVING}", moving_folder(table, partition, generation))
-}
-
-/// The partition and the generation in the key of such an object, or `None` for other objects.
-pub fn parse_moving_key(table: &TableName, key: &str) -> Option<(PartitionId, GenerationId)> {
-    let (partition, id) = parse_generation_path(key.strip_prefix(&moving_root(table))?)?;
-    (key == moving_key(table, &partition, &id)).then_some((partition, id))
-}
-
-/// The key that ledgers have for an object that a redrive made of records of the landed object `object`. No object that lands has such a
-/// key: there are no empty names in a path.
-pub fn redriven_key(object: &str, generation: &GenerationId, index: usize) -> String {
-    format!("{object}//{generation}/{index}")
-}
-
-/// The key of the landed object whose records an object that a redrive made has; `None` for the key of a landed object.
-pub fn parse_redriven_key(key: &str) -> Option<&str> {
-    let (object, rest) = key.rsplit_once("//")?;
-    let (generation, index) = rest.split_once('/')?;
-    (generation.parse::<GenerationId>().is_ok() && index.parse::<usize>().is_ok()).then_some(object)
 }
 
 /// The name of the table that the quarantine of `table` is registered as.

@@ -25,13 +25,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Makes glibc keep freed memory for the blocks that come next, in twice as many places as there are cores.
+/// Makes glibc keep freed memory for the blocks that come next, in as many places as there are cores.
 ///
 /// A run takes and frees blocks of a megabyte or so all the time. Left alone, glibc gives each of them back to the system and takes it
 /// anew, page by page, and it keeps memory in eight places for each core. Measured 2026-11-21 on two cores with 300,000 records in 12
-/// objects: a sixth of all time went there, for 60 MB less of memory (200 MB instead of 260). With one place for each core threads wait for each other
-/// where many small blocks are taken at once: 200 staged files were merged in 0.25 s, and in 0.21 s with two (2026-11-30, two cores, medians of 15
-/// runs in turns); the hour above takes as long with both, and 16 MB more with two.
+/// objects: a sixth of all time went there, for 60 MB less of memory (200 MB instead of 260). With twice as many places 200 staged files are merged in
+/// 0.21 s instead of 0.25, because threads do not wait for each other, and a run that sets aside a bomb needs 30 MB more (2026-11-30): memory counts.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "there is no safe way to speak to the allocator; the gain is measured")]
 fn keep_memory() {
@@ -40,8 +39,7 @@ fn keep_memory() {
     /// Free memory that is kept; what bounds memory is what the program asks for.
     const KEPT: libc::c_int = 1 << 30;
     let cores = std::thread::available_parallelism().map_or(1, |cores| libc::c_int::try_from(cores.get()).unwrap_or(libc::c_int::MAX));
-    let places = cores.saturating_mul(2);
-    for (setting, value) in [(libc::M_MMAP_THRESHOLD, OWN_PAGES), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_ARENA_MAX, places)] {
+    for (setting, value) in [(libc::M_MMAP_THRESHOLD, OWN_PAGES), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_ARENA_MAX, cores)] {
         // SAFETY: `mallopt` takes two integers and touches no memory of ours. It is called before any thread is started, as its
         // manual page asks for.
         unsafe { libc::mallopt(setting, value) };

@@ -90,6 +90,7 @@ const PURE: &[&str] = &[
     "error",
     "error::aws",
     "layout",
+    "layout::redriven",
     "ledger",
     "schema",
     "schema::ddl",
