@@ -17,11 +17,11 @@ mod weave;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use futures::future::try_join_all;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::KeyValue;
@@ -238,15 +238,18 @@ impl RowGroup {
 }
 
 /// Does `work` for each of `count` indices on as many threads, and returns what came of it in the order of the indices.
+///
+/// The threads are new ones: glibc gives those that begin one after the other memory in different places, and they do not wait for each other there.
+/// Threads that are at hand already share a place as often as not.
 pub(super) async fn on_threads<T: Send + 'static>(
     threads: usize,
     count: usize,
     work: impl Fn(usize) -> Result<T> + Send + Sync + 'static,
 ) -> Result<Vec<T>> {
-    let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
-    let worker = |_| {
-        let (work, next) = (Arc::clone(&work), Arc::clone(&next));
-        tokio::task::spawn_blocking(move || {
+    let stopped = |e: &dyn std::fmt::Display| ParquetError::General(format!("encoding stopped: {e}"));
+    let all = move || {
+        let next = AtomicUsize::new(0);
+        let worker = || {
             let mut done = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
@@ -255,11 +258,14 @@ pub(super) async fn on_threads<T: Send + 'static>(
                 }
                 done.push((index, work(index)?));
             }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.min(count)).map(|_| scope.spawn(worker)).collect();
+            let ended = |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|_| Err(stopped(&"a thread panicked")));
+            workers.into_iter().map(ended).collect::<Vec<Result<Vec<(usize, T)>>>>()
         })
     };
-    let workers: Range<usize> = 0..threads.min(count);
-    let stopped = |e| ParquetError::General(format!("encoding stopped: {e}"));
-    let done: Vec<Result<Vec<(usize, T)>>> = try_join_all(workers.map(worker)).await.map_err(stopped)?;
+    let done = tokio::task::spawn_blocking(all).await.map_err(|e| stopped(&e))?;
     let mut all = Vec::with_capacity(count);
     for some in done {
         all.extend(some?);
