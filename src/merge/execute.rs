@@ -303,8 +303,8 @@ impl Attempt<'_> {
                 Part::Quarantined(batch) => self.quarantine(&mut account.quarantine).await?.write(&batch).await?,
                 Part::Rows(all) => {
                     let batch = match leaving {
-                        Some(leaving) => redrive::staying(leaving, &all, &object.key).await?,
-                        None => all.clone(),
+                        Some(leaving) if leaving.is_of(&object.key) => redrive::staying(leaving, &all, &object.key).await?,
+                        _ => all.clone(),
                     };
                     counts.moved += (all.num_rows() - batch.num_rows()) as u64;
                     let kept = match dedupe {

@@ -54,6 +54,11 @@ impl<'a> Leaving<'a> {
         Self { state, table, scatter, home, id, objects, open: None, written: Vec::new() }
     }
 
+    /// True for the key of an object whose rows it can take out.
+    pub fn is_of(&self, key: &str) -> bool {
+        self.objects.contains_key(key)
+    }
+
     /// Takes out of a batch the rows that belong elsewhere, each of which is of the object whose key has its number. Returns which rows stay.
     ///
     /// # Errors
