@@ -122,7 +122,8 @@ impl<'a> Leaving<'a> {
         let object = LandedObject { key: layout::redriven_key(&key, self.id, number), etag, size: bytes, hour, path_values };
         let rules = &self.table.config.rules;
         let privacy = rules.iter().filter_map(|(column, rule)| Some((column.clone(), rule.privacy.as_ref()?.name().to_string()))).collect();
-        let head = Head { batch, shares: of_head, privacy, ..Head::of(&object, Tally { read: rows, rows, ..Tally::default() }) };
+        let head =
+            Head { batch, shares: of_head, privacy: Some(privacy), ..Head::of(&object, Tally { read: rows, rows, ..Tally::default() }) };
         match made.put(self.state, &file, head, &self.id.attempt).await? {
             Staging::Staged => Ok(()),
             _ => Err(Error::internal(format!("{file} is there before its attempt wrote it"))),

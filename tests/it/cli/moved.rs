@@ -373,7 +373,8 @@ fn what_became_private_while_rows_wait_is_replaced_in_them() {
     lake.land("12", "d", &[rows(&[("00", "10", "x")]), secret.into_bytes()].concat());
     lake.run(0);
     lake.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
-    whole_file(&lake);
+    let (_, file) = whole_file(&lake);
+    assert!(String::from_utf8_lossy(&file).contains(r#""privacy":{}"#), "it says that nothing was private");
     let private = "[table.columns.event_id]\nprivacy = \"redact\"\n";
     lake.configure(&format!("{BY_PAGE}{private}{}", RULES.replace('5', "10")));
     lake.run(0);
