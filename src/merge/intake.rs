@@ -214,11 +214,11 @@ async fn read_redriven(
     let staged = Staged::fetch_by_name(state, &file, object, &plan.schema, share).await;
     let staged = staged.map_err(|e| Error::new(e.kind(), format!("{e}; restore it from a backup of the state location, and run again")))?;
     let staged = staged.ok_or_else(|| Error::unavailable(format!("{file} is not there any more; run again")))?;
-    let (sender, plan, privacy) = (sender.clone(), Arc::clone(plan), staged.privacy().clone());
+    let (sender, plan, privacy) = (sender.clone(), Arc::clone(plan), staged.privacy().cloned());
     // A rule is about what is merged from then on, and these rows are merged now.
     let work = move || {
         staged.read(&mut |part| match part {
-            Part::Rows(rows) => send(&sender, Part::Rows(veiled(&plan, &privacy, rows)?)),
+            Part::Rows(rows) => send(&sender, Part::Rows(veiled(&plan, privacy.as_ref(), rows)?)),
             other => send(&sender, other),
         })
     };

@@ -15,6 +15,7 @@ use super::plan::{is_error_output, landed};
 use super::reader::read_generation;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
+use crate::layout::parse_redriven_key;
 use crate::queue::redriven::Leaving;
 use crate::schema::arrow_schema;
 use crate::standardize::Plan;
@@ -96,9 +97,11 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Where rows scatter: Firehose's error objects among what is merged, by their keys. Whose their rows are, nobody knows before.
+    /// Where rows scatter: Firehose's error objects among what is merged, by their keys. Whose their rows are, nobody knows before. What a
+    /// redrive made of one has its places.
     pub(super) fn reports(&self) -> BTreeMap<String, LandedObject> {
-        let reports = self.objects.iter().filter(|object| self.table.scatter.is_some() && is_error_output(&self.table.config, &object.key));
+        let is_report = |key: &str| parse_redriven_key(key).is_none() && is_error_output(&self.table.config, key);
+        let reports = self.objects.iter().filter(|object| self.table.scatter.is_some() && is_report(&object.key));
         reports.map(|object| (object.key.clone(), object.clone())).collect()
     }
 

@@ -54,9 +54,10 @@ struct Head {
     /// See [`spread::Spread::placement`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     placement: String,
-    /// Of rows that are nowhere else: the columns that were private when they were made, with their rules.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    privacy: BTreeMap<String, String>,
+    /// Of rows that are nowhere else: the columns that were private when they were made, with their rules. `None` in files that were made
+    /// before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    privacy: Option<BTreeMap<String, String>>,
 }
 
 /// The rows of a staged file that belong to one partition.
@@ -78,7 +79,7 @@ impl Head {
     fn of(object: &LandedObject, tally: Tally) -> Self {
         let LandedObject { key, etag, size, .. } = object.clone();
         let Tally { read, rows, rejected, dropped, warned, .. } = tally;
-        let (shares, placement, privacy) = (Vec::new(), String::new(), BTreeMap::new());
+        let (shares, placement, privacy) = (Vec::new(), String::new(), None);
         Self { key, etag, size, read, rows, rejected, dropped, warned, batch: 1, rejects: None, shares, untimed: 0, placement, privacy }
     }
 

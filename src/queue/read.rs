@@ -86,9 +86,9 @@ impl Staged {
         Ok(Some(Self { key: key.to_string(), head, share: share.cloned(), rejects, rows, schema: schema.clone() }))
     }
 
-    /// The columns that were private when its rows were made, with their rules.
-    pub fn privacy(&self) -> &BTreeMap<String, String> {
-        &self.head.privacy
+    /// The columns that were private when its rows were made, with their rules, if that is known.
+    pub fn privacy(&self) -> Option<&BTreeMap<String, String>> {
+        self.head.privacy.as_ref()
     }
 
     /// Hands its parts to `send`, the quarantined ones first.

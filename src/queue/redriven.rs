@@ -54,6 +54,11 @@ impl<'a> Leaving<'a> {
         Self { state, table, scatter, home, id, objects, open: None, written: Vec::new() }
     }
 
+    /// True for the key of an object whose rows it can take out.
+    pub fn is_of(&self, key: &str) -> bool {
+        self.objects.contains_key(key)
+    }
+
     /// Takes out of a batch the rows that belong elsewhere, each of which is of the object whose key has its number. Returns which rows stay.
     ///
     /// # Errors
@@ -117,7 +122,8 @@ impl<'a> Leaving<'a> {
         let object = LandedObject { key: layout::redriven_key(&key, self.id, number), etag, size: bytes, hour, path_values };
         let rules = &self.table.config.rules;
         let privacy = rules.iter().filter_map(|(column, rule)| Some((column.clone(), rule.privacy.as_ref()?.name().to_string()))).collect();
-        let head = Head { batch, shares: of_head, privacy, ..Head::of(&object, Tally { read: rows, rows, ..Tally::default() }) };
+        let head =
+            Head { batch, shares: of_head, privacy: Some(privacy), ..Head::of(&object, Tally { read: rows, rows, ..Tally::default() }) };
         match made.put(self.state, &file, head, &self.id.attempt).await? {
             Staging::Staged => Ok(()),
             _ => Err(Error::internal(format!("{file} is there before its attempt wrote it"))),

@@ -70,8 +70,8 @@ impl fmt::Display for Refusal {
             ),
             Self::Moved(generation, records) => write!(
                 f,
-                "cannot go back to {generation}: since then a redrive moved {} into other partitions, where they stay, and they would be in \
-                 quarantine here once more",
+                "cannot go back to {generation}: since then a redrive moved {} into other partitions, where they stay, and this one would \
+                 have them in quarantine, or not taken in",
                 counted(*records, "record")
             ),
             Self::Gone(generation, file) => {

@@ -47,6 +47,8 @@ pub struct All {
     pub moved: Vec<Moved>,
     /// What cannot be read, and why.
     pub unreadable: Vec<Error>,
+    /// What says so of the redrives that this is about: nobody knows whether anything of them is lost.
+    unknown: BTreeSet<String>,
 }
 
 /// A redrive: the partition, the generation that it wrote, and its files by their numbers. They are in the order of time.
@@ -64,9 +66,10 @@ impl Moved {
         Error::data(format!(
             "it lacks {rows} that a redrive moved here from {}: {} is gone. Restore it from a backup of the state location, and run again; if there \
              is none, land these records of object {object} again under another name (the quarantine there lists them as resolved, Firehose's \
-             reports have them still), then remove {}",
+             reports have them still). Once this is done for all files that the redrive lost, and none of its others is left in {}, remove {}",
             self.home,
             self.file,
+            layout::redriven_folder(table, &self.home, &self.id),
             layout::moving_key(table, &self.home, &self.id)
         ))
     }
@@ -104,6 +107,7 @@ impl All {
     async fn enter(&mut self, state: &Root, made: &LedgerVersion, files: BTreeMap<usize, String>) {
         let id = &made.generation.id;
         let folder = layout::redriven_folder(&made.table, &made.partition, id);
+        let before = self.unreadable.len();
         for (index, RedrivenFile { name, object, shares }) in self.named(state, made, &files).await {
             let file = format!("{folder}{name}");
             // It may have been written since they were listed.
@@ -124,6 +128,9 @@ impl All {
                 Err(e) => self.unreadable.push(e),
             }
         }
+        if self.unreadable.len() > before {
+            self.unknown.insert(layout::moving_folder(&made.table, &made.partition, id));
+        }
     }
 
     /// The files that a version names, by their numbers; of one that names none what those say that are there.
@@ -133,7 +140,7 @@ impl All {
             for (index, file) in files {
                 match redriven::stated(state, file, *index).await {
                     Ok(stated) => named.extend(stated.map(|stated| (*index, stated))),
-                    Err(e) => self.unreadable.push(e),
+                    Err(e) => self.unreadable.push(in_it_alone(&e)),
                 }
             }
         }
@@ -171,21 +178,29 @@ impl All {
         let heads = app.ledgers.heads_of(table, &partitions).await?;
         let heads: BTreeMap<&PartitionId, &LedgerVersion> = heads.iter().map(|head| (&head.partition, head)).collect();
         let mut ended: BTreeMap<String, bool> = BTreeMap::new();
-        for Moved { home, id, file, key, shares, .. } in &self.moved {
+        for Moved { home, id, file, key, shares, is_there, .. } in &self.moved {
             let is_done = shares.keys().all(|id| heads.get(id).is_some_and(|head| of_object(head, key).is_some()));
             *ended.entry(layout::moving_folder(table, home, id)).or_insert(true) &= is_done;
-            if is_done {
+            if is_done && *is_there {
                 state.remove(file).await?;
+            }
+            if is_done {
                 state.remove_empty_around(file)?;
             }
         }
         // At the end, so that no file is left that nobody would look for.
-        for folder in ended.into_iter().filter_map(|(folder, ended)| ended.then_some(folder)) {
+        let is_over = |(folder, ended): (String, bool)| (ended && !self.unknown.contains(&folder)).then_some(folder);
+        for folder in ended.into_iter().filter_map(is_over) {
             state.remove_folder(&folder).await?;
             state.remove_empty_around(&folder)?;
         }
         Ok(())
     }
+}
+
+/// What to do about a file that is there and cannot be read.
+pub(super) fn in_it_alone(e: &Error) -> Error {
+    Error::new(e.kind(), format!("{e}: rows that a redrive moved are in it alone; restore it from a backup of the state location"))
 }
 
 /// All redrives of which there is a file, or of which it is written down that they moved rows, committed or not.

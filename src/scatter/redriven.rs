@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::intake::{Taken, of_object};
-use super::moved::{All, Moved};
+use super::moved::{All, Moved, in_it_alone};
 use super::share::Share;
 use crate::app::App;
 use crate::catalog::TableName;
@@ -143,11 +143,7 @@ pub async fn another(app: &App, table: &TableName, planned: &PartitionPlan) -> R
 /// What waits in a file; `None` if it is not there any more.
 async fn waiting(app: &App, table: &ManagedTable, moved: &Moved) -> Result<Option<Waiting>> {
     let Moved { home, hour, file, key, shares, .. } = moved;
-    let broken = |e: Error| {
-        let why = "rows that a redrive moved are in it alone; restore it from a backup of the state location";
-        Error::new(e.kind(), format!("{e}: {why}"))
-    };
-    let Some(known) = redriven::known(&app.state, table, file).await.map_err(broken)? else { return Ok(None) };
+    let Some(known) = redriven::known(&app.state, table, file).await.map_err(|e| in_it_alone(&e))? else { return Ok(None) };
     if let Some(column) = known.gone {
         return Err(Error::config(format!(
             "rows that a redrive moved wait in {file}, and its column {column} is gone or of another type; put it back in the catalog"
@@ -155,7 +151,7 @@ async fn waiting(app: &App, table: &ManagedTable, moved: &Moved) -> Result<Optio
     }
     let shares = shares.iter().map(|(partition, rows)| (partition.to_string(), *rows)).collect();
     if (&known.key, &known.shares) != (key, &shares) {
-        return Err(broken(Error::data(format!("{file} is not of the redrive that it lies with"))));
+        return Err(in_it_alone(&Error::data(format!("{file} is not of the redrive that it lies with"))));
     }
     let taken = Taken {
         key: known.key,

@@ -95,6 +95,12 @@ impl Mask {
         }
     }
 
+    /// True for a text of the form that the mask gives all texts, and that no other text is likely to have.
+    pub fn may_have_made(&self, text: &str) -> bool {
+        let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        matches!(self, Self::HmacSha256(_)) && text.len() == HMAC_DIGITS && text.bytes().all(is_digit)
+    }
+
     /// Replaces the column's last value, unless it is null. A value that the mask does not fit becomes null, and the rule's name comes
     /// back.
     pub fn apply(&self, column: &mut Builder) -> Option<&'static str> {

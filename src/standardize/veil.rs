@@ -14,17 +14,19 @@ use super::privacy::Mask;
 use crate::error::{Error, Result};
 
 /// Replaces what is private today. `made_with` are the columns that were private when the rows were made, with their rules: what these left
-/// stays under the same rule, as it does in rows that are in the table, also under another key.
+/// stays under the same rule, as it does in rows that are in the table, also under another key. Where that is not known, a text of the form
+/// of an HMAC stays under that rule: hashed once more it would be no event's.
 ///
 /// # Errors
 /// `Internal` if the rows do not have the table's columns.
-pub fn veiled(plan: &Plan, made_with: &BTreeMap<String, String>, rows: RecordBatch) -> Result<RecordBatch> {
+pub fn veiled(plan: &Plan, made_with: Option<&BTreeMap<String, String>>, rows: RecordBatch) -> Result<RecordBatch> {
     let mut columns = rows.columns().to_vec();
     for rule in &plan.rules {
         let Some(mask) = &rule.mask else { continue };
-        let before = made_with.get(plan.schema.field(rule.column).name()).map(String::as_str);
+        let name = plan.schema.field(rule.column).name();
+        let before = made_with.and_then(|made_with| made_with.get(name)).map(String::as_str);
         if before != Some(mask.name()) {
-            columns[rule.column] = masked(mask, &columns[rule.column])?;
+            columns[rule.column] = masked(mask, &columns[rule.column], made_with.is_some())?;
         }
     }
     // Also where unknown fields are not kept any more.
@@ -40,12 +42,17 @@ fn failed(e: &ArrowError) -> Error {
     Error::internal(format!("cannot replace private values: {e}"))
 }
 
-fn masked(mask: &Mask, column: &ArrayRef) -> Result<ArrayRef> {
+/// `is_known` if it is known that the mask was not on the column before.
+fn masked(mask: &Mask, column: &ArrayRef, is_known: bool) -> Result<ArrayRef> {
     if matches!(mask, Mask::Drop) {
         return Ok(new_null_array(column.data_type(), column.len()));
     }
     let texts = column.as_string_opt::<i32>().ok_or_else(|| Error::internal("a private column is no text"))?;
-    Ok(Arc::new(texts.iter().map(|text| mask.masked(text?.as_bytes())).collect::<StringArray>()))
+    let masked = |text: &str| match !is_known && mask.may_have_made(text) {
+        true => Some(text.to_string()),
+        false => mask.masked(text.as_bytes()),
+    };
+    Ok(Arc::new(texts.iter().map(|text| masked(text?)).collect::<StringArray>()))
 }
 
 /// Unknown fields that were kept, without those that are not kept today.
@@ -68,21 +75,15 @@ fn without_private(root: &ObjectPlan, column: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(kept.map_err(|e| failed(&e))?))
 }
 
-/// True for the name of an unknown field, such as `page.items[3].ip#2`, that is private as a whole, in something private, or around it.
-fn is_private(root: &ObjectPlan, name: &str) -> bool {
-    let (mut plan, mut is_around) = (root, root.private);
-    for step in name.split('.') {
-        let key = step.split(['[', '{', '#']).next().unwrap_or(step);
-        match plan.find(key.as_bytes()).map(|index| &plan.fields[index]) {
-            None => return false,
-            Some(field) if field.private => return true,
-            Some(field) => match &field.below {
-                None => return false,
-                Some(below) => (plan, is_around) = (below, below.private),
-            },
-        }
-    }
-    is_around
+/// True for the name of an unknown field, such as `page.items[3].ip#2`, that is private as a whole, in something private, or around it. Its
+/// last key is the producer's own, in which there may be separators too: what one way of reading the name makes private is.
+fn is_private(plan: &ObjectPlan, name: &str) -> bool {
+    let ends = name.match_indices(['.', '[', '{', '#']).map(|(at, _)| at).chain([name.len()]);
+    ends.map(|end| name.split_at(end)).any(|(key, rest)| {
+        let Some(field) = plan.find(key.as_bytes()).map(|index| &plan.fields[index]) else { return false };
+        let in_it = |below: &ObjectPlan| rest.split_once('.').map_or(below.private, |(_, rest)| is_private(below, rest));
+        field.private || field.below.as_ref().is_some_and(in_it)
+    })
 }
 
 #[cfg(test)]
@@ -106,13 +107,13 @@ mod tests {
         Plan::new(&schema(), &table.rules, table.new_columns, table.max_ratio).unwrap()
     }
 
-    fn told(settings: &str, made_with: &[(&str, &str)], json: &str) -> String {
+    fn told(settings: &str, made_with: Option<&[(&str, &str)]>, json: &str) -> String {
         let mut decoder = arrow::json::ReaderBuilder::new(arrow_schema(&schema().columns)).build_decoder().unwrap();
         decoder.decode(json.as_bytes()).unwrap();
-        let made_with = made_with.iter().map(|(column, rule)| (column.to_string(), rule.to_string())).collect();
+        let made_with = made_with.map(|columns| columns.iter().map(|(column, rule)| (column.to_string(), rule.to_string())).collect());
         // Of a slice, whose offsets do not begin at 0.
         let rows = decoder.flush().unwrap().unwrap();
-        let rows = veiled(&plan(settings), &made_with, rows.slice(1, rows.num_rows() - 1)).unwrap();
+        let rows = veiled(&plan(settings), made_with.as_ref(), rows.slice(1, rows.num_rows() - 1)).unwrap();
         let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
         writer.write(&rows).unwrap();
         writer.finish().unwrap();
@@ -126,13 +127,35 @@ mod tests {
         let rules = "[table.columns.ip]\nprivacy = \"truncate-ip\"\n[table.columns.n]\nprivacy = \"drop\"\n[table.columns.mail]\nprivacy = \
                      \"hmac-sha256\"\n";
         let json = format!("{FIRST}\n{}\n{}", r#"{"id":"1","ip":"203.0.113.77","n":1,"mail":"a@b"}"#, r#"{"id":"2","ip":"no","n":null}"#);
-        let new = told(rules, &[], &json);
+        let new = told(rules, Some(&[]), &json);
         let hashed = new.split("\"mail\":\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(hashed.len(), 64, "{new}");
         assert_eq!(new, format!("{{\"id\":\"1\",\"ip\":\"203.0.113.0\",\"mail\":\"{hashed}\"}}\n{{\"id\":\"2\"}}"));
-        let hashed_before = told(rules, &[("mail", "hmac-sha256"), ("ip", "redact")], &json);
+        let hashed_before = told(rules, Some(&[("mail", "hmac-sha256"), ("ip", "redact")]), &json);
         assert!(hashed_before.contains("\"mail\":\"a@b\""), "what a key made is not hashed again: {hashed_before}");
-        assert_eq!(told("", &[("mail", "drop")], &json), json.split_once('\n').unwrap().1.replace(",\"n\":null", ""));
+        assert_eq!(told("", Some(&[("mail", "drop")]), &json), json.split_once('\n').unwrap().1.replace(",\"n\":null", ""));
+    }
+
+    #[test]
+    fn hmacs_of_rows_of_which_no_rules_are_known_stay_and_all_else_is_replaced() {
+        let rules = "[table.columns.mail]\nprivacy = \"hmac-sha256\"\n[table.columns.ip]\nprivacy = \"redact\"\n";
+        let made = "0123456789abcdef".repeat(4);
+        let row = |mail: &str| format!("{FIRST}\n{{\"id\":\"1\",\"ip\":\"{made}\",\"mail\":\"{mail}\"}}");
+        let expected = |mail: &str| format!("{{\"id\":\"1\",\"ip\":\"[redacted]\",\"mail\":\"{mail}\"}}");
+        assert_eq!(told(rules, None, &row(&made)), expected(&made));
+        for plain in [made.to_uppercase(), made[1..].to_string(), format!("{made}0"), "a@b".into()] {
+            assert_eq!(told(rules, None, &row(&plain)), told(rules, Some(&[]), &row(&plain)));
+        }
+        assert_ne!(told(rules, Some(&[]), &row(&made)), expected(&made), "it was no HMAC before");
+    }
+
+    #[test]
+    fn keys_with_separators_in_them_are_private_as_any_other() {
+        let rules = "[table.columns.mail]\nfrom = \"user.e_mail\"\nprivacy = \"redact\"\n[table.columns.ip]\nfrom = \"client_ip\"\nprivacy = \"redact\"\n";
+        let rescued =
+            r#"{"Client.IP":"1","client[ip#2":"2","user.e.mail":"3","user.E#mail.x":"4","user.e":"5","client.x":"6","user#2":"7"}"#;
+        let json = format!("{FIRST}\n{{\"id\":\"1\",\"rescued\":{rescued}}}");
+        assert_eq!(told(rules, Some(&[]), &json), r#"{"id":"1","rescued":{"user.e":"5","client.x":"6"}}"#);
     }
 
     #[test]
@@ -141,8 +164,8 @@ mod tests {
         let rescued = r#"{"Mail":"1","user":"2","user.mail#2":"3","user.phone":"4","x":"5","USER.mail.in[3].x":"6"}"#;
         let json = format!("{FIRST}\n{{\"id\":\"1\",\"rescued\":{rescued}}}\n{{\"id\":\"2\",\"rescued\":{{\"y\":\"7\"}}}}");
         let expected = [r#"{"id":"1","rescued":{"user.phone":"4","x":"5"}}"#, r#"{"id":"2","rescued":{"y":"7"}}"#].join("\n");
-        assert_eq!(told(rules, &[], &json), expected);
+        assert_eq!(told(rules, Some(&[]), &json), expected);
         let ignored = format!("[table.evolution]\nnew_columns = \"ignore\"\n{rules}");
-        assert_eq!(told(&ignored, &[("mail", "redact")], &json), expected);
+        assert_eq!(told(&ignored, Some(&[("mail", "redact")]), &json), expected);
     }
 }

@@ -60,8 +60,9 @@ async fn found<'a>(sweeper: &'a Sweeper<'_>) -> Result<Vec<Found<'a>>> {
     let keys: Vec<&str> = sweeper.table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     let mut all = Vec::new();
     let (state, name) = (&sweeper.app.state, &sweeper.table.name);
-    let of_state = [layout::quarantine_root(name), layout::redriven_root(name), layout::moving_root(name)];
-    let bases = of_state.into_iter().map(|base| (state, base)).chain([(&sweeper.location, String::new())]);
+    let of_redrives = [layout::redriven_root(name), layout::moving_root(name)].into_iter().filter(|_| sweeper.config.scatters());
+    let of_state = std::iter::once(layout::quarantine_root(name)).chain(of_redrives);
+    let bases = of_state.map(|base| (state, base)).chain([(&sweeper.location, String::new())]);
     for (root, base) in bases {
         let entries = root.everything(&base).await?;
         let below = entries.iter().filter_map(|entry| Some((entry.path.strip_prefix(&base)?, entry.bytes)));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::support::outcome::{Ledgers, Outcome, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{Lake, files};
-use super::placements::hooked;
+use super::placements::{hiding_run, hooked, hooked_run};
 use super::scatter::{BY_PAGE, lake, newest_intake, objects, row, rows, told};
 use super::{refused, snapshot};
 
@@ -275,6 +275,8 @@ fn rows_that_are_lost_on_their_way_are_missed_until_they_are_back() {
             of_x.contains(&format!("{name} is gone. Restore it from a backup")) && of_x.contains("object 2026/11/19/12/a again"),
             "{of_x}"
         );
+        let folder = name.rsplit_once("part-").unwrap().0;
+        assert!(of_x.contains(&format!("none of its others is left in {folder}, remove moving/")), "{of_x}");
         assert_eq!(told(&lake).0[1], "x 2026-11-19-10: 1 4 5 f", "the others go on");
     }
     assert_eq!(moving(&lake), ["x 2026-11-19T10 amended(1) 2 2 false", "y 2026-11-19T11 waiting 1 1 false"]);
@@ -289,10 +291,55 @@ fn rows_that_are_lost_on_their_way_are_missed_until_they_are_back() {
     let lake = quarantined("");
     std::fs::remove_file(whole_file(&lake).0).unwrap();
     let told_of = failures(&lake.run(3));
-    let says = told_of[0].rsplit("then remove ").next().unwrap();
+    let says = told_of[0].rsplit(", remove ").next().unwrap();
     assert!(state.keys().any(|path| path.ends_with("moving")) && says.starts_with("moving/shop.clicks/p=__HIVE_"), "{told_of:?}");
     std::fs::remove_file(lake.path(&format!(".lakebed/{says}"))).unwrap();
     lake.run(0);
+}
+
+#[test]
+fn a_file_that_is_lost_is_missed_also_after_a_run_that_could_not_look_for_it() {
+    let lake = lake(RULES);
+    for (object, bad) in [("a", record("a", "10", "x", "7")), ("b", record("b", "11", "y", "8"))] {
+        lake.land("12", object, &[rows(&[(object.to_uppercase().as_str(), "12", "z")]), bad.into_bytes()].concat());
+    }
+    lake.run(0);
+    lake.configure(BY_PAGE);
+    whole_file(&lake);
+    let [of_a, of_b] = Vec::from_iter(files(&lake.path(".lakebed/redriven")).into_keys()).try_into().unwrap();
+    std::fs::remove_file(&of_b).unwrap();
+    let hidden = of_b.strip_prefix(lake.path(".lakebed")).unwrap().to_str().unwrap();
+    let summary = tokio::runtime::Runtime::new().unwrap().block_on(hiding_run(&lake, hidden));
+    assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+    assert_eq!((told(&lake).0, of_a.exists()), (vec!["x 2026-11-19-10: a".to_string(), "z 2026-11-19-12: A B".into()], false));
+    for _ in 0..2 {
+        let failed = failures(&lake.run(3));
+        assert!(failed.len() == 1 && failed[0].starts_with("p=y/at_hour=2026-11-19-11 it lacks 1 row"), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_lost_while_it_is_merged_makes_no_version_that_lacks_it_for_good() {
+    let lake = Arc::new(quarantined(""));
+    let (file, whole) = whole_file(&lake);
+    lake.land("12", "late", &rows(&[("late", "11", "y")]));
+    let meanwhile = Arc::clone(&lake);
+    let hook = move |_: usize, path: &str| {
+        if path.starts_with("ledger/shop.clicks/p=x/") {
+            std::fs::remove_dir_all(meanwhile.path(".lakebed/redriven")).unwrap();
+        }
+        true
+    };
+    let summary = tokio::runtime::Runtime::new().unwrap().block_on(hooked_run(&lake, Box::new(hook)));
+    assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+    let failed = failures(&lake.run(3));
+    assert!(failed.len() == 1 && failed[0].starts_with("p=y/at_hour=2026-11-19-11 it lacks 1 row"), "{failed:?}");
+    assert_eq!(told(&lake).0[3], "y 2026-11-19-11: late", "what landed goes on");
+    assert!(Ledgers::of(&lake).0.values().all(|version| version.missing.is_empty()));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, whole).unwrap();
+    assert_eq!(lake.run(0)["tables"][0]["warnings"], json!([]));
+    assert_eq!((told(&lake).0[3].as_str(), left_behind(&lake)), ("y 2026-11-19-11: b late", vec![]));
 }
 
 #[test]
@@ -350,7 +397,7 @@ fn a_sweep_removes_what_moves_of_a_redrive_that_did_not_commit_and_of_no_other()
 #[test]
 fn files_that_no_version_names_are_merged_all_the_same() {
     let lake = quarantined("");
-    whole_file(&lake);
+    let (file, whole) = whole_file(&lake);
     // As a version was before it named its files.
     for (path, bytes) in files(&lake.path(".lakebed/ledger")) {
         if let Ok(mut version) = serde_json::from_slice::<Value>(&bytes) {
@@ -359,6 +406,10 @@ fn files_that_no_version_names_are_merged_all_the_same() {
         }
     }
     std::fs::remove_dir_all(lake.path(".lakebed/moving")).unwrap();
+    std::fs::write(&file, "PAR1").unwrap();
+    let failed = failures(&lake.run(3)).concat();
+    assert!(failed.contains("rows that a redrive moved are in it alone; restore it from a backup"), "{failed}");
+    std::fs::write(&file, whole).unwrap();
     lake.run(0);
     let rows = lake.query("SELECT event_id FROM shop.clicks WHERE event_id IN ('a', 'b', 'c', 'f') ORDER BY event_id");
     assert_eq!(rows.iter().map(|row| row["event_id"].as_str().unwrap()).collect::<String>(), "abcf");
@@ -373,7 +424,8 @@ fn what_became_private_while_rows_wait_is_replaced_in_them() {
     lake.land("12", "d", &[rows(&[("00", "10", "x")]), secret.into_bytes()].concat());
     lake.run(0);
     lake.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
-    whole_file(&lake);
+    let (_, file) = whole_file(&lake);
+    assert!(String::from_utf8_lossy(&file).contains(r#""privacy":{}"#), "it says that nothing was private");
     let private = "[table.columns.event_id]\nprivacy = \"redact\"\n";
     lake.configure(&format!("{BY_PAGE}{private}{}", RULES.replace('5', "10")));
     lake.run(0);

@@ -36,6 +36,8 @@ struct Hooked {
     puts: AtomicUsize,
     hook: Hook,
     over: AtomicBool,
+    /// What is at this path cannot be read or looked at, and is not known to be gone.
+    hidden: Option<String>,
 }
 
 impl Hooked {
@@ -75,6 +77,9 @@ impl ObjectStore for Hooked {
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
         self.check()?;
+        if self.hidden.as_deref() == Some(at.as_ref()) {
+            return Err(object_store::Error::Generic { store: "hooked", source: "it is hidden".into() });
+        }
         self.store.get_opts(at, options).await
     }
 
@@ -101,11 +106,16 @@ impl ObjectStore for Hooked {
 
 /// A lake by the configuration as it is now, in which `hook` happens between what is written into the state location.
 pub(super) async fn hooked(lake: &Lake, hook: Hook) -> App {
+    hiding(lake, hook, None).await
+}
+
+/// As [`hooked`], and what is at the path `hidden` in the state location can be neither read nor looked at.
+async fn hiding(lake: &Lake, hook: Hook, hidden: Option<String>) -> App {
     let config = lakebed::config::read(&lake.path("lakebed.toml")).unwrap();
     let clock = Arc::new(FixedClock::at(AT.parse().unwrap()));
     let mut app = App::new(config, Access::Write, clock, ProgressBar::hidden()).await.unwrap();
     let url = Url::parse(&app.state.url_of("")).unwrap();
-    let store = Hooked { store: Arc::clone(app.state.store()), puts: AtomicUsize::new(0), hook, over: AtomicBool::new(false) };
+    let store = Hooked { store: Arc::clone(app.state.store()), puts: AtomicUsize::new(0), hook, over: AtomicBool::new(false), hidden };
     app.state = Root::of_store(Arc::new(store), url);
     app.ledgers = LedgerStore::new(app.state.clone());
     app.outbox = Outbox::new(app.state.clone());
@@ -113,10 +123,20 @@ pub(super) async fn hooked(lake: &Lake, hook: Hook) -> App {
 }
 
 /// A run in which `hook` happens between what it writes into the state location.
-async fn hooked_run(lake: &Lake, hook: Hook) -> RunSummary {
-    let app = hooked(lake, hook).await;
+pub(super) async fn hooked_run(lake: &Lake, hook: Hook) -> RunSummary {
+    run_of(&hooked(lake, hook).await).await
+}
+
+/// A run for which what is at the path `hidden` in the state location can be neither read nor looked at.
+pub(super) async fn hiding_run(lake: &Lake, hidden: &str) -> RunSummary {
+    run_of(&hiding(lake, Box::new(|_, _| true), Some(hidden.to_string())).await).await
+}
+
+async fn run_of(app: &App) -> RunSummary {
+    // What a redrive of the same clock left has the first ids.
+    (0..1000).for_each(|_| drop(app.clock.new_id()));
     let request = Request { table: None, at: AT.parse().unwrap(), since: None, dry_run: false, until: None };
-    pipeline::run(&app, &request).await.unwrap()
+    pipeline::run(app, &request).await.unwrap()
 }
 
 /// Rules under which rows of page y belong to no page.

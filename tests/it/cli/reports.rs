@@ -69,6 +69,32 @@ fn firehoses_error_objects_go_to_the_partitions_of_their_rows_once() {
     assert_eq!(leftovers(&lake), Vec::<String>::new());
 }
 
+#[test]
+fn records_of_a_quarantine_and_of_an_error_object_meet_in_one_partition() {
+    let lake = lake(&format!("{ERRORS}{RULES}"));
+    lake.land("12", "a", &[rows(&[("1", "10", "x"), ("2", "11", "y")]), record("q", "10", "x", "7").into_bytes()].concat());
+    lake.run(0);
+    land_errors(&lake, "12", &report(Some(millis(12)), record("a", "10", "x", "1").as_bytes()));
+    lake.configure(&format!("{BY_PAGE}{ERRORS}"));
+    let done = document(&lake, &[]);
+    assert_eq!(done["moved"].as_array().unwrap().len(), 1, "{done}");
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1 a q", "y 2026-11-19-11: 2"]);
+    assert_eq!(leftovers(&lake), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lands_meets_records_of_an_error_object_that_wait() {
+    let lake = reported();
+    let hook = |_: usize, path: &str| !(path.starts_with("ledger/shop.clicks/p=x") || path.starts_with("ledger/shop.clicks/p=y"));
+    assert!(!redriven(&lake, Box::new(hook)).await);
+    assert_eq!(told(&lake).0, ["x 2026-11-19-10: 1"]);
+    assert_eq!(Ledgers::of(&lake).heads().map(|head| head.counts.moved).sum::<u64>(), 3);
+    lake.land("13", "late", &rows(&[("late", "10", "x"), ("other", "11", "y")]));
+    assert_eq!(objects(&lake.run(0)), "2 landed 2 merged 0 rejected 0 held 0 pending");
+    assert_eq!(told(&lake).0, [IN_PLACE[0], "x 2026-11-19-10: 1 a c late", "y 2026-11-19-11: b other"]);
+    assert_leftovers_are_of_dead_attempts(&lake, "a redrive of an error object that died");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_of_error_objects_that_dies_anywhere_is_ended_by_the_next_run_or_redrive() {
     let (mut end, mut waited) = (0, 0);
