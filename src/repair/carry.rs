@@ -62,6 +62,10 @@ impl<'a> Carry<'a> {
             }
         }
         let begun = self.begun(&versions);
+        if let Err(e) = begun.check_versions(|partition| anew.heads.get(partition)) {
+            self.clean_up(&made).await;
+            return Err(e);
+        }
         // If it is not known whether that is there, the files stay: whoever changes the table next ends it, or a sweep removes them.
         if !log::commit(&app.state, &begun, anew.latest.as_ref()).await? {
             self.clean_up(&made).await;

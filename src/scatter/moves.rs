@@ -232,6 +232,31 @@ impl Move {
         Ok(())
     }
 
+    /// Checks the versions that the partitions get behind the `head` of each, as it is done once more when they are created: by then the move is
+    /// decided, and nobody could take it back.
+    ///
+    /// # Errors
+    /// `Internal`, naming what does not hold; nothing may be written then.
+    pub fn check_versions<'h>(&self, head: impl Fn(&PartitionId) -> Option<&'h LedgerVersion>) -> Result<()> {
+        for anew in &self.partitions {
+            let (version, before) = (&anew.version, head(&anew.version.partition));
+            let closing = anew.closing(before);
+            closing.check(before)?;
+            version.check(Some(&closing))?;
+            let moves = |key: &str| self.objects.iter().any(|moved| moved.now.key == key);
+            let has = |key: &str| version.source(key).is_some() || version.held.iter().any(|held| held.key == key);
+            let mut known = before.iter().flat_map(|before| before.sources.iter().chain(&before.held));
+            if let Some(lost) = known.find(|source| !has(&source.key) && !moves(&source.key)) {
+                let (table, partition) = (&self.table, &version.partition);
+                return Err(Error::internal(format!(
+                    "{table} {partition}: a move of rows would lose object {}; nothing was changed, please report this",
+                    lost.key
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// True if exactly the partitions that get something of an object have their shares of it.
     fn adds_up(&self, now: &Taken) -> bool {
         let has = |anew: &Anew| anew.version.source(&now.key).map(|source| source.counts.read);

@@ -90,24 +90,33 @@ impl Work<'_> {
     }
 
     /// Tells of partitions that have rows which the intakes place elsewhere: somebody put back old intakes or ledgers.
+    ///
+    /// A repair may be moving them, or another run may have placed them anew, and merged them, since this one looked. So only what is so while all that
+    /// says it was read just now is told: what is read anew may not fit to what was read before.
     pub(super) async fn look_for_astray(&mut self) {
-        let astray = plan::astray(&self.intakes, &self.heads);
-        if astray.is_empty() {
-            return;
-        }
-        // A repair may be moving them, or another run may have placed them anew, and merged them, since this one looked.
-        if let Err(e) = end::left(self.app, &self.table.config).await {
-            self.fail(None, &e);
-        }
-        for hour in astray.iter().map(|(_, hour, _)| *hour).collect::<BTreeSet<Hour>>() {
-            if let Err(e) = self.refresh(hour).await {
-                self.fail_hour(hour, &e);
+        let mut looked = BTreeSet::new();
+        for _ in 0..RACES {
+            let astray = plan::astray(&self.intakes, &self.heads);
+            if astray.iter().all(|(partition, hour, _)| looked.contains(&(partition.clone(), *hour))) {
+                break;
             }
+            if let Err(e) = end::left(self.app, &self.table.config).await {
+                self.fail(None, &e);
+            }
+            for hour in astray.iter().map(|(_, hour, _)| *hour).collect::<BTreeSet<Hour>>() {
+                if let Err(e) = self.refresh(hour).await {
+                    self.fail_hour(hour, &e);
+                }
+            }
+            looked = astray.iter().map(|(partition, hour, _)| (partition.clone(), *hour)).collect();
+            let partitions: BTreeSet<PartitionId> = astray.into_iter().map(|(partition, ..)| partition).collect();
+            self.looked_at.retain(|partition| !partitions.contains(partition));
+            self.look_at(partitions).await;
         }
-        let partitions: BTreeSet<PartitionId> = astray.into_iter().map(|(partition, ..)| partition).collect();
-        self.looked_at.retain(|partition| !partitions.contains(partition));
-        self.look_at(partitions).await;
-        for (partition, _, key) in plan::astray(&self.intakes, &self.heads) {
+        for (partition, hour, key) in plan::astray(&self.intakes, &self.heads) {
+            if !looked.contains(&(partition.clone(), hour)) {
+                continue;
+            }
             let told = format!(
                 "it has rows of object {key}, and by the intake of its hour none of them belong here: rows may be in the table twice; if old files \
                  were put into the state location, put back the newest ones"
