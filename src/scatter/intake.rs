@@ -253,13 +253,14 @@ impl Intake {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ledger::testing::{partition, version};
     use crate::ledger::{Counts, testing};
 
     /// An object with these rows by hour and so many rejects, which arrived in 14.
-    fn taken(name: &str, rows: &[(&str, u64)], rejected: u64, done: bool) -> Taken {
+    /// What was taken in of an object: so many rows of each hour.
+    pub fn taken(name: &str, rows: &[(&str, u64)], rejected: u64, done: bool) -> Taken {
         let shares: BTreeMap<String, u64> = rows.iter().map(|(hour, rows)| (partition(hour).to_string(), *rows)).collect();
         Taken {
             key: format!("14/{name}"),

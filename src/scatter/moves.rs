@@ -290,31 +290,14 @@ impl Move {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::ledger::Source;
     use crate::ledger::testing::{partition, source, version};
+    use crate::scatter::intake::tests::taken as taken_in;
 
     fn taken(hour: &str, rows: u64) -> Taken {
-        Taken {
-            key: "14/a".into(),
-            etag: "e".into(),
-            size: 100,
-            read: rows,
-            rejected: 0,
-            dropped: 0,
-            untimed: 0,
-            shares: BTreeMap::from([(partition(hour).to_string(), rows)]),
-            placement: hour.into(),
-            home: partition("14"),
-            staged: "staged".into(),
-            set_aside: None,
-            memory: 0,
-            withdrawn: None,
-            moving: None,
-            done: true,
-        }
+        Taken { placement: hour.into(), ..taken_in("a", &[(hour, rows)], 0, true) }
     }
 
     fn anew(hour: &str, sources: Vec<Source>) -> Anew {

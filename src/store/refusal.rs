@@ -18,10 +18,7 @@ pub fn failed(what: &str, error: &dyn Display, next: &str) -> Error {
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>).
 const REFUSALS: [(&[&str], &str); 8] = [
     (&["NoSuchBucket"], "create the bucket, or correct its name in the configuration"),
-    (
-        &["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"],
-        "the bucket is in another region: set AWS_REGION to it, and keep all buckets of one configuration in one region",
-    ),
+    (&["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"], ELSEWHERE),
     (
         &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"],
         "renew the credentials, or correct them",
@@ -36,6 +33,7 @@ const REFUSALS: [(&[&str], &str); 8] = [
     (&["AccessDenied", "AllAccessDisabled", "AccountProblem"], FORBIDDEN),
 ];
 
+const ELSEWHERE: &str = "the bucket is in another region: set AWS_REGION to it, and keep all buckets of one configuration in one region";
 const FORBIDDEN: &str = "allow it in IAM and in the bucket's policy, and the key in KMS";
 
 /// What to do about a refusal that does not go away by itself; `None` if this is none. Such an error may have come through several
@@ -48,12 +46,9 @@ pub fn advice(error: &str) -> Option<&'static str> {
     }
     let named = REFUSALS.iter().find(|(codes, _)| codes.iter().any(says)).map(|(_, advice)| *advice);
     // The answer to a HEAD has no document.
-    let by_status = || match () {
-        () if error.contains("status code: 403") => Some(FORBIDDEN),
-        () if error.contains("status code: 301") => Some(REFUSALS[1].1),
-        () => None,
-    };
-    named.or_else(by_status)
+    let by_status =
+        || [("403", FORBIDDEN), ("301", ELSEWHERE)].into_iter().find(|(status, _)| error.contains(&format!("status code: {status}")));
+    named.or_else(|| by_status().map(|(_, advice)| advice))
 }
 
 #[cfg(test)]
