@@ -92,19 +92,18 @@ async fn messages_of(app: &App, until: Option<Deadline>, messages: Vec<Message>)
     let mut failures = Vec::new();
     let mut stopped = false;
     for Message { id, in_order, objects: landed } in messages {
-        if stopped {
-            failures.push(json!({"itemIdentifier": id}));
-            continue;
-        }
-        let staged = match landed {
-            Ok(landed) => objects.stage(&landed).await,
-            Err(e) => Err(e),
+        let error = match landed {
+            // One before it failed, and it is not to overtake that.
+            _ if stopped => None,
+            Ok(landed) => match objects.stage(&landed).await {
+                Ok(()) => continue,
+                Err(e) => Some(e),
+            },
+            Err(e) => Some(e),
         };
-        if let Err(e) = staged {
-            tracing::error!("message {id}: {e}");
-            failures.push(json!({"itemIdentifier": id}));
-            stopped = in_order;
-        }
+        error.iter().for_each(|e| tracing::error!("message {id}: {e}"));
+        failures.push(json!({"itemIdentifier": id}));
+        stopped |= in_order;
     }
     tracing::info!("{}", objects.summary());
     json!({"batchItemFailures": failures})

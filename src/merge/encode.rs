@@ -246,7 +246,7 @@ pub(super) async fn on_threads<T: Send + 'static>(
     count: usize,
     work: impl Fn(usize) -> Result<T> + Send + Sync + 'static,
 ) -> Result<Vec<T>> {
-    let stopped = |e: &dyn std::fmt::Display| ParquetError::General(format!("encoding stopped: {e}"));
+    let stopped = |e: &dyn std::fmt::Display| ParquetError::General(format!("work stopped: {e}"));
     let all = move || {
         let next = AtomicUsize::new(0);
         let worker = || {

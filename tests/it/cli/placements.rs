@@ -139,6 +139,37 @@ async fn run_of(app: &App) -> RunSummary {
     pipeline::run(app, &request).await.unwrap()
 }
 
+/// Does `act` in a lake of its own for each of its puts, with `meanwhile` right before that put, and then looks at what came of it with `check`.
+/// With `dies`, so many puts after that all is over. Returns how many puts there were.
+pub(super) async fn at_each_put<T>(
+    lake: impl Fn() -> Lake,
+    dies: Option<usize>,
+    meanwhile: fn(&Lake),
+    act: impl AsyncFn(&Lake, Hook) -> T,
+    check: impl Fn(&Lake, T, &str),
+) -> usize {
+    let mut before = 0;
+    loop {
+        let lake = Arc::new(lake());
+        let (happened, other) = (Arc::new(AtomicBool::new(false)), Arc::clone(&lake));
+        let happens = Arc::clone(&happened);
+        let hook = move |put: usize, _: &str| {
+            if put == before {
+                happens.store(true, Ordering::SeqCst);
+                meanwhile(&other);
+            }
+            dies.is_none_or(|dies| put < before + dies)
+        };
+        let done = act(&lake, Box::new(hook)).await;
+        if !happened.load(Ordering::SeqCst) {
+            return before;
+        }
+        check(&lake, done, &format!("something else before put {before}, dies after it: {dies:?}"));
+        // With an end each takes longer.
+        before += if dies.is_some() { 2 } else { 1 };
+    }
+}
+
 /// Rules under which rows of page y belong to no page.
 pub(super) const ONLY_X: &str = "[table.columns.page]\nallowed = [\"x\"]\non_fail = \"null\"";
 

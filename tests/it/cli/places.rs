@@ -1,8 +1,5 @@
 //! A repair under other rules gives rows the places that they have today, in all partitions that they leave and come to, whatever happens meanwhile.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use lakebed::hour::Place;
 use lakebed::ledger::{Counts, Operation};
 use lakebed::repair::{Request, repair};
@@ -10,12 +7,12 @@ use serde_json::Value;
 
 use super::super::support::outcome::{Ledgers, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::super::support::{AT, Answer, Lake};
-use super::placements::{Hook, ONLY_X, ONLY_Y, hooked};
+use super::placements::{Hook, ONLY_X, ONLY_Y, at_each_put, hooked};
 use super::scatter::{BY_PAGE, lake, newest_intake, objects, rows, told};
 use super::{refused, snapshot};
 
 /// A lake of three objects; the rows of the first two share partitions, those of the third are alone.
-fn landed(extra: &str) -> Lake {
+pub(super) fn landed(extra: &str) -> Lake {
     let lake = lake(extra);
     lake.land("12", "a", &rows(&[("1", "10", "x"), ("2", "11", "y")]));
     lake.land("12", "b", &rows(&[("3", "10", "x"), ("4", "10", "y")]));
@@ -24,11 +21,18 @@ fn landed(extra: &str) -> Lake {
     lake
 }
 
-fn by_rules(lake: &Lake, rules: &str) {
+pub(super) fn by_rules(lake: &Lake, rules: &str) {
     lake.configure(&format!("{BY_PAGE}{rules}"));
 }
 
-fn repaired(lake: &Lake, more: &[&str]) -> Answer {
+/// A lake in which rows of page x belong to no page by now.
+pub(super) fn by_only_y() -> Lake {
+    let lake = landed("");
+    by_rules(&lake, ONLY_Y);
+    lake
+}
+
+pub(super) fn repaired(lake: &Lake, more: &[&str]) -> Answer {
     lake.lakebed(&[&["repair", "shop.clicks", "2026-11-19T10/p=x", "--output", "json"], more].concat())
 }
 
@@ -141,7 +145,7 @@ fn what_a_rollback_took_out_of_another_partition_stays_out_unless_its_rows_move(
 }
 
 /// The repair, in which `hook` happens between what it writes into the state location. Says why it was not done.
-async fn repair_with(lake: &Lake, hook: Hook) -> Result<(), String> {
+pub(super) async fn repair_with(lake: &Lake, hook: Hook) -> Result<(), String> {
     let app = hooked(lake, hook).await;
     let place: Place = "2026-11-19T10/p=x".parse().unwrap();
     let request = Request { table: "shop.clicks".into(), place, from_merged: false, dry_run: false };
@@ -196,74 +200,45 @@ async fn a_repair_that_dies_anywhere_is_ended_as_a_whole_by_whoever_comes_next()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_object_that_is_merged_meanwhile_is_there_once() {
     let wanted = ["null 2026-11-19-10: 1 3 6", "y 2026-11-19-10: 4", "y 2026-11-19-11: 2 7", "z 2026-11-19-13: 5"];
-    for lives in [true, false] {
-        let mut before = 0;
-        loop {
-            let lake = Arc::new(landed(""));
-            by_rules(&lake, ONLY_Y);
-            let (happened, meanwhile) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&lake));
-            let happens = Arc::clone(&happened);
-            let hook = move |put: usize, _: &str| {
-                if put == before {
-                    happens.fetch_add(1, Ordering::SeqCst);
-                    meanwhile.land("12", "late", &rows(&[("6", "10", "x"), ("7", "11", "y")]));
-                    assert_eq!(objects(&meanwhile.run(0)), "4 landed 4 merged 0 rejected 0 held 0 pending");
-                }
-                lives || put < before + 3
-            };
-            let done = repair_with(&lake, Box::new(hook)).await;
-            if happened.load(Ordering::SeqCst) == 0 {
-                break;
-            }
-            let context = format!("a late object before put {before}, lives: {lives}");
-            assert!(done.is_ok() || !lives, "{context}: {done:?}");
-            assert_eq!(objects(&lake.run(0)), "4 landed 4 merged 0 rejected 0 held 0 pending", "{context}");
-            assert_eq!(counts(&lake), Counts { read: 7, merged: 7, ..Counts::default() }, "{context}");
-            assert!(lake.partitions().iter().all(|partition| partition["in_catalog"] == true), "{context}");
-            if done.is_err() {
-                repaired(&lake, &[]).json(0);
-                lake.run(0);
-            }
-            assert_eq!(told(&lake).0, wanted, "{context}");
-            assert_leftovers_are_of_dead_attempts(&lake, &context);
-            before += if lives { 1 } else { 2 };
+    let meanwhile = |lake: &Lake| {
+        lake.land("12", "late", &rows(&[("6", "10", "x"), ("7", "11", "y")]));
+        assert_eq!(objects(&lake.run(0)), "4 landed 4 merged 0 rejected 0 held 0 pending");
+    };
+    let check = |lake: &Lake, done: Result<(), String>, context: &str| {
+        assert_eq!(objects(&lake.run(0)), "4 landed 4 merged 0 rejected 0 held 0 pending", "{context}");
+        assert_eq!(counts(lake), Counts { read: 7, merged: 7, ..Counts::default() }, "{context}");
+        assert!(lake.partitions().iter().all(|partition| partition["in_catalog"] == true), "{context}");
+        if done.is_err() {
+            repaired(lake, &[]).json(0);
+            lake.run(0);
         }
-        assert!(before > 20, "{before} puts");
-    }
+        assert_eq!(told(lake).0, wanted, "{context}");
+        assert_leftovers_are_of_dead_attempts(lake, context);
+    };
+    let lives = |lake: &Lake, done: Result<(), String>, context: &str| {
+        assert_eq!(done, Ok(()), "{context}");
+        check(lake, done, context);
+    };
+    assert!(at_each_put(by_only_y, None, meanwhile, repair_with, lives).await > 20);
+    assert!(at_each_put(by_only_y, Some(3), meanwhile, repair_with, check).await > 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repairs_by_different_rules_at_once_place_each_row_once() {
-    let mut before = 0;
-    loop {
-        let lake = Arc::new(landed(""));
-        by_rules(&lake, ONLY_Y);
-        let (happened, meanwhile) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&lake));
-        let happens = Arc::clone(&happened);
-        let hook = move |put: usize, _: &str| {
-            if put == before {
-                happens.fetch_add(1, Ordering::SeqCst);
-                by_rules(&meanwhile, ONLY_X);
-                let place = "2026-11-19T10/p=y";
-                meanwhile.lakebed(&["repair", "shop.clicks", place, "--output", "json"]).json(0);
-            }
-            true
-        };
-        let done = repair_with(&lake, Box::new(hook)).await;
-        if happened.load(Ordering::SeqCst) == 0 {
-            break;
-        }
-        let context = format!("another repair before put {before}, then {done:?}");
-        assert_eq!(counts(&lake), Counts { read: 5, merged: 5, ..Counts::default() }, "{context}");
+    let meanwhile = |lake: &Lake| {
+        by_rules(lake, ONLY_X);
+        lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10/p=y", "--output", "json"]).json(0);
+    };
+    let check = |lake: &Lake, done: Result<(), String>, context: &str| {
+        assert_eq!(counts(lake), Counts { read: 5, merged: 5, ..Counts::default() }, "{context}, then {done:?}");
         lake.run(0);
         let by_x = ["null 2026-11-19-10: 4", "null 2026-11-19-11: 2", "x 2026-11-19-10: 1 3", "z 2026-11-19-13: 5"];
         let by_y = ["null 2026-11-19-10: 1 3", "y 2026-11-19-10: 4", "y 2026-11-19-11: 2", "z 2026-11-19-13: 5"];
-        let seen = told(&lake).0;
-        assert!(seen == by_x || seen == by_y, "{context}: {seen:?}");
-        let moves = Ledgers::of(&lake).0.into_values().filter(|version| version.operation == Operation::Move).count();
+        let seen = told(lake).0;
+        assert!(seen == by_x || seen == by_y, "{context}, then {done:?}: {seen:?}");
+        let moves = Ledgers::of(lake).0.into_values().filter(|version| version.operation == Operation::Move).count();
         assert!(moves >= 4, "{context}: {moves}");
-        assert_leftovers_are_of_dead_attempts(&lake, &context);
-        before += 1;
-    }
-    assert!(before > 20, "{before} puts");
+        assert_leftovers_are_of_dead_attempts(lake, context);
+    };
+    assert!(at_each_put(by_only_y, None, meanwhile, repair_with, check).await > 20);
 }

@@ -1,13 +1,11 @@
 //! `redrive` of Firehose's error objects where rows scatter: each record goes where its row belongs, once, whatever happens meanwhile.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::{Value, json};
 
 use super::super::support::Lake;
 use super::super::support::outcome::{Ledgers, assert_leftovers_are_of_dead_attempts, leftovers};
 use super::moved::{RULES, document, record, redriven};
+use super::placements::at_each_put;
 use super::redrive::{ERRORS, land_errors, millis, report};
 use super::scatter::{BY_PAGE, lake, objects, rows, told};
 use super::{refused, snapshot};
@@ -127,28 +125,16 @@ async fn a_redrive_of_error_objects_that_dies_anywhere_is_ended_by_the_next_run_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redrives_at_the_same_time_take_each_reported_record_in_once() {
-    let mut before = 0;
-    loop {
-        let lake = Arc::new(reported());
-        let (happened, meanwhile) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&lake));
-        let happens = Arc::clone(&happened);
-        let hook = move |put: usize, _: &str| {
-            if put == before {
-                happens.fetch_add(1, Ordering::SeqCst);
-                document(&meanwhile, &[]);
-                meanwhile.run(0);
-            }
-            true
-        };
-        let context = format!("another redrive and a run before put {before}");
-        assert!(redriven(&lake, Box::new(hook)).await, "{context}");
-        if happened.load(Ordering::SeqCst) == 0 {
-            break;
-        }
-        document(&lake, &[]);
-        assert_eq!(told(&lake).0, IN_PLACE, "{context}");
-        assert_leftovers_are_of_dead_attempts(&lake, &context);
-        before += 1;
-    }
-    assert!(before > 5, "{before} puts");
+    let meanwhile = |lake: &Lake| {
+        document(lake, &[]);
+        lake.run(0);
+    };
+    let check = |lake: &Lake, is_done: bool, context: &str| {
+        assert!(is_done, "{context}");
+        document(lake, &[]);
+        assert_eq!(told(lake).0, IN_PLACE, "{context}");
+        assert_leftovers_are_of_dead_attempts(lake, context);
+    };
+    let puts = at_each_put(reported, None, meanwhile, redriven, check).await;
+    assert!(puts > 5, "{puts} puts");
 }
