@@ -89,18 +89,46 @@ impl All {
                 Err(e) => found.unreadable.push(e),
             }
         }
-        // Behind the look at the files: whoever removes one has seen that all have their rows.
-        let partitions = Vec::from_iter(found.partitions());
+        found.look_at_ledgers(app, table).await;
+        if found.look_for_files(state, table).await {
+            found.look_at_ledgers(app, table).await;
+        }
+        Ok(found)
+    }
+
+    /// Enters who lacks rows. Always behind a look at the files: whoever removes one has seen that all have their rows.
+    async fn look_at_ledgers(&mut self, app: &App, table: &TableName) {
+        let partitions = Vec::from_iter(self.partitions());
         let heads = app.ledgers.each_head(table, &partitions).await;
         let heads: BTreeMap<PartitionId, Option<LedgerVersion>> =
             partitions.into_iter().zip(heads).filter_map(|(partition, head)| Some((partition, head.ok()?))).collect();
-        for moved in &mut found.moved {
+        for moved in &mut self.moved {
             // Of a ledger that cannot be read it is told where it is wanted; here nothing is known to be lost by it.
             let has = |head: &Option<LedgerVersion>| head.as_ref().is_some_and(|head| of_object(head, &moved.key).is_some());
             let lacks = |partition: &PartitionId| heads.get(partition).map_or(moved.is_there, |head| !has(head));
             moved.lacking = moved.shares.keys().filter(|partition| lacks(partition)).cloned().collect();
         }
-        Ok(found)
+    }
+
+    /// Looks for the files that were not listed and that somebody lacks rows of: they may have been written since. Of the others each partition
+    /// has its rows. True if there are such files.
+    async fn look_for_files(&mut self, state: &Root, table: &TableName) -> bool {
+        let (unlisted, mut moved): (Vec<Moved>, Vec<Moved>) =
+            std::mem::take(&mut self.moved).into_iter().partition(|moved| !moved.is_there && !moved.lacking.is_empty());
+        let is_any = !unlisted.is_empty();
+        for one in unlisted {
+            match state.exists(&one.file).await {
+                Ok(is_there) => moved.push(Moved { is_there, ..one }),
+                Err(e) => {
+                    self.unreadable.push(e);
+                    self.unknown.insert(layout::moving_folder(table, &one.home, &one.id));
+                }
+            }
+        }
+        // The files of a redrive in their order, as they were.
+        moved.sort_by(|one, other| (&one.id.attempt, &one.home, &one.file).cmp(&(&other.id.attempt, &other.home, &other.file)));
+        self.moved = moved;
+        is_any
     }
 
     /// Enters the files of the redrive that committed version `made`.
@@ -109,13 +137,11 @@ impl All {
         let folder = layout::redriven_folder(&made.table, &made.partition, id);
         let before = self.unreadable.len();
         for (index, RedrivenFile { name, object, shares }) in self.named(state, made, &files).await {
-            let file = format!("{folder}{name}");
-            // It may have been written since they were listed.
-            let is_there = if files.contains_key(&index) { Ok(true) } else { state.exists(&file).await };
-            let shares = shares.iter().map(|(path, rows)| Ok((path.parse()?, *rows))).collect::<Result<_>>();
+            let (file, is_there) = (format!("{folder}{name}"), files.contains_key(&index));
+            let shares = shares.iter().map(|(path, rows)| Ok((path.parse()?, *rows))).collect::<Result<BTreeMap<_, _>>>();
             let of_redrive = || made.source(&object).ok_or_else(|| Error::data(format!("{file} is not of the redrive that it lies with")));
-            match is_there.and_then(|is_there| Ok((is_there, shares?, of_redrive()?.hour))) {
-                Ok((is_there, shares, hour)) => self.moved.push(Moved {
+            match shares.and_then(|shares| Ok((shares, of_redrive()?.hour))) {
+                Ok((shares, hour)) => self.moved.push(Moved {
                     home: made.partition.clone(),
                     id: id.clone(),
                     hour,
