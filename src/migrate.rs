@@ -22,6 +22,9 @@ const APPLIED: &str = "lakebed.migration.";
 const TIME: &str = "lakebed.time";
 const ARRIVAL: &str = "arrival";
 
+/// The parameter that has the expressions of the partition keys.
+const PARTITION_BY: &str = "lakebed.partition_by";
+
 /// What helps against every change that something else made to a table.
 const RESTORE: &str = "set it back in Glue or Athena, or delete the table there (its files and ledgers stay) and run again, which makes it anew \
                        and registers all its partitions; leave no crawler on a table of lakebed";
@@ -267,11 +270,17 @@ fn mapping(config: &TableConfig) -> Vec<(String, String)> {
     let keys = config.partition_by.iter().map(|(key, expression)| format!("{key}={}", expression.text()));
     let time = config.time.iter().map(|column| (TIME.to_string(), column.clone()));
     let always = [
-        ("lakebed.partition_by".to_string(), keys.collect::<Vec<_>>().join("/")),
+        (PARTITION_BY.to_string(), keys.collect::<Vec<_>>().join("/")),
         ("lakebed.prefix".to_string(), config.prefix.text().to_string()),
         ("lakebed.timezone".to_string(), config.timezone.to_string()),
     ];
     always.into_iter().chain(time).collect()
+}
+
+/// True unless all that arrived in an hour is in one partition of the table, by the settings that it was made with.
+pub fn made_to_scatter(table: &Table) -> bool {
+    let expressions = table.parameters.get(PARTITION_BY);
+    table.parameters.contains_key(TIME) || expressions.is_none_or(|expressions| expressions.contains("!{column:"))
 }
 
 /// Refuses to manage a table that another tool made, lies elsewhere, or that Athena would not read through its partitions.
@@ -281,7 +290,7 @@ fn refuse_foreign(config: &TableConfig, there: &Table, made: &Table) -> Result<(
         return refuse("partition projection is on, so Athena ignores registered partitions and would never see a merge; remove projection.enabled from the table".into());
     }
     let (was, wanted) = (there.parameters.get(TIME).map_or(ARRIVAL, String::as_str), config.time.as_deref().unwrap_or(ARRIVAL));
-    if was != wanted && there.parameters.contains_key("lakebed.partition_by") {
+    if was != wanted && there.parameters.contains_key(PARTITION_BY) {
         return refuse(format!(
             "`time` is `{wanted}`, and the table was made with `{was}`: every landed object would be merged a second time, into other \
              partitions; restore it, or make a table of another name"

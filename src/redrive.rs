@@ -57,7 +57,9 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
         return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));
     };
     if !request.dry_run {
-        end::left(app, config).await?;
+        if config.scatters() {
+            end::left(app, config).await?;
+        }
         app.ledgers.probe(&app.clock.new_id()).await?;
     }
     let work = Work { app, table: &table, request, run: summary.run.clone(), tried: plan::fingerprint_of(config, &table.schema) };

@@ -16,6 +16,7 @@ use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge::RACES;
 use crate::merge::plan::partition_at;
+use crate::migrate::made_to_scatter;
 use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
 use plan::{Choice, Made, Reason, Refusal};
@@ -81,7 +82,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
         .ok_or_else(|| Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)))?;
     check_registered(&table)?;
     let location = app.stores.existing(&config.location, &format!("the location of {}", config.name))?;
-    if !request.dry_run {
+    if !request.dry_run && config.scatters() {
         end::left(app, config).await?;
     }
     let places = Places::new(vec![location.clone(), app.state.clone()]);
@@ -147,13 +148,15 @@ impl Rollback<'_> {
 
     /// Other partitions have the rows that a repair moved there since, and not those that came from them.
     async fn refuse_places(&self, head: &LedgerVersion, target: &LedgerVersion) -> Result<()> {
-        for number in target.version + 1..=head.version {
+        let mut moved = head.operation == Operation::Move;
+        // As it was made, too: a rollback does not mind whether the configuration is still the same.
+        let scatters = self.config.scatters() || made_to_scatter(&self.table);
+        let mut between = target.version + 1..if scatters { head.version } else { 0 };
+        while !moved && let Some(number) = between.next() {
             let version = self.app.ledgers.version(&head.table, &head.partition, number).await?;
-            if version.is_some_and(|version| version.operation == Operation::Move) {
-                return Err(refused(self.config, &head.partition, &Refusal::Places(target.generation.id.clone())));
-            }
+            moved = version.is_some_and(|version| version.operation == Operation::Move);
         }
-        Ok(())
+        if moved { Err(refused(self.config, &head.partition, &Refusal::Places(target.generation.id.clone()))) } else { Ok(()) }
     }
 
     /// The first file of these generations that is not there as the ledger has it.

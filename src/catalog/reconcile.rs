@@ -136,7 +136,7 @@ impl Pair<'_> {
         let mut wanted = Vec::new();
         for (id, head) in open.iter().zip(self.ledgers.each_head(&self.table.name, open).await) {
             match head {
-                Ok(head) => wanted.extend(head.as_ref().map(Wanted::of)),
+                Ok(head) => wanted.extend(head.filter(|head| !head.is_void()).as_ref().map(Wanted::of)),
                 Err(e) => drop(self.done.refused.entry(id.clone()).or_insert(e)),
             }
         }

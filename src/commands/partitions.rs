@@ -36,7 +36,8 @@ struct Line {
 /// `Config` if there is no such table; those of ledgers and catalog.
 pub async fn run(app: &App, args: &PartitionsArgs, output: Output) -> Result<u8> {
     let config = app.config.tables(Some(&args.table))?[0];
-    let heads = app.ledgers.heads(&config.name).await?;
+    let mut heads = app.ledgers.heads(&config.name).await?;
+    heads.retain(|head| !head.is_void());
     let Some(table) = app.catalog.table(&config.name).await? else {
         return Err(Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)));
     };

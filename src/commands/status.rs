@@ -40,7 +40,8 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     let (from, to) = (Hour::of(now - config.lookback), Hour::of(now + TimeDelta::hours(1)));
     let landed = discover(&landing, config, from, to).await?.objects;
     let landed = scatter::not_done(&app.state, config, landed).await?;
-    let heads = app.ledgers.heads(&config.name).await?;
+    let mut heads = app.ledgers.heads(&config.name).await?;
+    heads.retain(|head| !head.is_void());
     let registered = match app.catalog.table(&config.name).await? {
         Some(table) => Some(registered(app, &table).await?),
         None => None,

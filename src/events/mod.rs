@@ -197,9 +197,12 @@ impl Event {
     pub fn of_version(version: &LedgerVersion, previous: Option<&LedgerVersion>) -> Vec<Self> {
         let hour = hour(version, previous);
         let mut events = match version.operation {
-            Operation::Create => vec![Self::HourMerged(hour)],
             // What a query finds is the same.
             Operation::Sweep => vec![],
+            _ if version.is_void() => vec![],
+            Operation::Create => vec![Self::HourMerged(hour)],
+            // Nobody was told of the one before it.
+            _ if previous.is_some_and(LedgerVersion::is_void) => vec![Self::HourMerged(hour)],
             _ => vec![Self::HourAmended(hour)],
         };
         let new_records: u64 = new_sources(version, previous).map(|source| source.counts.quarantined).sum();
@@ -304,4 +307,28 @@ fn cut(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Generation;
+    use crate::ledger::testing::{source, version};
+
+    #[test]
+    fn of_a_partition_that_was_only_closed_nothing_is_told_and_what_follows_is_the_first() {
+        let empty = version("14", 1, vec![]);
+        let void = LedgerVersion { generation: Generation { files: vec![], ..empty.generation.clone() }, ..empty };
+        let names = |version: &LedgerVersion, previous: &LedgerVersion| {
+            Event::of_version(version, Some(previous)).iter().map(Event::name).collect::<Vec<_>>()
+        };
+        assert_eq!(Event::of_version(&void, None), []);
+        let swept = void.swept(vec![], "01J00000000000000000000009".into(), void.run.clone(), void.at);
+        assert_eq!(Event::of_version(&swept, Some(&void)), []);
+        for operation in [Operation::Amend, Operation::Move] {
+            let filled = LedgerVersion { operation, ..version("14", 2, vec![source("14", "a")]) };
+            assert_eq!(names(&filled, &void), ["HourMerged"]);
+            assert_eq!(names(&LedgerVersion { operation, ..version("14", 3, vec![source("14", "a")]) }, &filled), ["HourAmended"]);
+        }
+    }
 }

@@ -228,6 +228,19 @@ impl LedgerVersion {
         self.missing.is_empty()
     }
 
+    /// True if nothing was ever in the partition: its first version was made so that nobody could commit behind what was read before it.
+    /// Such a partition is neither shown nor told of.
+    pub fn is_void(&self) -> bool {
+        let Self { generation, quarantine, sources, held, missing, .. } = self;
+        let has_none = sources.is_empty() && held.is_empty() && missing.is_empty() && quarantine.is_none();
+        has_none && generation.files.is_empty() && generation.id.number == 1
+    }
+
+    /// True if this may be the version with which a repair that moves rows closed the partition: then nobody but the repair commits the next.
+    pub fn may_close(&self) -> bool {
+        self.operation == Operation::Sweep || self.is_void()
+    }
+
     /// The source of that key.
     pub fn source(&self, key: &str) -> Option<&Source> {
         of_key(&self.sources, key)
@@ -451,6 +464,27 @@ mod tests {
             assert!(next.check(Some(&one)).unwrap_err().to_string().contains("object 14/b would be lost"));
         }
         LedgerVersion { operation: Operation::Move, ..version("14", 2, vec![source("14", "a")]) }.check(Some(&one)).unwrap();
+    }
+
+    #[test]
+    fn what_closes_a_partition_changes_nothing_in_it_and_is_void_if_there_was_none() {
+        let void =
+            LedgerVersion { generation: Generation { files: vec![], ..version("14", 1, vec![]).generation }, ..version("14", 1, vec![]) };
+        let swept = |of: &LedgerVersion| of.swept(vec![], "01J00000000000000000000009".into(), of.run.clone(), of.at);
+        let full = version("14", 1, vec![source("14", "a")]);
+        let unread = LedgerVersion { missing: vec![Missing { key: "14/a".into(), reason: "gone".into() }], ..void.clone() };
+        let emptied =
+            LedgerVersion { generation: Generation { files: vec![], ..version("14", 3, vec![]).generation }, ..version("14", 3, vec![]) };
+        for (made, is_void, may_close) in [
+            (&void, true, true),
+            (&swept(&void), true, true),
+            (&full, false, false),
+            (&swept(&full), false, true),
+            (&unread, false, false),
+            (&emptied, false, false),
+        ] {
+            assert_eq!((made.is_void(), made.may_close()), (is_void, may_close), "{made:?}");
+        }
     }
 
     #[test]

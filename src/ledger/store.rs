@@ -123,14 +123,16 @@ impl LedgerStore {
 
     /// Commits `next`, which must follow `previous`. This is the one moment in which data comes to exist (promise P5).
     ///
-    /// While a repair moves rows into or out of the partition, nobody else commits anything to it. It is asked whether one does after
-    /// `previous` was read: the repair closes its partitions after it began, so whoever asked before that loses the number.
+    /// Once a repair that moves rows closed the partition, nobody else commits anything to it until that ended. Behind a version that does not
+    /// close it, this and the closing one are after the same number. So only behind one that may is it asked whether such a repair is
+    /// under way, by whatever table: also one whose rows do not scatter any more.
     ///
     /// # Errors
     /// As [`Self::create`]; `Conflict` if a repair moves rows of the partition: nothing is committed, and the repair is to be ended first.
     pub async fn commit(&self, next: &LedgerVersion, previous: Option<&LedgerVersion>) -> Result<Committed> {
         next.check(previous)?;
-        if log::newest(&self.root, &next.table).await?.is_some_and(|open| open.names(&next.partition)) {
+        let is_asked = previous.is_some_and(LedgerVersion::may_close);
+        if is_asked && log::newest(&self.root, &next.table).await?.is_some_and(|open| open.names(&next.partition)) {
             return Err(Error::conflict(format!(
                 "{} {}: a repair is moving rows into it or out of it; nothing was committed, run again",
                 next.table, next.partition

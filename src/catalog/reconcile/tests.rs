@@ -284,3 +284,16 @@ async fn a_quarantine_that_cannot_be_used_does_not_hold_up_the_table() {
         assert!(told.contains("table shop.clicks_quarantine has projection.enabled = true"), "{told}");
     }
 }
+
+#[tokio::test]
+async fn a_partition_that_was_only_closed_is_not_shown_until_something_is_in_it() {
+    let (catalog, ledgers, _) = lake(&[]).await;
+    let empty = version("14", 1, vec![]);
+    let void = LedgerVersion { generation: crate::ledger::Generation { files: vec![], ..empty.generation.clone() }, ..empty };
+    ledgers.commit(&void, None).await.unwrap();
+    let brought = bring(&catalog, &ledgers, &["14"]).await.unwrap();
+    assert_eq!((brought.changed, there(&catalog).await), (false, vec![]));
+    ledgers.commit(&version("14", 2, vec![source("14", "a")]), Some(&void)).await.unwrap();
+    bring(&catalog, &ledgers, &["14"]).await.unwrap();
+    assert_eq!(there(&catalog).await, ["14 2"]);
+}

@@ -12,6 +12,7 @@ use lakebed::error::Kind;
 use lakebed::layout::{self, GenerationId, PartitionId};
 use lakebed::ledger::store::{Committed, LedgerStore};
 use lakebed::ledger::{Counts, DataFile, FORMAT, Generation, LedgerVersion, Operation, Source};
+use lakebed::scatter::moves::{Anew, Move, State, log};
 use lakebed::store::{Aws, Created, Root, Stores};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -118,6 +119,45 @@ pub async fn versions_follow_one_another(root: Root) {
     assert_eq!(keys(&root).await, wanted, "and nothing else is left");
     let kept = root.read(&wanted[0]).await.unwrap().unwrap();
     assert_eq!(LedgerVersion::from_json(&kept, &wanted[0]).unwrap(), first);
+}
+
+/// Once a repair that moves rows closed a partition, nobody commits behind that until the repair ended, whatever table it is. Behind a version that
+/// does not close it, whoever is first has the number.
+pub async fn nobody_commits_behind_a_version_that_closes_the_partition(root: Root) {
+    let ledgers = LedgerStore::new(root.clone());
+    let [first, other] = [committed(&ledgers, "14", 1).await, committed(&ledgers, "15", 1).await];
+    let anew = |hour: &str, previous: Option<&LedgerVersion>| {
+        let behind = LedgerVersion { version: previous.map_or(1, |previous| previous.version + 1), ..next(hour, previous, "x") };
+        let version = LedgerVersion { operation: Operation::Move, ..next(hour, Some(&behind), "y") };
+        Anew { closed_by: new_attempt(), version }
+    };
+    let partitions = vec![anew("14", Some(&first)), anew("15", Some(&other)), anew("16", None)];
+    let (id, run, at) = (new_attempt(), new_attempt(), first.at);
+    let format = lakebed::scatter::moves::FORMAT;
+    let begun =
+        Move { format, table: clicks(), version: 1, attempt: id.clone(), id, run, at, state: State::Begun, partitions, objects: vec![] };
+    assert!(log::commit(&root, &begun, None).await.unwrap());
+    let late = next("14", Some(&first), "b");
+    assert_eq!(ledgers.commit(&late, Some(&first)).await.unwrap(), Committed::Done, "it is not closed");
+    let closing = begun.partitions[0].closing(Some(&first));
+    assert_eq!(ledgers.create(&closing, Some(&first), &new_attempt()).await.unwrap(), Committed::Lost(Box::new(late)));
+    for (anew, previous) in [(&begun.partitions[1], Some(&other)), (&begun.partitions[2], None)] {
+        let closing = anew.closing(previous);
+        assert_eq!(ledgers.create(&closing, previous, &new_attempt()).await.unwrap(), Committed::Done);
+        let hour = anew.version.partition.to_string().rsplit_once('=').unwrap().1.to_string();
+        let late = next(&hour, Some(&closing), "b");
+        let error = ledgers.commit(&late, Some(&closing)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), ledgers.head(&clicks(), &anew.version.partition).await.unwrap()),
+            (Kind::Conflict, Some(closing.clone()))
+        );
+        assert!(error.to_string().contains("a repair is moving rows into it or out of it"), "{error}");
+    }
+    let undone = begun.then(State::Undone, new_attempt());
+    assert!(log::commit(&root, &undone, Some(&begun)).await.unwrap());
+    assert!(log::commit(&root, &undone.then(State::Over, new_attempt()), Some(&undone)).await.unwrap());
+    let closing = begun.partitions[1].closing(Some(&other));
+    assert_eq!(ledgers.commit(&next("15", Some(&closing), "b"), Some(&closing)).await.unwrap(), Committed::Done, "that is over");
 }
 
 /// More than nine versions are ordered by number and not by text.
@@ -322,6 +362,7 @@ stores! {
     nothing_has_no_head
     versions_follow_one_another
     the_head_is_the_highest_number
+    nobody_commits_behind_a_version_that_closes_the_partition
     the_second_of_a_number_loses
     an_attempt_finds_its_own_commit
     a_racing_counter_loses_nothing
