@@ -28,10 +28,10 @@ use crate::merge::execute::Attempt;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::retry;
-use crate::scatter::moves::end;
+use crate::scatter::moves::{Move, end, log};
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
-use crate::summary::warning;
+use crate::summary::{counted, warning};
 
 /// What a repair is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +58,8 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     if config.scatters() && !request.from_merged {
         return scattered(app, config, request, &partition, &run).await;
     }
-    if !request.dry_run {
-        end::left(app, config).await?;
+    if config.scatters() {
+        ended(app, config, request).await?;
     }
     for _ in 0..merge::RACES {
         let Some(head) = app.ledgers.head(&config.name, &partition).await? else { return Err(never_merged(config, request, &partition)) };
@@ -91,11 +91,15 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
 /// Repairs a partition of a table whose rows scatter, with all others that rows go to or come from.
 async fn scattered(app: &App, config: &TableConfig, request: &Request, partition: &PartitionId, run: &str) -> Result<RepairSummary> {
     for _ in 0..merge::RACES {
-        if !request.dry_run {
-            end::left(app, config).await?;
-        }
+        let latest = ended(app, config, request).await?;
         let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, partition)) };
-        let anew = Anew::find(app, &table, partition, request.dry_run).await?;
+        let number = latest.as_ref().map(|latest| latest.version);
+        let anew = match Anew::find(app, &table, partition, latest, request.dry_run).await {
+            Ok(anew) => anew,
+            // What was read on both sides of a move does not fit together.
+            Err(_) if log::newest(&app.state, &config.name).await?.map(|newest| newest.version) != number => continue,
+            Err(e) => return Err(e),
+        };
         let Some(head) = anew.heads.get(partition) else { return Err(never_merged(config, request, partition)) };
         let taken = taken(head, plan::plan(head, anew.landed(head), false))?;
         let mut planned = RepairSummary::planned(run.to_string(), head, &taken, false);
@@ -119,6 +123,27 @@ async fn scattered(app: &App, config: &TableConfig, request: &Request, partition
         }
     }
     Err(Error::conflict(format!("{} {partition}: runs kept changing it; repair it again later", config.name)))
+}
+
+/// What is written down of moves, after the one that was cut off is ended, if there is one.
+///
+/// # Errors
+/// As [`end::left`]. `Conflict` in a dry run where one is open: what a repair would do shows only once that is ended.
+async fn ended(app: &App, config: &TableConfig, request: &Request) -> Result<Option<Move>> {
+    if !request.dry_run {
+        end::left(app, config).await?;
+    }
+    let latest = log::newest(&app.state, &config.name).await?;
+    match latest.as_ref().filter(|latest| request.dry_run && latest.is_open()) {
+        None => Ok(latest),
+        Some(open) => Err(Error::conflict(format!(
+            "{}: a repair that moves rows between {}, run {}, was cut off or is under way; `lakebed repair` ends it before anything else, as \
+             `lakebed run` does, and what there is to repair shows then",
+            config.name,
+            counted(open.partitions.len() as u64, "partition"),
+            open.run
+        ))),
+    }
 }
 
 /// What to say of a repair that moved rows.

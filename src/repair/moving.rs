@@ -21,7 +21,7 @@ use crate::queue::spread::{self, Spread};
 use crate::queue::stage::Staging;
 use crate::queue::{Queue, Recipe};
 use crate::scatter::intake::Taken;
-use crate::scatter::moves::{Move, Moved, log};
+use crate::scatter::moves::{Move, Moved};
 use crate::scatter::place::Scatter;
 use crate::scatter::plan::{Placed, taken};
 use crate::scatter::share::Share;
@@ -68,14 +68,14 @@ impl Object {
 }
 
 impl Anew {
-    /// Finds out what a repair of `asked` makes anew. What is read is staged, unless it is only looked at.
+    /// Finds out what a repair of `asked` makes anew; `latest` is what is written down of moves. What is read is staged, unless it is only
+    /// looked at.
     ///
     /// # Errors
     /// `Data` if objects of one of the partitions are gone from the landing, or if it is not written down which rows of theirs belong where;
     /// `Unavailable` if one cannot be read; `Conflict` if a run has not taken in one of them wholly.
-    pub async fn find(app: &App, table: &ManagedTable, asked: &PartitionId, dry_run: bool) -> Result<Self> {
-        let name = &table.config.name;
-        let (asked, latest) = (asked.clone(), log::newest(&app.state, name).await?);
+    pub async fn find(app: &App, table: &ManagedTable, asked: &PartitionId, latest: Option<Move>, dry_run: bool) -> Result<Self> {
+        let (name, asked) = (&table.config.name, asked.clone());
         let mut next = BTreeSet::from([asked.clone()]);
         let mut anew = Self { asked, partitions: BTreeSet::new(), heads: BTreeMap::new(), latest, objects: BTreeMap::new() };
         while !next.is_empty() {
