@@ -149,11 +149,9 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     done.warnings.extend(migration.warnings());
     done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
     if config.scatters() {
-        if !request.dry_run {
-            // Before anything is read that it changes.
-            end::left(app, config).await?;
-        }
-        let found = scatter::Found { landing, migration, objects: discovery.objects, from };
+        // Before anything is read that it changes.
+        let stuck = if request.dry_run { None } else { end::left_or_stuck(app, config).await? };
+        let found = scatter::Found { landing, migration, objects: discovery.objects, from, stuck };
         return scatter::run_table(app, config, found, request, done, summary).await;
     }
     let grouped = plan::group(config, discovery.objects, request.at)?;

@@ -18,6 +18,7 @@ pub mod store;
 use std::collections::{BTreeMap, BTreeSet};
 
 use intake::{Intake, Taken};
+use moves::end::{self, Stuck};
 use plan::{Sorted, There};
 use redriven::Redriven;
 use store::Newest;
@@ -51,6 +52,8 @@ pub struct Found {
     pub objects: Vec<LandedObject>,
     /// The first of these hours.
     pub from: Hour,
+    /// The repair that moves rows and cannot be ended.
+    pub stuck: Option<Stuck>,
 }
 
 /// Runs a table whose rows scatter. What fails is in `summary`; an object or partition that fails does not stop the others.
@@ -65,14 +68,13 @@ pub async fn run_table(
     mut done: TableDone,
     summary: &mut RunSummary,
 ) -> Result<TableDone> {
-    let Found { landing, migration, objects, from } = found;
+    let Found { landing, migration, objects, from, stuck } = found;
     let (closed, open): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.hour.is_closed(request.at, config.close_after));
     done.set_open(open.len() as u64);
     let queue = Queue::list(&app.state, &config.name).await?;
     // What was begun goes on, be its object gone or before the hours looked at.
     let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
-    let Newest { intakes, unreadable, last, begun: begun_hours } = store::newest(&app.state, &config.name, &hours).await?;
-    summary.failures.extend(unreadable.iter().map(|(hour, e)| failure_of_hour(config, *hour, e)));
+    let Newest { intakes, unreadable, last, begun: begun_hours } = newest(app, config, hours, stuck.as_ref(), summary).await?;
     if request.dry_run {
         settle::count(&closed, &intakes, &BTreeMap::new(), &mut done)?;
         done.tell_plans(&migration, &[]);
@@ -82,7 +84,7 @@ pub async fn run_table(
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
     let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, from);
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
-    (work.last, work.begun) = (last, begun_hours);
+    (work.last, work.begun, work.stuck) = (last, begun_hours, stuck);
     work.redriven = Redriven::list(app, &managed).await?;
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
@@ -100,7 +102,8 @@ pub async fn run_table(
     settle::count(&closed, &work.intakes, &work.heads, &mut done)?;
     let open_partitions = work.lacking(&closed);
     let Work { heads, intakes, staged, queue, merged, redriven, mut retries, .. } = work;
-    let known = heads.values().filter(|head| !merged.contains(&head.partition)).map(|head| (head.partition.clone(), Wanted::of(head)));
+    let known = heads.values().filter(|head| !merged.contains(&head.partition) && !head.is_void());
+    let known = known.map(|head| (head.partition.clone(), Wanted::of(head)));
     let seen = Seen { known: known.collect(), partitions: heads.into_keys().collect() };
     let shown = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures).await;
     let is_shown = shown.is_some();
@@ -125,6 +128,29 @@ pub async fn run_table(
         queue.remove(&app.state, done.iter().map(|object| object.key.as_str()), from).await;
     }
     Ok(done)
+}
+
+/// The newest intakes of these hours, and of those of a move that cannot be ended. What cannot be read is entered as its hour's failure.
+async fn newest(
+    app: &App,
+    config: &TableConfig,
+    mut hours: BTreeSet<Hour>,
+    stuck: Option<&Stuck>,
+    summary: &mut RunSummary,
+) -> Result<Newest> {
+    let moved = stuck.map(|stuck| stuck.open.hours()).unwrap_or_default();
+    hours.extend(&moved);
+    let mut newest = store::newest(&app.state, &config.name, &hours).await?;
+    // Nothing is made of the ledgers here: the move says what becomes of its objects.
+    for hour in moved.iter().copied().filter(|hour| !newest.intakes.contains_key(hour)) {
+        newest.unreadable.entry(hour).or_insert_with(|| end::gone(hour));
+    }
+    summary.failures.extend(newest.unreadable.iter().map(|(hour, e)| failure_of_hour(config, *hour, e)));
+    if let Some(Stuck { error, .. }) = stuck.filter(|_| !moved.iter().any(|hour| newest.unreadable.contains_key(hour))) {
+        let told = Error::new(error.kind(), format!("a repair that moves rows cannot be ended: {error}"));
+        summary.failures.push(Failure::new(&config.name, None, &told));
+    }
+    Ok(newest)
 }
 
 /// Those of the landed objects that a table whose rows scatter does not have wholly yet; of other tables all.
@@ -178,8 +204,10 @@ struct Work<'a> {
     top: Option<Vec<(String, u64)>>,
     /// The state location was tried.
     probed: bool,
+    /// The repair that moves rows and cannot be ended.
+    stuck: Option<Stuck>,
     /// Objects that cannot go on.
-    stuck: BTreeSet<String>,
+    given_up: BTreeSet<String>,
     /// Partitions that fail.
     retries: Retries,
     /// Values of the objects read that broke a rule whose `on_fail` is `warn` or `null`.
@@ -209,7 +237,8 @@ impl<'a> Work<'a> {
             merged: BTreeSet::new(),
             top: None,
             probed: false,
-            stuck: BTreeSet::new(),
+            stuck: None,
+            given_up: BTreeSet::new(),
             warned: 0,
             failures: Vec::new(),
             app,
@@ -321,7 +350,7 @@ impl<'a> Work<'a> {
             taken.key
         );
         self.fail(None, &Error::data(stuck));
-        self.stuck.insert(taken.key.clone());
+        self.given_up.insert(taken.key.clone());
     }
 
     /// The object as it was when it was begun, whatever lies there now.

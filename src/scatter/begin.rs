@@ -283,7 +283,7 @@ impl Work<'_> {
                 named.join(", ")
             );
             self.fail(None, &Error::data(lost));
-            self.stuck.insert(taken.key);
+            self.given_up.insert(taken.key);
         }
         Ok(())
     }

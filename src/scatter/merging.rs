@@ -27,7 +27,7 @@ impl Work<'_> {
     pub(super) async fn merge(&mut self, table: &Table, done: &mut TableDone) -> Result<()> {
         let (mut wanted, mut begun_otherwise) = (BTreeMap::<PartitionId, Shared>::new(), Vec::new());
         for intake in self.intakes.values() {
-            for taken in intake.objects.iter().filter(|taken| !taken.done && !self.stuck.contains(&taken.key)) {
+            for taken in intake.objects.iter().filter(|taken| !taken.done && !self.given_up.contains(&taken.key)) {
                 // Its shares are by other columns or rules, and it was not read anew: today's rows would not fit them.
                 if taken.withdrawn.is_some() || self.recipe.staged_key(&self.landed(intake.hour, taken)) != taken.staged {
                     begun_otherwise.push(taken.key.clone());
@@ -63,6 +63,10 @@ impl Work<'_> {
         self.hold_back(&mut plans).await;
         let mut so_far = NowAndThen::new(self.app, table, self.request.until);
         for plan in plans {
+            if let Some(e) = self.stuck.as_ref().and_then(|stuck| stuck.at(&plan.partition)) {
+                self.failures.push(self.retries.failed(&plan, &e));
+                continue;
+            }
             so_far.show(&mut self.retries, done).await;
             if self.is_over() {
                 self.fail(Some(&plan.partition), &deadline::too_late());

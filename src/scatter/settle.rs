@@ -60,16 +60,20 @@ impl Work<'_> {
     /// Why the state location cannot be written at all.
     pub(super) async fn settle(&mut self, done: &mut TableDone) -> Result<()> {
         for hour in self.intakes.keys().copied().collect::<Vec<_>>() {
-            let open = |taken: &&Taken| !taken.done && !self.stuck.contains(&taken.key);
+            let open = |taken: &&Taken| !taken.done && !self.given_up.contains(&taken.key);
             let open: Vec<Taken> = self.intakes[&hour].objects.iter().filter(open).cloned().collect();
             let mut settled = Vec::new();
-            for taken in open {
+            for mut taken in open {
+                if taken.lacks(&self.heads).is_err() {
+                    let Some(now) = self.looked_at_anew(hour, &taken).await? else { continue };
+                    taken = now;
+                }
                 match taken.lacks(&self.heads) {
                     Ok(None) => settled.push(taken),
                     Ok(Some(_)) => {}
                     Err(e) => {
                         self.fail(None, &e);
-                        self.stuck.insert(taken.key.clone());
+                        self.given_up.insert(taken.key.clone());
                     }
                 }
             }
@@ -89,6 +93,29 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// An object as its intake has it by now, with the newest versions of its partitions; `None` if it is done. A repair may have moved its rows
+    /// since the intake was read, or another run may have placed it anew.
+    async fn looked_at_anew(&mut self, hour: Hour, before: &Taken) -> Result<Option<Taken>> {
+        if let Err(e) = self.refresh(hour).await {
+            self.fail_hour(hour, &e);
+            return Ok(None);
+        }
+        let now = self.intakes.get(&hour).and_then(|intake| intake.object(&before.key)).filter(|now| !now.done).cloned();
+        if let Some(now) = &now {
+            let partitions = BTreeSet::from_iter(now.partitions()?);
+            self.looked_at.retain(|partition| !partitions.contains(partition));
+            self.look_at(partitions).await;
+        }
+        Ok(now)
+    }
+
+    /// Where rows are that the intakes place elsewhere. A move that cannot be ended may have written down half of what it does.
+    fn astray(&self) -> Vec<(PartitionId, Hour, String)> {
+        let mut astray = plan::astray(&self.intakes, &self.heads);
+        astray.retain(|(partition, ..)| !self.stuck.as_ref().is_some_and(|stuck| stuck.open.names(partition)));
+        astray
+    }
+
     /// Tells of partitions that have rows which the intakes place elsewhere: somebody put back old intakes or ledgers.
     ///
     /// A repair may be moving them, or another run may have placed them anew, and merged them, since this one looked. So only what is so while all that
@@ -96,7 +123,7 @@ impl Work<'_> {
     pub(super) async fn look_for_astray(&mut self) {
         let mut looked = BTreeSet::new();
         for _ in 0..RACES {
-            let astray = plan::astray(&self.intakes, &self.heads);
+            let astray = self.astray();
             if astray.iter().all(|(partition, hour, _)| looked.contains(&(partition.clone(), *hour))) {
                 break;
             }
@@ -113,7 +140,7 @@ impl Work<'_> {
             self.looked_at.retain(|partition| !partitions.contains(partition));
             self.look_at(partitions).await;
         }
-        for (partition, hour, key) in plan::astray(&self.intakes, &self.heads) {
+        for (partition, hour, key) in self.astray() {
             if !looked.contains(&(partition.clone(), hour)) {
                 continue;
             }

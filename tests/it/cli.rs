@@ -16,6 +16,7 @@ mod rollback;
 mod runs;
 mod scatter;
 mod sweep;
+mod unended;
 mod usage;
 
 use std::collections::BTreeMap;

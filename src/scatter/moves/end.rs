@@ -10,7 +10,8 @@ use crate::clock::Clock;
 use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
 use crate::events::outbox::Outbox;
-use crate::layout::Note;
+use crate::hour::Hour;
+use crate::layout::{Note, PartitionId};
 use crate::ledger::store::{Committed as CommittedVersion, LedgerStore};
 use crate::ledger::{Generation, LedgerVersion, Retired};
 use crate::merge::RACES;
@@ -39,8 +40,37 @@ pub struct Ending<'a> {
     pub location: &'a Root,
 }
 
-/// Ends the move of a table that was cut off, if there is one, and makes the catalog show it. Whoever changes the table begins with that. True if
-/// there was one.
+/// A move that is open and cannot be ended: what it goes by is lost or damaged.
+pub struct Stuck {
+    /// The move.
+    pub open: Move,
+    /// Why it cannot be ended.
+    pub error: Error,
+}
+
+impl Stuck {
+    /// Why nothing is committed to a partition now; `None` if the move does not make it anew.
+    pub fn at(&self, partition: &PartitionId) -> Option<Error> {
+        let told =
+            || Error::new(self.error.kind(), format!("a repair is moving rows into it or out of it, and cannot be ended: {}", self.error));
+        self.open.names(partition).then(told)
+    }
+}
+
+/// As [`left`], for whoever can go on with what an open move does not name. Returns the one that cannot be ended.
+///
+/// # Errors
+/// As [`left`], if it cannot even be told which move is open.
+pub async fn left_or_stuck(app: &App, config: &TableConfig) -> Result<Option<Stuck>> {
+    let Err(error) = left(app, config).await else { return Ok(None) };
+    match log::newest(&app.state, &config.name).await {
+        Ok(Some(open)) if open.is_open() => Ok(Some(Stuck { open, error })),
+        _ => Err(error),
+    }
+}
+
+/// Ends the move of a table that was cut off, if there is one, and makes the catalog show it. Whoever changes a table whose rows scatter begins
+/// with that, and so does a sweep of any: what a move wrote is in no ledger until it ends. True if there was one.
 ///
 /// # Errors
 /// As [`Ending::end`]; `Config` if the table's location cannot be opened.
@@ -61,6 +91,11 @@ pub async fn left(app: &App, config: &TableConfig) -> Result<bool> {
         Err(e) => tracing::warn!("{name}: the catalog does not show yet which rows were moved: {e}"),
     }
     Ok(true)
+}
+
+/// That the intake of an hour is lost.
+pub fn gone(hour: Hour) -> Error {
+    Error::data(format!("the intake of {hour} is gone; restore it from a backup of the state location"))
 }
 
 impl<'a> Ending<'a> {
@@ -154,9 +189,6 @@ impl<'a> Ending<'a> {
             number => Some(self.version_of(anew, number).await?),
         };
         let closing = anew.closing(previous.as_ref());
-        if previous.is_none() {
-            self.note(&closing).await?;
-        }
         Ok(self.ledgers.create(&closing, previous.as_ref(), &self.clock.new_id()).await? == CommittedVersion::Done)
     }
 
@@ -215,8 +247,7 @@ impl<'a> Ending<'a> {
         }
         for hour in open.hours() {
             let known = intakes.remove(&hour);
-            let known = known
-                .ok_or_else(|| Error::data(format!("the intake of {hour} is gone; restore it from a backup of the state location")))?;
+            let known = known.ok_or_else(|| gone(hour))?;
             if !self.write_hour(open, known, &next).await? {
                 return Ok(false);
             }
