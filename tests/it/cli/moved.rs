@@ -367,6 +367,31 @@ fn what_every_partition_has_is_removed_whatever_became_of_its_file() {
 }
 
 #[test]
+fn where_rows_scatter_no_more_a_sweep_removes_what_is_done_of_a_redrive_and_nothing_that_waits() {
+    let of_moved = |lake: &Lake| [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)));
+    let lake = quarantined("");
+    whole_file(&lake);
+    let waiting = of_moved(&lake);
+    let sweep = || {
+        lake.configure("partition_by = \"p=x/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n");
+        assert_eq!(lake.lakebed(&["sweep", "shop.clicks"]).code, 0);
+        lake.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
+    };
+    sweep();
+    assert_eq!(of_moved(&lake), waiting);
+    lake.run(0);
+    assert_eq!(of_moved(&lake).map(|files| files.len()), [0, 0]);
+    // As if the run had died before it removed them.
+    for (path, bytes) in waiting.iter().flatten() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    sweep();
+    assert_eq!(of_moved(&lake).map(|files| files.len()), [0, 0]);
+    assert_eq!(told(&lake).0, IN_PLACE);
+}
+
+#[test]
 fn a_sweep_removes_what_moves_of_a_redrive_that_did_not_commit_and_of_no_other() {
     let of_moved = |lake: &Lake| [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)));
     let sweep = |lake: &Lake| assert_eq!(lake.lakebed(&["sweep", "shop.clicks"]).code, 0);
