@@ -16,7 +16,6 @@ use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge::RACES;
 use crate::merge::plan::partition_at;
-use crate::migrate::made_to_scatter;
 use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
 use plan::{Choice, Made, Reason, Refusal};
@@ -88,7 +87,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
     let places = Places::new(vec![location.clone(), app.state.clone()]);
     let rollback = Rollback { app, config, table, places, run: app.clock.new_id() };
     for _ in 0..RACES {
-        let Some(head) = app.ledgers.head(&config.name, &partition).await? else {
+        let Some(head) = app.ledgers.head(&config.name, &partition).await?.filter(|head| !head.is_void()) else {
             return Err(refused(config, &partition, &Refusal::NeverMerged));
         };
         match plan::choose(&head, &app.quarantine_url(&config.name), request.to.as_deref()).map_err(|e| refused(config, &partition, &e))? {
@@ -139,6 +138,9 @@ impl Rollback<'_> {
                 ))
             })?;
             match self.missing(std::iter::once(&version.generation).chain(&version.quarantine)).await? {
+                // A lakebed before this one took it for a generation that was live.
+                None if version.is_void() && refusal == Refusal::NoneRetired => refusal = Refusal::Void(id.clone()),
+                None if version.is_void() => {}
                 None => return Ok(version),
                 Some(file) => refusal = Refusal::Gone(id.clone(), file),
             }
@@ -149,12 +151,17 @@ impl Rollback<'_> {
     /// Other partitions have the rows that a repair moved there since, and not those that came from them.
     async fn refuse_places(&self, head: &LedgerVersion, target: &LedgerVersion) -> Result<()> {
         let mut moved = head.operation == Operation::Move;
-        // As it was made, too: a rollback does not mind whether the configuration is still the same.
-        let scatters = self.config.scatters() || made_to_scatter(&self.table);
-        let mut between = target.version + 1..if scatters { head.version } else { 0 };
+        // Of each table: neither its configuration nor the catalog tells how it was made when rows moved.
+        let mut between = target.version + 1..head.version;
         while !moved && let Some(number) = between.next() {
             let version = self.app.ledgers.version(&head.table, &head.partition, number).await?;
-            moved = version.is_some_and(|version| version.operation == Operation::Move);
+            let version = version.ok_or_else(|| {
+                Error::data(format!(
+                    "{} {}: ledger version {number} is gone, so it cannot be told whether a repair moved rows since then; restore the state location",
+                    head.table, head.partition
+                ))
+            })?;
+            moved = version.operation == Operation::Move;
         }
         if moved { Err(refused(self.config, &head.partition, &Refusal::Places(target.generation.id.clone()))) } else { Ok(()) }
     }

@@ -36,6 +36,8 @@ pub enum Refusal {
     NoneRetired,
     /// The generation asked for is not among the retired ones, which are these.
     NotRetired(String, Vec<GenerationId>),
+    /// This generation is of before the first merge.
+    Void(GenerationId),
     /// Of this generation, this file is gone or has another size.
     Gone(GenerationId, String),
     /// Since this generation, a repair moved rows between this partition and others.
@@ -58,6 +60,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::NeverMerged => f.write_str("it was never merged; look at `lakebed status` for its hours"),
             Self::NoneRetired => f.write_str("there is no generation to go back to: none was retired, or all were swept"),
+            Self::Void(generation) => {
+                write!(f, "there is no generation to go back to: nothing was merged yet when {generation} was made")
+            }
             Self::NotRetired(asked, retired) => {
                 let named: Vec<String> = retired.iter().map(ToString::to_string).collect();
                 let named = if named.is_empty() { "none is left".to_string() } else { format!("there are {}", named.join(", ")) };
