@@ -14,7 +14,6 @@ use crate::error::Result;
 use crate::events::outbox::LONGEST;
 use crate::layout::{self, PartitionId};
 use crate::ledger::LedgerVersion;
-use crate::scatter::moved::All;
 use crate::scatter::moves::end;
 use crate::store::Root;
 use crate::store::cleaning::Places;
@@ -74,11 +73,7 @@ async fn sweep_table(app: &App, config: &TableConfig, times: Times, summary: &mu
     abandoned::names(&sweeper, summary).await?;
     abandoned::staged(&sweeper, summary).await?;
     abandoned::uploads(&sweeper, summary).await?;
-    // Where rows scatter, runs do that.
-    if !summary.dry_run && !config.scatters() {
-        All::find(app, &config.name).await?.remove_done(app, &config.name).await?;
-    }
-    Ok(())
+    abandoned::moved(&sweeper, summary).await
 }
 
 /// What a sweep of one table works with.

@@ -51,6 +51,17 @@ pub struct All {
     unknown: BTreeSet<String>,
 }
 
+/// A file of a redrive, or the folder of what says that it moves rows, that is of no use any more.
+#[derive(Debug)]
+pub struct Done {
+    /// The partition in whose quarantine the records were.
+    pub home: PartitionId,
+    /// Below the state location; that of a folder ends in a slash.
+    pub path: String,
+    /// It was there when it was looked for.
+    is_there: bool,
+}
+
 /// A redrive: the partition, the generation that it wrote, and its files by their numbers. They are in the order of time.
 type Redrives = BTreeMap<(String, PartitionId, u64), BTreeMap<usize, String>>;
 
@@ -195,32 +206,50 @@ impl All {
         all
     }
 
-    /// Removes the files of what every partition has, and what says that it moves.
+    /// What is of no use any more, as the ledgers are now: files of which every partition has its rows, and then what says that they move.
+    ///
+    /// # Errors
+    /// `Unavailable` if a ledger cannot be read.
+    pub async fn done(&self, app: &App, table: &TableName) -> Result<Vec<Done>> {
+        let partitions = Vec::from_iter(self.partitions());
+        let heads = app.ledgers.heads_of(table, &partitions).await?;
+        let heads: BTreeMap<&PartitionId, &LedgerVersion> = heads.iter().map(|head| (&head.partition, head)).collect();
+        let (mut done, mut ended) = (Vec::new(), BTreeMap::<String, (&PartitionId, bool)>::new());
+        for Moved { home, id, file, key, shares, is_there, .. } in &self.moved {
+            let is_done = shares.keys().all(|id| heads.get(id).is_some_and(|head| of_object(head, key).is_some()));
+            ended.entry(layout::moving_folder(table, home, id)).or_insert((home, true)).1 &= is_done;
+            done.extend(is_done.then(|| Done { home: home.clone(), path: file.clone(), is_there: *is_there }));
+        }
+        // At the end, so that no file is left that nobody would look for.
+        let over = ended.into_iter().filter(|(folder, (_, ended))| *ended && !self.unknown.contains(folder));
+        done.extend(over.map(|(path, (home, _))| Done { home: home.clone(), path, is_there: true }));
+        Ok(done)
+    }
+
+    /// Removes what is of no use any more.
     ///
     /// # Errors
     /// `Unavailable` if a ledger or the state location cannot be read or written.
     pub async fn remove_done(&self, app: &App, table: &TableName) -> Result<()> {
-        let (state, partitions) = (&app.state, Vec::from_iter(self.partitions()));
-        let heads = app.ledgers.heads_of(table, &partitions).await?;
-        let heads: BTreeMap<&PartitionId, &LedgerVersion> = heads.iter().map(|head| (&head.partition, head)).collect();
-        let mut ended: BTreeMap<String, bool> = BTreeMap::new();
-        for Moved { home, id, file, key, shares, is_there, .. } in &self.moved {
-            let is_done = shares.keys().all(|id| heads.get(id).is_some_and(|head| of_object(head, key).is_some()));
-            *ended.entry(layout::moving_folder(table, home, id)).or_insert(true) &= is_done;
-            if is_done && *is_there {
-                state.remove(file).await?;
-            }
-            if is_done {
-                state.remove_empty_around(file)?;
-            }
-        }
-        // At the end, so that no file is left that nobody would look for.
-        let is_over = |(folder, ended): (String, bool)| (ended && !self.unknown.contains(&folder)).then_some(folder);
-        for folder in ended.into_iter().filter_map(is_over) {
-            state.remove_folder(&folder).await?;
-            state.remove_empty_around(&folder)?;
+        for done in self.done(app, table).await? {
+            done.remove(&app.state).await?;
         }
         Ok(())
+    }
+}
+
+impl Done {
+    /// Removes it; what is not there any more is no error.
+    ///
+    /// # Errors
+    /// `Unavailable` if the state location cannot be written.
+    pub async fn remove(&self, state: &Root) -> Result<()> {
+        match self.path.ends_with('/') {
+            true => state.remove_folder(&self.path).await?,
+            false if self.is_there => state.remove(&self.path).await?,
+            false => {}
+        }
+        state.remove_empty_around(&self.path)
     }
 }
 

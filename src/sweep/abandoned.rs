@@ -7,7 +7,9 @@ use super::plan::{self, Times, Verdict};
 use super::summary::{Kind, Removed, SweepSummary};
 use crate::error::Result;
 use crate::layout::{self, GenerationId, PartitionId};
+use crate::migrate::made_to_scatter;
 use crate::queue;
+use crate::scatter::moved::All;
 use crate::store::Root;
 
 /// A folder of a generation that the newest version of its partition does not name.
@@ -60,9 +62,9 @@ async fn found<'a>(sweeper: &'a Sweeper<'_>) -> Result<Vec<Found<'a>>> {
     let keys: Vec<&str> = sweeper.table.partition_keys.iter().map(|key| key.name.as_str()).collect();
     let mut all = Vec::new();
     let (state, name) = (&sweeper.app.state, &sweeper.table.name);
-    let of_redrives = [layout::redriven_root(name), layout::moving_root(name)].into_iter().filter(|_| sweeper.config.scatters());
-    let of_state = std::iter::once(layout::quarantine_root(name)).chain(of_redrives);
-    let bases = of_state.map(|base| (state, base)).chain([(&sweeper.location, String::new())]);
+    // Redrives may be of a time in which the configuration was another one.
+    let of_state = [layout::quarantine_root(name), layout::redriven_root(name), layout::moving_root(name)];
+    let bases = of_state.into_iter().map(|base| (state, base)).chain([(&sweeper.location, String::new())]);
     for (root, base) in bases {
         let entries = root.everything(&base).await?;
         let below = entries.iter().filter_map(|entry| Some((entry.path.strip_prefix(&base)?, entry.bytes)));
@@ -125,8 +127,9 @@ pub(super) async fn names(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> 
 pub(super) async fn staged(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> Result<()> {
     let (state, table) = (&sweeper.app.state, &sweeper.table.name);
     let entries = state.everything(&layout::queue_root(table)).await?;
-    // Of an object that scatters a ledger tells too little: others may lack their share. Runs remove those themselves.
-    if entries.is_empty() || sweeper.config.scatters() {
+    // Of an object that scatters a ledger tells too little: others may lack their share. Runs remove those themselves, and none can run while the
+    // configuration scatters no more.
+    if entries.is_empty() || sweeper.config.scatters() || made_to_scatter(&sweeper.table) {
         return Ok(());
     }
     let merged: BTreeSet<String> = sweeper.heads.values().flat_map(|head| &head.sources).map(|source| queue::source(&source.key)).collect();
@@ -142,6 +145,31 @@ pub(super) async fn staged(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) ->
             continue;
         }
         summary.enter(sweeper.removed(Kind::Staged, None, state.url_of(&entry.path), entry.bytes));
+    }
+    Ok(())
+}
+
+/// Removes what redrives moved and every partition has. Where rows scatter, runs do that.
+pub(super) async fn moved(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> Result<()> {
+    let Sweeper { app, table, .. } = sweeper;
+    if sweeper.config.scatters() {
+        return Ok(());
+    }
+    let all = All::find(app, &table.name).await?;
+    summary.failures.extend(all.unreadable.iter().map(|e| sweeper.failure(None, e)));
+    for done in all.done(app, &table.name).await? {
+        let bytes = match done.path.ends_with('/') {
+            true => {
+                Some(app.state.everything(&done.path).await?).filter(|all| !all.is_empty()).map(|all| all.iter().map(|one| one.bytes).sum())
+            }
+            false => app.state.size(&done.path).await?,
+        };
+        if !summary.dry_run {
+            done.remove(&app.state).await?;
+        }
+        if let Some(bytes) = bytes {
+            summary.enter(sweeper.removed(Kind::Redriven, Some(&done.home), app.state.url_of(&done.path), bytes));
+        }
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub enum Kind {
     Unfinished,
     /// A staged file whose object is merged.
     Staged,
+    /// A file with rows that a redrive moved and every partition has, or what says that it moves some.
+    Redriven,
     /// An upload in parts of a dead attempt. Its bytes are not known.
     Upload,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Kind {
             Self::Orphan => "generation of a dead attempt",
             Self::Unfinished => "file of a dead attempt",
             Self::Staged => "staged file",
+            Self::Redriven => "what a redrive moved",
             Self::Upload => "unfinished upload",
         })
     }

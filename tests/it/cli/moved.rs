@@ -1,5 +1,6 @@
 //! `redrive` where rows scatter: quarantined records go to the partitions where their rows belong, each once, whatever happens meanwhile.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -366,19 +367,34 @@ fn what_every_partition_has_is_removed_whatever_became_of_its_file() {
     }
 }
 
+/// Settings by which all that arrives in an hour is in one partition, with the keys of [`BY_PAGE`].
+const SCATTERS_NO_MORE: &str = "partition_by = \"p=x/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n";
+
+fn of_moved(lake: &Lake) -> [BTreeMap<PathBuf, Vec<u8>>; 2] {
+    [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)))
+}
+
+/// What a sweep removes, or would: a line for each, with the kind, the partition and the bytes.
+fn swept(lake: &Lake, more: &[&str]) -> Vec<String> {
+    let done = lake.lakebed(&[&["sweep", "shop.clicks", "--output", "json"], more].concat()).json(0);
+    let text = |of: &Value, name: &str| of[name].as_str().unwrap().to_string();
+    let line = |of: &Value| format!("{} {} {}", text(of, "kind"), text(of, "partition"), of["bytes"]);
+    done["removed"].as_array().unwrap().iter().map(line).collect()
+}
+
 #[test]
 fn where_rows_scatter_no_more_a_sweep_removes_what_is_done_of_a_redrive_and_nothing_that_waits() {
-    let of_moved = |lake: &Lake| [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)));
     let lake = quarantined("");
     whole_file(&lake);
     let waiting = of_moved(&lake);
-    let sweep = || {
-        lake.configure("partition_by = \"p=x/at_hour=!{timestamp:yyyy-MM-dd-HH}\"\n");
-        assert_eq!(lake.lakebed(&["sweep", "shop.clicks"]).code, 0);
+    let sweep = |more: &[&str]| {
+        lake.configure(SCATTERS_NO_MORE);
+        let mut swept = swept(&lake, more);
+        swept.retain(|line| line.starts_with("redriven "));
         lake.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
+        swept
     };
-    sweep();
-    assert_eq!(of_moved(&lake), waiting);
+    assert_eq!((sweep(&[]), of_moved(&lake)), (vec![], waiting.clone()));
     lake.run(0);
     assert_eq!(of_moved(&lake).map(|files| files.len()), [0, 0]);
     // As if the run had died before it removed them.
@@ -386,28 +402,39 @@ fn where_rows_scatter_no_more_a_sweep_removes_what_is_done_of_a_redrive_and_noth
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
-    sweep();
+    let planned = sweep(&["--dry-run"]);
+    assert_eq!(of_moved(&lake), waiting);
+    let homes = ["12", "13"].map(|hour| format!("redriven p=__HIVE_DEFAULT_PARTITION__/at_hour=2026-11-19-{hour}"));
+    let sizes: Vec<usize> = waiting[0].values().map(Vec::len).collect();
+    let [one, other] = homes;
+    let expected = [format!("{one} {}", sizes[0]), format!("{other} {}", sizes[1]), format!("{one} 0"), format!("{other} 0")];
+    assert_eq!(planned, expected, "the files, and then what says that they move");
+    assert_eq!(sweep(&[]), planned);
     assert_eq!(of_moved(&lake).map(|files| files.len()), [0, 0]);
-    assert_eq!(told(&lake).0, IN_PLACE);
+    assert_eq!((sweep(&[]), told(&lake).0), (vec![], IN_PLACE.map(String::from).to_vec()));
 }
 
 #[test]
 fn a_sweep_removes_what_moves_of_a_redrive_that_did_not_commit_and_of_no_other() {
-    let of_moved = |lake: &Lake| [".lakebed/redriven", ".lakebed/moving"].map(|folder| files(&lake.path(folder)));
-    let sweep = |lake: &Lake| assert_eq!(lake.lakebed(&["sweep", "shop.clicks"]).code, 0);
     let committed = quarantined("");
     whole_file(&committed);
     let before = of_moved(&committed);
-    sweep(&committed);
+    swept(&committed, &[]);
     assert_eq!((of_moved(&committed), before.each_ref().map(|files| files.len())), (before, [2, 2]));
-    let dead = quarantined("");
-    let hook = |_: usize, path: &str| !path.starts_with("ledger/shop.clicks/p=__HIVE_");
-    assert!(!tokio::runtime::Runtime::new().unwrap().block_on(redriven(&dead, Box::new(hook))));
-    assert_eq!(of_moved(&dead).map(|files| files.len()), [1, 1]);
-    sweep(&dead);
-    assert_eq!(of_moved(&dead).map(|files| files.len()), [0, 0]);
-    document(&dead, &[]);
-    assert_eq!(told(&dead).0, IN_PLACE);
+    for scatters in [true, false] {
+        let dead = quarantined("");
+        let hook = |_: usize, path: &str| !path.starts_with("ledger/shop.clicks/p=__HIVE_");
+        assert!(!tokio::runtime::Runtime::new().unwrap().block_on(redriven(&dead, Box::new(hook))));
+        assert_eq!(of_moved(&dead).map(|files| files.len()), [1, 1]);
+        if !scatters {
+            dead.configure(SCATTERS_NO_MORE);
+        }
+        swept(&dead, &[]);
+        assert_eq!(of_moved(&dead).map(|files| files.len()), [0, 0], "scatters: {scatters}");
+        dead.configure(&format!("{BY_PAGE}{}", RULES.replace('5', "10")));
+        document(&dead, &[]);
+        assert_eq!(told(&dead).0, IN_PLACE);
+    }
 }
 
 #[test]
