@@ -77,7 +77,7 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
             config.name
         )));
     }
-    for (partition, head) in partitions.iter().zip(app.ledgers.each_head(&config.name, &partitions).await) {
+    for (partition, head) in partitions {
         let done = match head {
             Ok(Some(head)) if head.quarantine.is_some() => work.partition(head).await,
             Ok(_) => continue,
@@ -85,12 +85,12 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
         };
         match done {
             Ok(done) => {
-                if !looked_at.contains(partition) {
-                    looked_at.push(partition.clone());
+                if !looked_at.contains(&partition) {
+                    looked_at.push(partition);
                 }
                 summary.enter(done);
             }
-            Err(e) => summary.fail(Some(partition), &e),
+            Err(e) => summary.fail(Some(&partition), &e),
         }
     }
     let redriven = if config.scatters() { work.move_on(&mut summary, &mut looked_at).await } else { Redriven::default() };
@@ -109,15 +109,18 @@ pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     Ok(summary)
 }
 
-/// The partitions asked for that have a ledger.
-async fn partitions_of(app: &App, request: &Request) -> Result<Vec<PartitionId>> {
+/// The partitions asked for that were merged, each with its newest version.
+async fn partitions_of(app: &App, request: &Request) -> Result<Vec<(PartitionId, Result<Option<LedgerVersion>>)>> {
     let config = app.config.tables(Some(&request.table))?[0];
     let mut partitions = app.ledgers.partitions(&config.name).await?;
-    let Some(place) = &request.place else { return Ok(partitions) };
-    let fits = partitions.iter().map(|partition| plan::is_at(config, partition, place)).collect::<Result<Vec<_>>>()?;
-    let mut fits = fits.into_iter();
-    partitions.retain(|_| fits.next().unwrap_or(false));
-    Ok(partitions)
+    if let Some(place) = &request.place {
+        let fits = partitions.iter().map(|partition| plan::is_at(config, partition, place)).collect::<Result<Vec<_>>>()?;
+        let mut fits = fits.into_iter();
+        partitions.retain(|_| fits.next().unwrap_or(false));
+    }
+    let heads = app.ledgers.each_head(&config.name, &partitions).await;
+    let is_void = |head: &Result<Option<LedgerVersion>>| matches!(head, Ok(Some(head)) if head.is_void());
+    Ok(partitions.into_iter().zip(heads).filter(|(_, head)| !is_void(head)).collect())
 }
 
 /// What is the same for all partitions.

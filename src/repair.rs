@@ -62,7 +62,8 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
         ended(app, config, request).await?;
     }
     for _ in 0..merge::RACES {
-        let Some(head) = app.ledgers.head(&config.name, &partition).await? else { return Err(never_merged(config, request, &partition)) };
+        let head = app.ledgers.head(&config.name, &partition).await?.filter(|head| !head.is_void());
+        let Some(head) = head else { return Err(never_merged(config, request, &partition)) };
         let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, &partition)) };
         let landed = if request.from_merged { Vec::new() } else { landed_of(&table, &head, request.place.hour).await? };
         let taken = taken(&head, plan::plan(&head, landed, request.from_merged))?;
@@ -100,7 +101,9 @@ async fn scattered(app: &App, config: &TableConfig, request: &Request, partition
             Err(_) if log::newest(&app.state, &config.name).await?.map(|newest| newest.version) != number => continue,
             Err(e) => return Err(e),
         };
-        let Some(head) = anew.heads.get(partition) else { return Err(never_merged(config, request, partition)) };
+        let Some(head) = anew.heads.get(partition).filter(|head| !head.is_void()) else {
+            return Err(never_merged(config, request, partition));
+        };
         let taken = taken(head, plan::plan(head, anew.landed(head), false))?;
         let mut planned = RepairSummary::planned(run.to_string(), head, &taken, false);
         planned.moving(&anew.partitions, &anew.heads);

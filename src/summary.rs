@@ -231,7 +231,7 @@ impl TableDone {
         }
         for plan in plans {
             let Action::Merge { previous, objects } = &plan.action else { continue };
-            let action = if previous.is_some() { "would amend" } else { "would create" };
+            let action = if plan.action.operation() == Some(Operation::Create) { "would create" } else { "would amend" };
             self.objects.pending += objects.len() as u64;
             self.partitions.push(PartitionDone::of(&plan.partition, previous.as_deref(), action, objects.len()));
         }

@@ -80,7 +80,7 @@ pub struct RedrivenFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
-    /// The first merge of the partition.
+    /// The first merge of the partition, or a version that only closes one that there was not.
     Create,
     /// Objects that came after the first merge.
     Amend,
@@ -258,6 +258,7 @@ impl LedgerVersion {
     /// | number | previous + 1, or 1 |
     /// | table, partition | the same as before |
     /// | sources, held | ordered by key, each once; none of the previous ones lost, unless rows move to other partitions: then the intakes say where they are |
+    /// | create | it is the first, or the one before it only closed the partition |
     /// | rollback | the generation is one that the previous version retired |
     /// | sweep | nothing changes but what is retired |
     /// | redrive | the sources stay, with as many records as before; what one has no longer in quarantine is resolved |
@@ -327,7 +328,7 @@ impl LedgerVersion {
         // Other partitions have these rows: whoever takes them back into the quarantine would have them twice after the next redrive.
         let brings_back = self.operation != Operation::Move && self.counts.moved < previous.counts.moved;
         match self.operation {
-            Operation::Create => Some("the partition was created before"),
+            Operation::Create if !previous.is_void() => Some("the partition was created before"),
             _ if brings_back => Some("it takes back records that other partitions have"),
             Operation::Rollback if previous.retired.iter().all(|retired| retired.location != self.generation.location) => {
                 Some("it goes back to a generation that was not retired")
@@ -484,6 +485,8 @@ mod tests {
             (&emptied, false, false),
         ] {
             assert_eq!((made.is_void(), made.may_close()), (is_void, may_close), "{made:?}");
+            let first = LedgerVersion { operation: Operation::Create, ..version("14", made.version + 1, made.sources.clone()) };
+            assert_eq!(first.check(Some(made)).is_ok(), is_void, "the partition is created once: {made:?}");
         }
     }
 

@@ -342,7 +342,7 @@ impl Attempt<'_> {
     /// True for what came after the first merge, and not for what is only read once more.
     pub(super) fn is_late(&self, key: &str) -> bool {
         let known = |version: &LedgerVersion| version.source(key).or(version.held(key)).filter(|_| self.afresh).map(|source| source.late);
-        self.previous.is_some_and(|version| known(version).unwrap_or(true))
+        self.previous.is_some_and(|version| !version.is_void() && known(version).unwrap_or(true))
     }
 
     /// Keys of the objects that were set aside before and come again with another content.

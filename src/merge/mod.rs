@@ -25,7 +25,7 @@ use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId};
 use crate::ledger::store::{Committed, LedgerStore};
-use crate::ledger::{FORMAT, LedgerVersion, Operation, Retired};
+use crate::ledger::{FORMAT, Generation, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
 use crate::scatter::moves::end::Ending;
@@ -172,13 +172,22 @@ pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &Ledg
     Ok(committed)
 }
 
+/// The first version of a partition, with nothing in it: whoever saw that there was none cannot commit any more.
+pub fn nothing(context: &Context<'_>, attempt: &Attempt<'_>) -> LedgerVersion {
+    let location = attempt.table.location.url_of(&layout::generation_folder(attempt.partition, &attempt.id));
+    let generation = Generation { id: attempt.id.clone(), location, files: Vec::new() };
+    let (sources, missing, redriven) = (Vec::new(), Vec::new(), Vec::new());
+    next_version(context, attempt, Operation::Create, Written { generation, quarantine: None, sources, missing, redriven, warned: 0 })
+}
+
 /// The version that the attempt's files make.
 fn next_version(context: &Context<'_>, attempt: &Attempt<'_>, operation: Operation, written: Written) -> LedgerVersion {
     let table = attempt.table;
     let mut held = attempt.previous.map_or_else(Vec::new, |previous| previous.held.clone());
     held.retain(|held| written.sources.binary_search_by(|source| source.key.cmp(&held.key)).is_err());
     let mut retired = attempt.previous.map_or_else(Vec::new, |previous| previous.retired.clone());
-    if let Some(previous) = attempt.previous {
+    // What was only closed against other commits was never live.
+    if let Some(previous) = attempt.previous.filter(|previous| !previous.is_void()) {
         let replaced = previous.quarantine.iter().filter(|old| Some(*old) != written.quarantine.as_ref());
         let gone = std::iter::once(&previous.generation).chain(replaced);
         retired.extend(gone.map(|old| Retired { location: old.location.clone(), files: old.files.clone(), at: context.at }));

@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::{self, LandedObject};
 use crate::layout::PartitionId;
-use crate::ledger::Operation;
 use crate::ledger::store::Committed;
 use crate::merge;
 use crate::merge::execute::Attempt;
@@ -352,7 +351,7 @@ impl Work<'_> {
                     queue: &queue,
                     redrive: None,
                 };
-                let (next, _) = merge::write(&context, &attempt, Operation::Create).await?;
+                let next = merge::nothing(&context, &attempt);
                 let committed = merge::finish(&context, &attempt, &next).await?;
                 (next, committed)
             }
