@@ -100,6 +100,7 @@ pub async fn run_table(
     done.warnings.extend(warning(work.warned));
     worked?;
     settle::count(&closed, &work.intakes, &work.heads, &mut done)?;
+    work.count_hours(&mut done);
     let open_partitions = work.lacking(&closed);
     let Work { heads, intakes, staged, queue, merged, redriven, mut retries, .. } = work;
     let known = heads.values().filter(|head| !merged.contains(&head.partition) && !head.is_void());
@@ -146,10 +147,8 @@ async fn newest(
         newest.unreadable.entry(hour).or_insert_with(|| end::gone(hour));
     }
     summary.failures.extend(newest.unreadable.iter().map(|(hour, e)| failure_of_hour(config, *hour, e)));
-    if let Some(Stuck { error, .. }) = stuck.filter(|_| !moved.iter().any(|hour| newest.unreadable.contains_key(hour))) {
-        let told = Error::new(error.kind(), format!("a repair that moves rows cannot be ended: {error}"));
-        summary.failures.push(Failure::new(&config.name, None, &told));
-    }
+    // Beside the failures of its hours: what it moves was taken in long ago, and readers may see half of it.
+    summary.failures.extend(stuck.map(|stuck| Failure::new(&config.name, None, &stuck.told())));
     Ok(newest)
 }
 
@@ -295,8 +294,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Enters what failed for an hour, once however many of its objects meet with it.
     fn fail_hour(&mut self, hour: Hour, error: &Error) {
-        self.failures.push(failure_of_hour(&self.table.config, hour, error));
+        let failure = failure_of_hour(&self.table.config, hour, error);
+        if self.failures.iter().all(|known| known.error != failure.error) {
+            self.failures.push(failure);
+        }
     }
 
     fn is_over(&self) -> bool {

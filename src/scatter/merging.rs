@@ -64,7 +64,8 @@ impl Work<'_> {
         let mut so_far = NowAndThen::new(self.app, table, self.request.until);
         for plan in plans {
             if let Some(e) = self.stuck.as_ref().and_then(|stuck| stuck.at(&plan.partition)) {
-                self.failures.push(self.retries.failed(&plan, &e));
+                // Nothing was tried: it is the turn of this partition as soon as the repair is ended.
+                self.fail(Some(&plan.partition), &e);
                 continue;
             }
             so_far.show(&mut self.retries, done).await;

@@ -93,20 +93,44 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// An object as its intake has it by now, with the newest versions of its partitions; `None` if it is done. A repair may have moved its rows
-    /// since the intake was read, or another run may have placed it anew.
+    /// An object as its intake has it by now, with the newest versions of its partitions; `None` if it is done, or given up as these cannot be
+    /// read. A repair may have moved its rows since the intake was read, or another run may have placed it anew.
     async fn looked_at_anew(&mut self, hour: Hour, before: &Taken) -> Result<Option<Taken>> {
         if let Err(e) = self.refresh(hour).await {
             self.fail_hour(hour, &e);
+            // One of its partitions has something else than its share: no other one gets any.
+            self.given_up.insert(before.key.clone());
             return Ok(None);
         }
         let now = self.intakes.get(&hour).and_then(|intake| intake.object(&before.key)).filter(|now| !now.done).cloned();
         if let Some(now) = &now {
             let partitions = BTreeSet::from_iter(now.partitions()?);
             self.looked_at.retain(|partition| !partitions.contains(partition));
-            self.look_at(partitions).await;
+            self.look_at(partitions.clone()).await;
+            // Why is entered already, and the version that was read before says nothing now.
+            if partitions.iter().any(|partition| self.unreadable.contains(partition)) {
+                self.given_up.insert(before.key.clone());
+                return Ok(None);
+            }
         }
         Ok(now)
+    }
+
+    /// Counts the partitions that are as they should be, and tells of those that were rolled back.
+    pub(super) fn count_hours(&self, done: &mut TableDone) {
+        for head in self.heads.values() {
+            if !head.held.is_empty() {
+                let held = counted(head.held.len() as u64, "object");
+                done.warnings.push(format!(
+                    "{}: it was rolled back, and its rows of {held} stay out of it until `lakebed repair`, or until it is rolled forward again",
+                    head.partition
+                ));
+            }
+            let is_stuck = self.stuck.as_ref().is_some_and(|stuck| stuck.open.names(&head.partition));
+            if !head.is_void() && !is_stuck {
+                done.count_hour(&head.partition);
+            }
+        }
     }
 
     /// Where rows are that the intakes place elsewhere. A move that cannot be ended may have written down half of what it does.
@@ -170,16 +194,6 @@ pub(super) fn count(
             Some(taken) if held(taken)? => done.objects.held += 1,
             Some(_) => done.objects.merged += 1,
         }
-    }
-    for head in heads.values() {
-        if !head.held.is_empty() {
-            let held = counted(head.held.len() as u64, "object");
-            done.warnings.push(format!(
-                "{}: it was rolled back, and its rows of {held} stay out of it until `lakebed repair`, or until it is rolled forward again",
-                head.partition
-            ));
-        }
-        done.count_hour(&head.partition);
     }
     Ok(())
 }

@@ -19,9 +19,13 @@ use crate::scatter::intake::{FORMAT, Intake, Taken};
 use crate::scatter::store::{self, Committed, Newest};
 use crate::store::Root;
 use crate::store::cleaning::Places;
+use crate::summary::counted;
 
 /// Requests under way at once.
 const CONCURRENCY: usize = 16;
+
+/// Partitions that are named of a move that cannot be ended.
+const NAMED: usize = 10;
 
 /// Steps of moves, be they several, after which it is given up: others keep moving rows.
 const STEPS: usize = 20;
@@ -54,6 +58,27 @@ impl Stuck {
         let told =
             || Error::new(self.error.kind(), format!("a repair is moving rows into it or out of it, and cannot be ended: {}", self.error));
         self.open.names(partition).then(told)
+    }
+
+    /// That it cannot be ended, with what readers may see until it is.
+    pub fn told(&self) -> Error {
+        let made = self.open.made_anew();
+        let mut named: Vec<String> = made.iter().take(NAMED).map(ToString::to_string).collect();
+        named.extend((made.len() > NAMED).then(|| format!("and {} more", made.len() - NAMED)));
+        let seen = match self.open.state {
+            // Some of them may have their new rows already.
+            State::Decided => "rows of these may be in the table twice or not at all",
+            State::Begun | State::Undone | State::Over => "nothing is added to these",
+        };
+        Error::new(
+            self.error.kind(),
+            format!(
+                "a repair that moves rows between {} ({}) cannot be ended, and until it is, {seen}: {}",
+                counted(made.len() as u64, "partition"),
+                named.join(", "),
+                self.error
+            ),
+        )
     }
 }
 
