@@ -13,6 +13,7 @@ use super::reject::{Code, Reason};
 use super::scan::{Cursor, Syntax, Text, unescape};
 use crate::config::{NewColumns, OnFail};
 use crate::schema::HiveType;
+use plain::End;
 use unknown::Unknown;
 
 /// Deepest nesting of a record; the type grammar allows no more than this either.
@@ -180,34 +181,27 @@ impl<'p> Decoder<'p> {
         }
         let mut expected = 0;
         loop {
-            let (key, found) = match plan.next(&cursor.bytes[cursor.pos..], expected) {
-                Some((index, length)) => {
-                    cursor.pos += length;
-                    cursor.skip_space();
-                    (Text { raw: plan.fields[index].key.as_bytes(), escaped: false }, Some(index))
-                }
-                None => {
-                    let key = cursor.key()?;
-                    (key, if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw) })
-                }
-            };
-            match found.map(|index| (index, &plan.fields[index])) {
-                Some((index, field)) if field.plain().is_some_and(|(target, hive)| plain::read(cursor, hive, &mut out[target], row)) => {
-                    expected = index + 1;
-                }
-                Some((index, field)) if field.is_read() && !field.targets.iter().any(|(target, _)| out[*target].len() > row) => {
-                    expected = index + 1;
-                    self.path.push(Step::Key(&field.key));
-                    self.member(cursor, field, out, row, keep_unknown)?;
-                    self.path.pop();
-                }
-                found => {
-                    // The second value of a private place is as private as the first: it refuses the record or is forgotten.
-                    let forget = self.plan.new_columns == NewColumns::Rescue && found.is_some_and(|(_, field)| field.private);
-                    self.unknown(cursor, key, keep_unknown && !forget)?;
-                }
+            let end;
+            (cursor.pos, end) = plain::members(cursor.bytes, cursor.pos, plan, out, row, &mut expected);
+            if end == End::Object {
+                return Ok(());
             }
-            cursor.skip_space();
+            if end == End::Key {
+                let (key, found) = match plan.next(&cursor.bytes[cursor.pos..], expected) {
+                    Some((index, key)) => {
+                        cursor.pos += key.length();
+                        cursor.skip_space();
+                        (Text { raw: plan.fields[index].key.as_bytes(), escaped: false }, Some(index))
+                    }
+                    None => {
+                        let key = cursor.key()?;
+                        (key, if key.escaped { self.find_escaped(plan, key) } else { plan.find(key.raw) })
+                    }
+                };
+                expected = found.map_or(expected, |index| index + 1);
+                self.member(cursor, (key, found.map(|index| &plan.fields[index])), out, row, keep_unknown)?;
+                cursor.skip_space();
+            }
             match cursor.peek() {
                 Some(b',') => cursor.pos += 1,
                 Some(b'}') => {
@@ -220,6 +214,30 @@ impl<'p> Decoder<'p> {
         }
     }
 
+    /// Reads the value behind a key, whose field that is if it is known.
+    fn member(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        (key, field): (Text<'_>, Option<&'p FieldPlan>),
+        out: &mut [Builder],
+        row: usize,
+        keep_unknown: bool,
+    ) -> Result<(), Fail> {
+        match field.filter(|field| field.is_read() && !field.targets.iter().any(|(target, _)| out[*target].len() > row)) {
+            Some(field) => {
+                self.path.push(Step::Key(&field.key));
+                self.known(cursor, field, out, row, keep_unknown)?;
+                self.path.pop();
+                Ok(())
+            }
+            None => {
+                // The second value of a private place is as private as the first: it refuses the record or is forgotten.
+                let forget = self.plan.new_columns == NewColumns::Rescue && field.is_some_and(|field| field.private);
+                self.unknown(cursor, key, keep_unknown && !forget)
+            }
+        }
+    }
+
     fn find_escaped(&mut self, plan: &ObjectPlan, key: Text<'_>) -> Option<usize> {
         self.text.clear();
         unescape(key.raw, &mut self.text).ok()?;
@@ -227,7 +245,7 @@ impl<'p> Decoder<'p> {
     }
 
     /// Reads the value of a known key into each of its builders.
-    fn member(
+    fn known(
         &mut self,
         cursor: &mut Cursor<'_>,
         field: &'p FieldPlan,
@@ -333,10 +351,13 @@ impl<'p> Decoder<'p> {
             return Ok(());
         }
         for index in 0.. {
-            if !plain::read_next(cursor, node, items) {
-                self.path.push(Step::Element(index));
-                self.value(cursor, node, items, keep)?;
-                self.path.pop();
+            match plain::value(cursor.bytes, cursor.pos, node, items) {
+                Some(end) => cursor.pos = end,
+                None => {
+                    self.path.push(Step::Element(index));
+                    self.value(cursor, node, items, keep)?;
+                    self.path.pop();
+                }
             }
             cursor.skip_space();
             if cursor.eat(b']') {
@@ -375,8 +396,9 @@ impl<'p> Decoder<'p> {
                 self.path.pop();
                 self.unknown(cursor, key, keep)?;
             } else {
-                if !plain::read_next(cursor, node, values) {
-                    self.value(cursor, node, values, keep)?;
+                match plain::value(cursor.bytes, cursor.pos, node, values) {
+                    Some(end) => cursor.pos = end,
+                    None => self.value(cursor, node, values, keep)?,
                 }
                 self.path.pop();
             }

@@ -43,6 +43,8 @@ pub struct ObjectPlan {
     pub fields: Vec<FieldPlan>,
     /// A value somewhere in the object is private.
     pub private: bool,
+    /// The keys of `fields`.
+    keys: Vec<Key>,
     lookup: HashMap<Vec<u8>, usize>,
 }
 
@@ -51,49 +53,56 @@ pub struct ObjectPlan {
 pub struct FieldPlan {
     /// The key, normalized: lower case, `[a-z0-9_]`.
     pub key: String,
-    quoted: Quoted,
     /// The builders that its value goes to, each with its type.
     pub targets: Vec<(usize, Node)>,
     /// Keys below it that columns take their values from (`from = "page.url"`).
     pub below: Option<ObjectPlan>,
     /// The value is private as a whole: what no column takes of it is kept nowhere.
     pub private: bool,
-    /// See [`FieldPlan::plain`].
-    plain: Option<(usize, HiveType)>,
 }
 
-/// A key as it stands in most records, with its quotes and the colon, and its first eight bytes as a number, to compare them at once.
+/// A key as it stands in most records, and what its value is for.
 #[derive(Debug)]
-struct Quoted {
-    text: Vec<u8>,
-    first: u64,
+pub struct Key {
+    /// The first 16 bytes of `text` as a number, to compare them at once.
+    first: u128,
     /// The bits of `first` that belong to the text.
-    mask: u64,
+    mask: u128,
+    /// The key with its quotes and the colon.
+    text: Vec<u8>,
+    /// The builder that takes the value, if it may be read plainly.
+    pub alone: Option<Alone>,
 }
 
-impl Quoted {
+/// The builder that takes a value, if there is just one and no other takes a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// It is one of texts as they are.
+    Text(usize),
+    /// It is another one.
+    Other(usize),
+}
+
+impl Key {
     fn new(key: &str) -> Self {
         let text = format!("\"{key}\":").into_bytes();
-        let (mut first, mut mask) = ([0; 8], [0; 8]);
-        for (at, &byte) in text.iter().take(8).enumerate() {
+        let (mut first, mut mask) = ([0; 16], [0; 16]);
+        for (at, &byte) in text.iter().take(16).enumerate() {
             (first[at], mask[at]) = (byte, u8::MAX);
         }
-        Self { text, first: u64::from_le_bytes(first), mask: u64::from_le_bytes(mask) }
+        Self { first: u128::from_le_bytes(first), mask: u128::from_le_bytes(mask), text, alone: None }
     }
 
-    /// True if `bytes` begin with the text; `first` are the first eight of them.
+    /// How many bytes it takes with its quotes and the colon.
     #[inline]
-    fn begins(&self, first: u64, bytes: &[u8]) -> bool {
-        first & self.mask == self.first && (self.text.len() <= 8 || self.ends(bytes))
+    pub fn length(&self) -> usize {
+        self.text.len()
     }
 
-    /// True if `bytes` go on like the text behind its first eight: eight at a time, the last eight overlapping those before.
+    /// True if `bytes` begin with the text; `first` are the first 16 of them.
     #[inline]
-    fn ends(&self, bytes: &[u8]) -> bool {
-        let Some(bytes) = bytes.get(..self.text.len()) else { return false };
-        let (found, wanted) = (bytes[8..].as_chunks::<8>().0, self.text[8..].as_chunks::<8>().0);
-        let word = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk);
-        bytes.last_chunk().map(word) == self.text.last_chunk().map(word) && found.iter().map(word).eq(wanted.iter().map(word))
+    fn begins(&self, first: u128, bytes: &[u8]) -> bool {
+        (first ^ self.first) & self.mask == 0 && (self.text.len() <= 16 || bytes.starts_with(&self.text))
     }
 }
 
@@ -175,6 +184,25 @@ impl Node {
             scalar => Self::Scalar(scalar.clone()),
         }
     }
+
+    /// True if values of the type may be read plainly as a whole.
+    fn may_be_plain(&self) -> bool {
+        match self {
+            Self::Scalar(hive) => matches!(
+                hive,
+                HiveType::String
+                    | HiveType::Timestamp
+                    | HiveType::Boolean
+                    | HiveType::Double
+                    | HiveType::BigInt
+                    | HiveType::Int
+                    | HiveType::Decimal(..)
+            ),
+            Self::List(item) => item.may_be_plain(),
+            Self::Map(key, value) => *key == HiveType::String && value.may_be_plain(),
+            Self::Struct(plan) => plan.keys.iter().all(|key| key.alone.is_some()),
+        }
+    }
 }
 
 /// Fields that are compared one by one before a key is looked up.
@@ -185,51 +213,47 @@ impl ObjectPlan {
     fn insert(&mut self, path: &[String], target: usize, node: Node, private: bool) {
         let Some((key, rest)) = path.split_first() else { return };
         self.private |= private;
-        let field = self.field(key);
+        let index = self.field(key);
+        let field = &mut self.fields[index];
         if rest.is_empty() {
             field.private |= private;
             field.targets.push((target, node));
         } else {
             field.below.get_or_insert_default().insert(rest, target, node, private);
         }
-        field.plain = match field.targets.as_slice() {
-            [(target, Node::Scalar(hive))] if field.below.is_none() => Some((*target, hive.clone())),
+        let alone = match field.targets.as_slice() {
+            [(target, Node::Scalar(HiveType::String))] => Some(Alone::Text(*target)),
+            [(target, node)] if node.may_be_plain() => Some(Alone::Other(*target)),
             _ => None,
         };
+        self.keys[index].alone = alone.filter(|_| field.below.is_none());
     }
 
     /// Adds a key that no builder takes and whose value is private, unless there is one of that name.
     fn hide(&mut self, key: &str) {
         if !self.lookup.contains_key(key.as_bytes()) {
-            self.field(key).private = true;
+            let index = self.field(key);
+            self.fields[index].private = true;
         }
     }
 
-    fn field(&mut self, key: &str) -> &mut FieldPlan {
+    /// The number of the field with this key, which is added if it is new.
+    fn field(&mut self, key: &str) -> usize {
         let next = self.fields.len();
         let index = *self.lookup.entry(key.as_bytes().to_vec()).or_insert(next);
         if index == next {
-            self.fields.push(FieldPlan {
-                key: key.to_string(),
-                quoted: Quoted::new(key),
-                targets: Vec::new(),
-                below: None,
-                private: false,
-                plain: None,
-            });
+            self.keys.push(Key::new(key));
+            self.fields.push(FieldPlan { key: key.to_string(), targets: Vec::new(), below: None, private: false });
         }
-        &mut self.fields[index]
+        index
     }
 
-    /// The field whose key and colon `bytes` begin with, and how long these are, if it is one of the next in the order of the columns:
-    /// records leave fields out.
-    #[inline]
-    pub fn next(&self, bytes: &[u8], expected: usize) -> Option<(usize, usize)> {
-        let first = u64::from_le_bytes(*bytes.first_chunk()?);
-        let near = self.fields.get(expected..)?.iter().take(NEAR);
-        near.enumerate()
-            .find(|(_, field)| field.quoted.begins(first, bytes))
-            .map(|(ahead, field)| (expected + ahead, field.quoted.text.len()))
+    /// The field whose key and colon `bytes` begin with, if it is one of the next in the order of the columns: records leave fields out.
+    #[inline(always)]
+    pub fn next(&self, bytes: &[u8], expected: usize) -> Option<(usize, &Key)> {
+        let first = u128::from_le_bytes(*bytes.first_chunk()?);
+        let near = self.keys.get(expected..)?.iter().take(NEAR);
+        near.enumerate().find(|(_, key)| key.begins(first, bytes)).map(|(ahead, key)| (expected + ahead, key))
     }
 
     /// The field for a key as it stands in the record.
@@ -245,12 +269,6 @@ impl ObjectPlan {
 }
 
 impl FieldPlan {
-    /// The only builder that takes the value, and its type, if that is one without parts.
-    #[inline]
-    pub fn plain(&self) -> Option<(usize, &HiveType)> {
-        self.plain.as_ref().map(|(target, hive)| (*target, hive))
-    }
-
     /// True if a builder takes the value or a part of it.
     #[inline]
     pub fn is_read(&self) -> bool {

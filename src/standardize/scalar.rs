@@ -174,26 +174,41 @@ pub const PLAIN_TIMESTAMP: usize = 26;
 #[inline]
 pub fn plain_timestamp(rest: &[u8]) -> Option<i64> {
     let text = rest.first_chunk::<PLAIN_TIMESTAMP>()?;
-    let marks = [(0, b'"'), (5, b'-'), (8, b'-'), (11, b'T'), (14, b':'), (17, b':'), (20, b'.'), (24, b'Z'), (25, b'"')];
-    if marks.iter().any(|&(at, mark)| text[at] != mark) {
+    let [date, time, seconds] = text[1..].as_chunks::<8>().0 else { return None };
+    let (date, time, seconds) = (digits_of(date, b"0000-00-"), digits_of(time, b"00T00:00"), digits_of(seconds, b":00.000Z"));
+    if text[0] != b'"' || text[25] != b'"' || (date | time | seconds) & HIGHS != 0 {
         return None;
     }
-    let mut most = 0;
-    let mut digit = |at: usize| {
-        let digit = text[at].wrapping_sub(b'0');
-        most = most.max(digit);
-        i64::from(digit)
-    };
-    let mut two = |at: usize| digit(at) * 10 + digit(at + 1);
-    let (year, month, day) = (two(1) * 100 + two(3), two(6), two(9));
-    let (hour, minute, second) = (two(12), two(15), two(18));
-    let millis = two(21) * 10 + digit(23);
+    let (dates, times, ends) = (twos(date), twos(time), twos(seconds));
+    let byte = |word: u64, at: usize| i64::from(word.to_le_bytes()[at]);
+    let (year, month, day) = (byte(dates, 0) * 100 + byte(dates, 2), byte(dates, 5), byte(times, 0));
+    let (hour, minute, second) = (byte(times, 3), byte(times, 6), byte(ends, 1));
+    let millis = byte(ends, 4) * 10 + byte(seconds, 6);
     // Every year has these days; the others are left to the full reading.
-    if most > 9 || year == 0 || !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    if year == 0 || !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
     Some(seconds * MICROS + millis * 1000)
+}
+
+/// Of digits, each a byte, the number of two digits that begins with each of them.
+#[inline]
+fn twos(digits: u64) -> u64 {
+    digits * 10 + (digits >> 8)
+}
+
+/// The highest bit of each byte.
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// The digits of `text`, each a byte, with 0 for the other characters of `zero`. The highest bit of some byte is set if it is not written like `zero`.
+#[inline]
+fn digits_of(text: &[u8; 8], zero: &[u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*zero);
+    let room = u64::from_le_bytes(zero.map(|byte| if byte == b'0' { 0x7f - 9 } else { 0x7f }));
+    // What is too large for its place reaches the highest bit, or has it already; no other byte is carried over into then.
+    let too_large = ((word & !HIGHS) + room) | word;
+    word | (too_large & HIGHS)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

@@ -1,5 +1,7 @@
 //! A strict JSON scanner over bytes (RFC 8259): it finds where things end and refuses what is not JSON.
 
+use wide::u8x16;
+
 /// Where a text stops being JSON, and what was wanted there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Syntax {
@@ -36,30 +38,15 @@ pub struct Cursor<'a> {
     pub pos: usize,
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// A word whose lowest set high bit marks the first byte that is zero in `word`.
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGHS
-}
-
 /// Offset of the first byte of `chunk` that is a quote, a backslash or a control character; its length if there is none.
 #[inline]
 pub(super) fn first_special(chunk: &[u8; 16]) -> usize {
-    let (low, high) = chunk.split_at(8);
-    let word = |half: &[u8]| u64::from_le_bytes([half[0], half[1], half[2], half[3], half[4], half[5], half[6], half[7]]);
-    match (special_bytes(word(low)), special_bytes(word(high))) {
-        (0, 0) => 16,
-        (0, high) => 8 + (high.trailing_zeros() / 8) as usize,
-        (low, _) => (low.trailing_zeros() / 8) as usize,
-    }
-}
-
-/// A word whose lowest set high bit marks the first byte of `word` that is a quote, a backslash or a control character.
-fn special_bytes(word: u64) -> u64 {
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    zero_bytes(word ^ (ONES * u64::from(b'"'))) | zero_bytes(word ^ (ONES * u64::from(b'\\'))) | control
+    let bytes = u8x16::from(*chunk);
+    let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+    let is_control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    // The bit behind those of the bytes ends the search.
+    let special = (is(b'"') | is(b'\\') | is_control).to_bitmask() | 1 << chunk.len();
+    special.trailing_zeros() as usize
 }
 
 /// Offset of the first byte from `pos` on that is a quote, a backslash or a control character; the length if there is none.
