@@ -16,7 +16,7 @@ use crate::config::Format;
 use crate::error::{Error, Result};
 
 /// A batch is closed after this many rows, or this many bytes of records.
-pub(super) const BATCH_ROWS: usize = 8192;
+pub(super) const BATCH_ROWS: usize = 32768;
 const BATCH_BYTES: usize = 16 << 20;
 
 /// Rejects are handed on after this many, or this many bytes of them.

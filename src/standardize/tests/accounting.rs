@@ -87,7 +87,7 @@ fn rows_stay_in_order_over_the_edges_of_batches() {
     let done = standardized(&plan, text);
     let rows: Vec<i64> = done.batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert!(done.batches.len() == 3 && rows.iter().copied().eq(0..count as i64));
-    assert_eq!(done.rejects.len(), 17);
+    assert_eq!(done.rejects.len(), (0..count).filter(|n| n % 1000 == 7).count());
 }
 
 #[test]
