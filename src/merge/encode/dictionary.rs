@@ -1,6 +1,10 @@
 //! The different values of a column, each with its number.
 
+mod numbers;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
+
+use numbers::Numbers;
 
 /// A value of the dictionary.
 struct Entry {
@@ -12,6 +16,15 @@ struct Entry {
     page: u32,
 }
 
+impl Entry {
+    /// True if it is of this text, whose ends these are; `bytes` are those of the dictionary.
+    #[inline]
+    fn is(&self, bytes: &[u8], text: &[u8], ends: (u64, u64)) -> bool {
+        let (start, length) = (self.start as usize, self.length as usize);
+        self.ends == ends && length == text.len() && (length <= 16 || bytes[start..start + length] == *text)
+    }
+}
+
 /// Values by number, in the order in which they came.
 pub struct Dictionary {
     /// The values as the dictionary's page has them: texts each behind its length, and numbers, which all take as many bytes, without one.
@@ -19,7 +32,9 @@ pub struct Dictionary {
     /// Bytes of the length.
     front: usize,
     entries: Vec<Entry>,
-    /// How many texts it had at its end.
+    /// Where numbers are looked up, which have no entries.
+    numbers: Numbers,
+    /// How many values it had at its end.
     count: usize,
     /// Open addressing: the number of an entry and one more in the low half, the upper half of its hash in the high half; 0 is free.
     /// A power of two of them, at most half of which are taken.
@@ -29,6 +44,9 @@ pub struct Dictionary {
     /// The number of the present page.
     page: u32,
 }
+
+/// Most values that are looked up at once: memory is asked for what all of them need before the first one is waited for.
+pub const BLOCK: usize = 32;
 
 /// Slots of an empty dictionary.
 const SLOTS: usize = 256;
@@ -49,12 +67,12 @@ impl Dictionary {
 
     fn new(front: usize) -> Self {
         let seed = RandomState::new().build_hasher().finish();
-        Self { bytes: Vec::new(), front, entries: Vec::new(), count: 0, slots: vec![0; SLOTS], seed, page: 0 }
+        Self { bytes: Vec::new(), front, entries: Vec::new(), count: 0, numbers: Numbers::new(seed), slots: vec![0; SLOTS], seed, page: 0 }
     }
 
     /// How many values it has.
     pub fn len(&self) -> usize {
-        self.count.max(self.entries.len())
+        self.count.max(self.entries.len()).max(self.numbers.len())
     }
 
     /// The dictionary's page.
@@ -82,6 +100,49 @@ impl Dictionary {
     /// Nothing is looked up any more: only the page is kept.
     pub fn end(&mut self) {
         (self.count, self.entries, self.slots) = (self.len(), Vec::new(), Vec::new());
+        self.numbers = Numbers::new(self.seed);
+    }
+
+    /// Says of some numbers of `WIDTH` bytes, at most as many as a [`BLOCK`] has, the number of each, and whether it is the first time that the present page has it.
+    #[inline]
+    pub fn look_up_numbers<const WIDTH: usize>(&mut self, values: &[[u8; WIDTH]], mut each: impl FnMut(usize, u32, bool)) {
+        let (mut words, mut known) = ([0; BLOCK], self.numbers.len());
+        for (word, value) in words.iter_mut().zip(values) {
+            let mut bytes = [0; size_of::<u64>()];
+            bytes[..WIDTH].copy_from_slice(value);
+            *word = u64::from_le_bytes(bytes);
+        }
+        self.numbers.look_up(&words[..values.len()], self.page, |at, number, is_first| {
+            if number as usize == known {
+                known += 1;
+                self.bytes.extend_from_slice(&values[at]);
+            }
+            each(at, number, is_first);
+        });
+    }
+
+    /// As [`Self::number`], of some texts, at most as many as a [`BLOCK`] has.
+    #[inline]
+    pub fn look_up_texts<'t>(&mut self, texts: &[&'t [u8]], mut each: impl FnMut(&'t [u8], u32, bool)) {
+        let mask = self.slots.len() - 1;
+        let mut seen = [((0, 0), 0, 0); BLOCK];
+        for (seen, text) in seen.iter_mut().zip(texts) {
+            let ends = ends(text);
+            let hash = hash(text, ends, self.seed);
+            *seen = (ends, hash, self.slots[place(hash, mask)]);
+        }
+        let mut known = [None; BLOCK];
+        for (known, ((ends, hash, slot), text)) in known.iter_mut().zip(seen.iter().zip(texts)) {
+            // A slot that is taken stays what it is, wherever it goes.
+            if *slot != 0 && (slot ^ hash) >> 32 == 0 {
+                let entry = &self.entries[*slot as u32 as usize - 1];
+                *known = (entry.page == self.page && entry.is(&self.bytes, text, *ends)).then_some(*slot as u32 - 1);
+            }
+        }
+        for ((known, (ends, hash, _)), text) in known.iter().zip(&seen).zip(texts) {
+            let (number, is_first) = known.map_or_else(|| self.number_hashed(text, *ends, *hash), |number| (number, false));
+            each(text, number, is_first);
+        }
     }
 
     /// The number of a text, and whether it is the first time that the present page has it.
@@ -92,7 +153,7 @@ impl Dictionary {
     }
 
     /// As [`Self::number`], of a text with this hash, which other texts may have too.
-    #[inline]
+    #[inline(never)]
     fn number_hashed(&mut self, text: &[u8], ends: (u64, u64), hash: u64) -> (u32, bool) {
         let mask = self.slots.len() - 1;
         let mut at = place(hash, mask);
@@ -104,9 +165,7 @@ impl Dictionary {
             if (slot ^ hash) >> 32 == 0 {
                 let number = slot as u32 - 1;
                 let entry = &mut self.entries[number as usize];
-                let length = entry.length as usize;
-                let start = entry.start as usize;
-                if entry.ends == ends && length == text.len() && (length <= 16 || self.bytes[start..start + length] == *text) {
+                if entry.is(&self.bytes, text, ends) {
                     let is_first = entry.page != self.page;
                     entry.page = self.page;
                     return (number, is_first);

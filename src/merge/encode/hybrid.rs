@@ -1,5 +1,7 @@
 //! Small numbers as Parquet packs them: a hybrid of runs and groups of eight (format specification, "RLE/Bit-Packing Hybrid").
 
+use std::ops::Range;
+
 /// Values of a packed group.
 const GROUP: usize = 8;
 
@@ -50,19 +52,36 @@ pub fn append_levels(levels: &[u8], width: u32, counts: &mut [i64], out: &mut Ve
 /// Appends numbers, each of at most `width` bits; `width` is at most 32.
 pub fn append(values: &[u32], width: u32, out: &mut Vec<u8>) {
     let (mut packed, mut at) = (0, 0);
-    while at < values.len() {
-        let first = values[at];
-        let run = 1 + values[at + 1..].iter().take_while(|value| **value == first).count();
+    while let Some(run) = next_run(values, at) {
         // A run gives what the open group still lacks.
-        let lacks = (GROUP - (at - packed) % GROUP) % GROUP;
-        if run >= lacks + GROUP {
-            pack(&values[packed..at + lacks], width, out);
-            repeat(first, run - lacks, width, out);
-            packed = at + run;
+        let lacks = (GROUP - (run.start - packed) % GROUP) % GROUP;
+        if run.len() >= lacks + GROUP {
+            pack(&values[packed..run.start + lacks], width, out);
+            repeat(values[run.start], run.len() - lacks, width, out);
+            packed = run.end;
         }
-        at += run;
+        at = run.end;
     }
     pack(&values[packed..], width, out);
+}
+
+/// The next numbers from `from` on that all are the same, as many as a group has or more.
+fn next_run(values: &[u32], from: usize) -> Option<Range<usize>> {
+    let mut at = from;
+    loop {
+        // As many have one of these halves of a group wholly among them, wherever they begin.
+        let [first, rest @ ..] = values.get(at..)?.first_chunk::<{ GROUP / 2 }>()?;
+        if rest.iter().fold(0, |other, value| other | (value ^ first)) != 0 {
+            at += GROUP / 2;
+            continue;
+        }
+        let start = at - values[from..at].iter().rev().take_while(|value| *value == first).count();
+        let end = at + values[at..].iter().take_while(|value| *value == first).count();
+        if end - start >= GROUP {
+            return Some(start..end);
+        }
+        at = end;
+    }
 }
 
 fn repeat(value: u32, count: usize, width: u32, out: &mut Vec<u8>) {
@@ -75,20 +94,39 @@ fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
     for groups in values.chunks(GROUP * GROUPS) {
         let count = groups.len().div_ceil(GROUP);
         header((count as u64) << 1 | 1, out);
-        let end = out.len() + count * width as usize;
-        let (mut word, mut bits) = (0u64, 0);
-        for value in groups {
-            word |= u64::from(*value) << bits;
-            bits += width;
-            if bits >= 32 {
-                out.extend_from_slice(&(word as u32).to_le_bytes());
-                word >>= 32;
-                bits -= 32;
-            }
+        let (whole, rest) = groups.as_chunks::<GROUP>();
+        whole.iter().for_each(|group| pack_group(group, width, out));
+        if !rest.is_empty() {
+            let mut group = [0; GROUP];
+            group[..rest.len()].copy_from_slice(rest);
+            pack_group(&group, width, out);
         }
-        out.extend_from_slice(&word.to_le_bytes()[..bits.div_ceil(8) as usize]);
-        out.resize(end, 0);
     }
+}
+
+/// Appends one group, which takes as many bytes as a number has bits.
+#[inline]
+fn pack_group(group: &[u32; GROUP], width: u32, out: &mut Vec<u8>) {
+    if width <= 16 {
+        let word = |half: &[u32]| half.iter().rev().fold(0u64, |word, value| word << width | u64::from(*value));
+        let (low, high) = group.split_at(GROUP / 2);
+        let bits = u128::from(word(low)) | u128::from(word(high)) << (4 * width);
+        // All 16 bytes are written at once, and those behind the group taken back.
+        out.extend_from_slice(&bits.to_le_bytes());
+        out.truncate(out.len() - size_of::<u128>() + width as usize);
+        return;
+    }
+    let (mut word, mut bits) = (0u64, 0);
+    for value in group {
+        word |= u64::from(*value) << bits;
+        bits += width;
+        if bits >= 32 {
+            out.extend_from_slice(&(word as u32).to_le_bytes());
+            word >>= 32;
+            bits -= 32;
+        }
+    }
+    out.extend_from_slice(&word.to_le_bytes()[..bits as usize / 8]);
 }
 
 /// Appends booleans, a byte each, as bits.

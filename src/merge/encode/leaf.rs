@@ -11,7 +11,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::bounds::Bounds;
 use super::chunk::{About, Chunk, Closed};
-use super::dictionary::Dictionary;
+use super::dictionary::{BLOCK, Dictionary};
 use super::hybrid;
 use super::levels::Levels;
 use super::span::Span;
@@ -96,80 +96,98 @@ impl LeafWriter {
         self.page.numbers.len() * hybrid::width(self.dictionary.len()) as usize / 8
     }
 
-    /// Appends rows; `put` puts the value at a place of the leaf's array.
-    fn write_by(&mut self, levels: &Levels, mut put: impl FnMut(&mut Self, usize)) -> Result<()> {
-        let mut slot = 0;
+    /// Appends rows; `append` appends the values at some places of the leaf's array, at most as many as a [`BLOCK`] has. All of them take at most
+    /// as many bytes as `size` says.
+    fn write_by(&mut self, levels: &Levels, size: impl Fn(&[u32]) -> usize, mut append: impl FnMut(&mut Self, &[u32])) -> Result<()> {
+        let (mut slot, mut begun, mut places) = (0, 0, [0; BLOCK]);
         while slot < levels.len() {
-            if self.is_full() {
-                self.close_page()?;
+            let mut slots = slot..levels.len().min(slot + BLOCK);
+            let mut count = levels.places(slots.clone(), &mut places);
+            if !self.has_room(slots.len(), size(&places[..count])) {
+                if levels.begins_row(slot) && self.is_full() {
+                    levels.append_to(begun..slot, &mut self.page.definition, &mut self.page.repetition);
+                    begun = slot;
+                    self.close_page()?;
+                }
+                slots.end = slot + 1;
+                count = levels.places(slots.clone(), &mut places);
             }
-            slot = match levels.are_all_alike() {
-                true => self.fill::<true>(levels, &mut put, slot),
-                false => self.fill::<false>(levels, &mut put, slot),
-            };
+            append(self, &places[..count]);
+            self.page.rows += levels.rows(slots.clone());
+            self.page.slots += slots.len();
+            self.page.values += count;
+            slot = slots.end;
         }
+        levels.append_to(begun..slot, &mut self.page.definition, &mut self.page.repetition);
         Ok(())
     }
 
-    /// Fills the page from `slot` on, where a row begins, and says where it was full. `ALIKE` says that [all slots are](Levels::are_all_alike).
+    /// True if the page surely is not full before the last of so many more slots, whose values take at most so many bytes.
     #[inline]
-    fn fill<const ALIKE: bool>(&mut self, levels: &Levels, put: &mut impl FnMut(&mut Self, usize), start: usize) -> usize {
-        let (mut slot, mut sure) = (start, 0);
-        while slot < levels.len() {
-            if ALIKE || levels.begins_row(slot) {
-                if sure == 0 {
-                    if self.is_full() {
-                        break;
-                    }
-                    sure = self.sure();
-                }
-                self.page.rows += 1;
-            }
-            let known = self.dictionary.len();
-            if let Some(place) = if ALIKE { Some(slot) } else { levels.place(slot) } {
-                put(self, place);
-            }
-            sure = if self.looks_up && self.dictionary.len() == known { sure.saturating_sub(1) } else { 0 };
-            self.page.slots += 1;
-            slot += 1;
-        }
-        levels.append_to(start..slot, &mut self.page.definition, &mut self.page.repetition);
-        slot
-    }
-
-    /// So many slots surely make the page no fuller than it may be, if none of them has a new value.
-    fn sure(&self) -> usize {
-        if !self.looks_up {
-            return 0;
-        }
-        let width = hybrid::width(self.dictionary.len()) as usize;
-        let numbers = self.limits.page.saturating_mul(8).div_ceil(width.max(1)).saturating_sub(self.page.numbers.len());
-        numbers.min(self.limits.rows.saturating_sub(self.page.rows)).min(MOST_SLOTS.saturating_sub(self.page.slots))
-    }
-
-    /// Puts a number as it is stored. `key` is what it is ordered by, if it has a place in the order.
-    #[inline]
-    fn put_number(&mut self, bytes: &[u8], key: Option<i128>) {
-        self.page.values += 1;
-        if self.looks_up {
-            let (number, is_first) = self.dictionary.number(bytes);
-            self.page.numbers.push(number);
-            if is_first {
-                self.page.span.note(key);
-            }
+    fn has_room(&self, slots: usize, bytes: usize) -> bool {
+        let page = &self.page;
+        let values = if self.looks_up {
+            (page.numbers.len() + slots) * hybrid::width(self.dictionary.len() + slots) as usize / 8
         } else {
-            self.page.plain.extend_from_slice(bytes);
-            self.page.span.note(key);
+            page.plain.len() + bytes
+        };
+        let is_small = !self.looks_up || self.dictionary.bytes().len() + bytes < self.limits.dictionary;
+        is_small && values < self.limits.page && page.rows + slots <= self.limits.rows && page.slots + slots <= MOST_SLOTS
+    }
+
+    /// Appends numbers as they are stored. `key` is what one is ordered by, if it has a place in the order.
+    #[inline]
+    fn put_numbers<const WIDTH: usize>(
+        &mut self,
+        places: &[u32],
+        stored: impl Fn(usize) -> [u8; WIDTH],
+        key: impl Fn(usize) -> Option<i128>,
+    ) {
+        let page = &mut self.page;
+        if !self.looks_up {
+            for place in places {
+                page.plain.extend_from_slice(&stored(*place as usize));
+                page.span.note(key(*place as usize));
+            }
+            return;
+        }
+        let mut values = [[0; WIDTH]; BLOCK];
+        values.iter_mut().zip(places).for_each(|(value, place)| *value = stored(*place as usize));
+        self.dictionary.look_up_numbers(&values[..places.len()], |at, number, is_first| {
+            page.numbers.push(number);
+            if is_first {
+                page.span.note(key(places[at] as usize));
+            }
+        });
+    }
+
+    /// Appends texts.
+    #[inline]
+    fn put_texts(&mut self, texts: &[&[u8]]) {
+        match texts {
+            // It may be longer than what there is room for.
+            [text] => self.put(text),
+            _ if self.looks_up => {
+                let page = &mut self.page;
+                page.text_bytes += texts.iter().map(|text| text.len()).sum::<usize>();
+                self.dictionary.look_up_texts(texts, |text, number, is_first| {
+                    page.numbers.push(number);
+                    if is_first {
+                        page.bounds.note(text);
+                    }
+                });
+            }
+            _ => texts.iter().for_each(|text| self.put(text)),
         }
     }
 
+    /// Appends a text.
     #[inline]
     fn put(&mut self, text: &[u8]) {
         // One text that fills a dictionary is not to be held there as well.
         if text.len() >= self.limits.dictionary && self.looks_up && self.chunk.is_empty() {
             self.do_without();
         }
-        self.page.values += 1;
         self.page.text_bytes += text.len();
         if self.looks_up {
             let (number, is_first) = self.dictionary.number(text);

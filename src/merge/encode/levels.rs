@@ -60,22 +60,30 @@ impl Levels {
         self.slots
     }
 
-    /// True if every slot is a row and has a value, which is where the slot is.
-    pub fn are_all_alike(&self) -> bool {
-        self.definition.is_empty() && self.repetition.is_empty()
-    }
-
     /// True if a row begins with the slot.
     #[inline]
     pub fn begins_row(&self, slot: usize) -> bool {
         self.repetition.get(slot).is_none_or(|level| *level == 0)
     }
 
-    /// Where the slot's value is in the leaf's array, if it has one.
+    /// How many rows begin with some slots.
     #[inline]
-    pub fn place(&self, slot: usize) -> Option<usize> {
-        let has_value = self.definition.get(slot).is_none_or(|level| *level == self.deepest);
-        has_value.then(|| self.places.get(slot).map_or(slot, |place| *place as usize))
+    pub fn rows(&self, slots: Range<usize>) -> usize {
+        match self.repetition.get(slots.clone()) {
+            Some(levels) => levels.iter().filter(|level| **level == 0).count(),
+            None => slots.len(),
+        }
+    }
+
+    /// Puts into `places` where in the leaf's array the values of some slots are, and says how many of them have one.
+    #[inline]
+    pub fn places(&self, slots: Range<usize>, places: &mut [u32]) -> usize {
+        let mut count = 0;
+        for slot in slots {
+            places[count] = self.places.get(slot).map_or(slot as u32, |place| *place);
+            count += usize::from(self.definition.get(slot).is_none_or(|level| *level == self.deepest));
+        }
+        count
     }
 
     /// Appends the definition and the repetition levels of some slots.
@@ -93,13 +101,13 @@ impl Levels {
         if let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) {
             self.definition.resize(self.slots, PRESENT);
             // What is nothing already has a lower level, and keeps it.
-            let level = |valid: bool| if valid { PRESENT } else { self.deepest };
             if self.places.is_empty() {
-                self.definition.iter_mut().zip(nulls).for_each(|(slot, valid)| *slot = (*slot).min(level(valid)));
+                (!nulls.inner()).set_indices().for_each(|slot| self.definition[slot] = self.definition[slot].min(self.deepest));
             } else {
                 let slots = self.definition.iter_mut().zip(&self.places);
                 // The place of what is nothing is another's, which is none of its own nulls.
-                slots.filter(|(slot, _)| **slot == PRESENT).for_each(|(slot, place)| *slot = level(nulls.is_valid(*place as usize)));
+                let nothing = slots.filter(|(slot, place)| **slot == PRESENT && nulls.is_null(**place as usize));
+                nothing.for_each(|(slot, _)| *slot = self.deepest);
             }
         }
         self.deepest += 1;
@@ -110,18 +118,25 @@ impl Levels {
         let (above, begins) = (std::mem::take(&mut self.definition), std::mem::take(&mut self.repetition));
         let places = std::mem::take(&mut self.places);
         self.repeats += 1;
+        let most = self.slots + offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize);
+        self.definition.reserve(most);
+        self.repetition.reserve(most);
+        self.places.reserve(most);
         for slot in 0..self.slots {
             let level = above.get(slot).copied().unwrap_or(PRESENT);
             let begin = begins.get(slot).copied().unwrap_or(0);
             let place = places.get(slot).map_or(slot, |place| *place as usize);
             let items = if level == PRESENT { offsets[place] as u32..offsets[place + 1] as u32 } else { 0..0 };
             // A place without items is a slot too.
-            let (level, items) = if items.is_empty() { (level.min(self.deepest), 0..1) } else { (PRESENT, items) };
-            let end = self.definition.len() + items.len();
-            self.definition.resize(end, level);
+            let (level, place) = if items.is_empty() { (level.min(self.deepest), 0) } else { (PRESENT, items.start) };
+            self.definition.push(level);
             self.repetition.push(begin);
-            self.repetition.resize(end, self.repeats);
-            self.places.extend(items);
+            self.places.push(place);
+            for place in items.skip(1) {
+                self.definition.push(PRESENT);
+                self.repetition.push(self.repeats);
+                self.places.push(place);
+            }
         }
         self.slots = self.definition.len();
         self.deepest += 1;

@@ -178,6 +178,7 @@ impl LeafWriter {
                 && let Some(number) = numbers.next()
             {
                 self.put(texts.get(*number as usize));
+                self.page.values += 1;
             }
             self.page.definition.extend(definition);
             self.page.repetition.extend(slots.repetition.get(slot));
