@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Decimal128Array, ListArray, MapArray, PrimitiveArray, StringArray, StructArray};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 
@@ -261,6 +261,15 @@ impl Builder {
             }
         })
     }
+}
+
+/// Bytes that a row without a value takes in the builders, about: a value and the place of a null for each column and each part of a struct.
+pub fn nulls(fields: &Fields) -> usize {
+    let of = |data_type: &DataType| match data_type {
+        DataType::Struct(fields) => nulls(fields),
+        _ => 0,
+    };
+    fields.iter().map(|field| 2 * size_of::<u64>() + of(field.data_type())).sum()
 }
 
 /// The bitmap of `len` values, those at `nulls` null.

@@ -6,6 +6,7 @@ pub use again::Again;
 use arrow::array::RecordBatch;
 
 use super::columnar::{self, links::Links};
+use super::columns;
 use super::decode::{Decoder, Fail};
 use super::frame::Records;
 use super::plan::Plan;
@@ -15,7 +16,7 @@ use super::{cloudwatch, firehose_error, frame, snowplow};
 use crate::config::Format;
 use crate::error::{Error, Result};
 
-/// A batch is closed after this many rows, or this many bytes of records.
+/// A batch is closed after this many rows, or this many bytes of records, or of rows without a value.
 pub(super) const BATCH_ROWS: usize = 32768;
 const BATCH_BYTES: usize = 16 << 20;
 
@@ -110,6 +111,8 @@ pub struct Rows<'p, 'e> {
     scratch: cloudwatch::Scratch,
     /// Bytes of the records in the batch.
     batch_bytes: usize,
+    /// Most rows of a batch: short records may stand for rows of many columns.
+    batch_rows: usize,
     rejects: Vec<Reject>,
     reject_bytes: usize,
     tally: Tally,
@@ -132,6 +135,7 @@ impl<'p, 'e> Rows<'p, 'e> {
             made: Vec::new(),
             scratch: cloudwatch::Scratch::default(),
             batch_bytes: 0,
+            batch_rows: (BATCH_BYTES / columns::nulls(plan.schema.fields()).max(1)).clamp(1, BATCH_ROWS),
             rejects: Vec::new(),
             reject_bytes: 0,
             tally: Tally::default(),
@@ -325,7 +329,7 @@ impl<'p, 'e> Rows<'p, 'e> {
     fn count_row(&mut self, bytes: usize) -> Result<()> {
         self.tally.read += 1;
         self.batch_bytes += bytes;
-        if self.decoder.rows >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
+        if self.decoder.rows >= self.batch_rows || self.batch_bytes >= BATCH_BYTES {
             self.close_batch()?;
         }
         Ok(())

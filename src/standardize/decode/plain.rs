@@ -325,7 +325,12 @@ fn digits(rest: &[u8], at: usize) -> Option<(u64, usize)> {
         return Some((value, count));
     }
     let (low, more) = some_digits(rest, at + 8)?;
-    (more < 8).then(|| (value * INTEGERS[more] + low, 8 + more))
+    let value = value * INTEGERS[more] + low;
+    if more < 8 {
+        return Some((value, 8 + more));
+    }
+    let (last, few) = some_digits(rest, at + 16)?;
+    (16 + few <= DIGITS).then(|| (value * INTEGERS[few] + last, 16 + few))
 }
 
 /// As [`digits`], of the next eight bytes.
@@ -343,8 +348,8 @@ fn some_digits(rest: &[u8], at: usize) -> Option<(u64, usize)> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 
 /// The powers of ten by which digits make room for others.
-const INTEGERS: [u64; 16] = {
-    let (mut powers, mut at) = ([1; 16], 1);
+const INTEGERS: [u64; DIGITS + 1] = {
+    let (mut powers, mut at) = ([1; DIGITS + 1], 1);
     while at < powers.len() {
         powers[at] = powers[at - 1] * 10;
         at += 1;
@@ -426,6 +431,9 @@ mod tests {
             ("-0.0,", 2),
             ("2147483648,", 2),
             ("123456789012345,", 2),
+            ("1795000000000000,", 2),
+            ("-123456789012345678,", 1),
+            ("0.123456789012345,", 1),
             ("1234567.12345678,", 1),
             ("99999999.99,", 2),
         ];

@@ -91,6 +91,14 @@ fn rows_stay_in_order_over_the_edges_of_batches() {
 }
 
 #[test]
+fn short_records_make_no_large_batches_of_many_columns() {
+    let columns: Vec<String> = (0..500).map(|n| format!("c{n} double")).collect();
+    let done = standardized(&plan(&columns.join(", "), ""), "{}".repeat(10_000));
+    let rows: Vec<usize> = done.batches.iter().map(|batch| batch.num_rows()).collect();
+    assert_eq!((rows.iter().sum::<usize>(), rows.iter().max()), (10_000, Some(&((16 << 20) / (500 * 16)))));
+}
+
+#[test]
 fn what_others_wrote_about_a_record_is_told_before_what_is_wrong_with_it() {
     let error = r#"{"attemptsMade":"4","errorCode":"Lambda.X","rawData":"e30="}"#;
     let bad_row = r#"{"id":[],"data":{},"schema":"iglu:com.snowplowanalytics.snowplow.badrows/size_violation/jsonschema/1-0-0"}"#;
