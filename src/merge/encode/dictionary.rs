@@ -29,8 +29,6 @@ impl Entry {
 pub struct Dictionary {
     /// The values as the dictionary's page has them: texts each behind its length, and numbers, which all take as many bytes, without one.
     bytes: Vec<u8>,
-    /// Bytes of the length.
-    front: usize,
     entries: Vec<Entry>,
     /// Where numbers are looked up, which have no entries.
     numbers: Numbers,
@@ -55,19 +53,10 @@ const SLOTS: usize = 256;
 const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Dictionary {
-    /// Of texts, without any.
-    pub fn of_texts() -> Self {
-        Self::new(size_of::<u32>())
-    }
-
-    /// Of numbers, without any.
-    pub fn of_numbers() -> Self {
-        Self::new(0)
-    }
-
-    fn new(front: usize) -> Self {
+    /// Without values.
+    pub fn new() -> Self {
         let seed = RandomState::new().build_hasher().finish();
-        Self { bytes: Vec::new(), front, entries: Vec::new(), count: 0, numbers: Numbers::new(seed), slots: vec![0; SLOTS], seed, page: 0 }
+        Self { bytes: Vec::new(), entries: Vec::new(), numbers: Numbers::new(seed), count: 0, slots: vec![0; SLOTS], seed, page: 0 }
     }
 
     /// How many values it has.
@@ -83,7 +72,7 @@ impl Dictionary {
     /// A value as the dictionary's page has it.
     pub fn stored(&self, number: u32) -> &[u8] {
         let entry = &self.entries[number as usize];
-        &self.bytes[entry.start as usize - self.front..(entry.start + entry.length) as usize]
+        &self.bytes[entry.start as usize - size_of::<u32>()..(entry.start + entry.length) as usize]
     }
 
     /// True if it is the first time that the present page has the text of that number.
@@ -179,7 +168,7 @@ impl Dictionary {
     fn insert(&mut self, text: &[u8], ends: (u64, u64), hash: u64, at: usize) -> u32 {
         let number = self.entries.len() as u32;
         let length = text.len() as u32;
-        self.bytes.extend_from_slice(&length.to_le_bytes()[..self.front]);
+        self.bytes.extend_from_slice(&length.to_le_bytes());
         self.entries.push(Entry { ends, start: self.bytes.len() as u32, length, page: self.page });
         self.bytes.extend_from_slice(text);
         self.slots[at] = slot(hash, number);
@@ -266,7 +255,7 @@ mod tests {
     #[test]
     fn a_text_is_new_to_a_page_once() {
         for number in [OWN, SAME] {
-            let mut dictionary = Dictionary::of_texts();
+            let mut dictionary = Dictionary::new();
             for (text, expected) in [("a", (0, true)), ("", (1, true)), ("a", (0, false))] {
                 assert_eq!(number(&mut dictionary, text.as_bytes()), expected, "{text:?}");
             }
@@ -285,7 +274,7 @@ mod tests {
             }
         }
         for (name, number) in [("own", OWN), ("same", SAME)] {
-            let mut dictionary = Dictionary::of_texts();
+            let mut dictionary = Dictionary::new();
             for round in 0..2 {
                 for (place, text) in texts.iter().enumerate() {
                     assert_eq!(number(&mut dictionary, text.as_bytes()), (place as u32, round == 0), "{text}, {name} hash");
@@ -300,7 +289,7 @@ mod tests {
         fn numbers_are_those_of_a_map(texts in proptest::collection::vec("[ab]{0,20}|[a-c]{0,3}|.{0,40}", 0..2000)) {
             // With one hash for all, each text is compared with all before it: fewer are enough, if the slots grow.
             for (number, most) in [(OWN, texts.len()), (SAME, texts.len().min(SLOTS * 2))] {
-                let (mut dictionary, mut numbers) = (Dictionary::of_texts(), HashMap::new());
+                let (mut dictionary, mut numbers) = (Dictionary::new(), HashMap::new());
                 for text in &texts[..most] {
                     let next = numbers.len() as u32;
                     let expected = *numbers.entry(text.clone()).or_insert(next);

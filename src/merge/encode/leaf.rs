@@ -77,9 +77,8 @@ impl LeafWriter {
             Type::BOOLEAN | Type::FIXED_LEN_BYTE_ARRAY => false,
             _ => !must_save,
         };
-        let dictionary = if values == Type::BYTE_ARRAY { Dictionary::of_texts() } else { Dictionary::of_numbers() };
         let chunk = Chunk::new(column.clone(), properties);
-        Self { column, values, chunk, dictionary, looks_up, must_save, page: PageOf::default(), limits }
+        Self { column, values, chunk, dictionary: Dictionary::new(), looks_up, must_save, page: PageOf::default(), limits }
     }
 
     /// Bytes so far, about.
@@ -271,7 +270,7 @@ impl LeafWriter {
             page.plain.extend_from_slice(self.dictionary.stored(number));
         }
         self.looks_up = false;
-        self.dictionary = Dictionary::of_texts();
+        self.dictionary = Dictionary::new();
     }
 
     /// The finished column.

@@ -19,7 +19,7 @@ const SLOTS: usize = 256;
 pub(super) struct Numbers {
     slots: Vec<Slot>,
     taken: usize,
-    /// Nobody can land numbers that all have the same hash.
+    /// Where a number is cannot be told from outside.
     seed: u64,
 }
 
