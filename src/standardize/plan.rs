@@ -186,7 +186,7 @@ impl Node {
     }
 
     /// True if values of the type may be read plainly as a whole.
-    fn may_be_plain(&self) -> bool {
+    pub fn may_be_plain(&self) -> bool {
         match self {
             Self::Scalar(hive) => matches!(
                 hive,

@@ -16,8 +16,9 @@ impl<'p> Decoder<'p> {
         if cursor.eat(b']') {
             return Ok(());
         }
+        let may_be_plain = node.may_be_plain();
         for index in 0.. {
-            match plain::value(cursor.bytes, cursor.pos, node, items) {
+            match may_be_plain.then(|| plain::value(cursor.bytes, cursor.pos, node, items)).flatten() {
                 Some(end) => cursor.pos = end,
                 None => {
                     self.path.push(Step::Element(index));
@@ -52,7 +53,7 @@ impl<'p> Decoder<'p> {
         if cursor.eat(b'}') {
             return Ok(());
         }
-        let mut seen = HashSet::new();
+        let (may_be_plain, mut seen) = (node.may_be_plain(), HashSet::new());
         loop {
             let key = cursor.key()?;
             self.path.push(Step::Entry);
@@ -62,7 +63,7 @@ impl<'p> Decoder<'p> {
                 self.path.pop();
                 self.unknown(cursor, key, keep)?;
             } else {
-                match plain::value(cursor.bytes, cursor.pos, node, values) {
+                match may_be_plain.then(|| plain::value(cursor.bytes, cursor.pos, node, values)).flatten() {
                     Some(end) => cursor.pos = end,
                     None => self.value(cursor, node, values, keep)?,
                 }

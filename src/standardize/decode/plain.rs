@@ -133,12 +133,8 @@ fn parts(bytes: &[u8], pos: usize, node: &Node, out: &mut Builder) -> Option<usi
             offsets.push(i32::try_from(items.len()).ok()?);
             Some(end)
         }
-        (Node::Map(HiveType::String, _), Values::Map { keys, offsets, .. }, b'{') if is_empty(b'}') => {
-            offsets.push(i32::try_from(keys.len()).ok()?);
-            Some(pos + 1)
-        }
         (Node::Map(HiveType::String, node), Values::Map { keys, values, offsets }, b'{') => {
-            let end = entries(bytes, pos, node, keys, values)?;
+            let end = if is_empty(b'}') { pos + 1 } else { entries(bytes, pos, node, keys, values)? };
             offsets.push(i32::try_from(keys.len()).ok()?);
             Some(end)
         }
