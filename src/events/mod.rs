@@ -312,13 +312,11 @@ fn cut(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Generation;
-    use crate::ledger::testing::{source, version};
+    use crate::ledger::testing::{empty, source, version};
 
     #[test]
     fn of_a_partition_that_was_only_closed_nothing_is_told_and_what_follows_is_the_first() {
-        let empty = version("14", 1, vec![]);
-        let void = LedgerVersion { generation: Generation { files: vec![], ..empty.generation.clone() }, ..empty };
+        let void = empty("14", 1);
         let names = |version: &LedgerVersion, previous: &LedgerVersion| {
             Event::of_version(version, Some(previous)).iter().map(Event::name).collect::<Vec<_>>()
         };

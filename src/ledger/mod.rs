@@ -389,7 +389,7 @@ fn of_key<'s>(sources: &'s [Source], key: &str) -> Option<&'s Source> {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{source, version};
+    use super::testing::{empty, source, version};
     use super::*;
 
     fn counted(name: &str, counts: Counts) -> Source {
@@ -469,13 +469,11 @@ mod tests {
 
     #[test]
     fn what_closes_a_partition_changes_nothing_in_it_and_is_void_if_there_was_none() {
-        let void =
-            LedgerVersion { generation: Generation { files: vec![], ..version("14", 1, vec![]).generation }, ..version("14", 1, vec![]) };
+        let void = empty("14", 1);
         let swept = |of: &LedgerVersion| of.swept(vec![], "01J00000000000000000000009".into(), of.run.clone(), of.at);
         let full = version("14", 1, vec![source("14", "a")]);
         let unread = LedgerVersion { missing: vec![Missing { key: "14/a".into(), reason: "gone".into() }], ..void.clone() };
-        let emptied =
-            LedgerVersion { generation: Generation { files: vec![], ..version("14", 3, vec![]).generation }, ..version("14", 3, vec![]) };
+        let emptied = empty("14", 3);
         for (made, is_void, may_close) in [
             (&void, true, true),
             (&swept(&void), true, true),

@@ -50,3 +50,9 @@ pub(crate) fn version(hour: &str, number: u64, sources: Vec<Source>) -> LedgerVe
         redriven: vec![],
     }
 }
+
+/// A version without sources and files, such as one that only closes a partition that there was not.
+pub(crate) fn empty(hour: &str, number: u64) -> LedgerVersion {
+    let made = version(hour, number, vec![]);
+    LedgerVersion { generation: Generation { files: vec![], ..made.generation }, ..made }
+}

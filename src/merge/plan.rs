@@ -181,8 +181,8 @@ mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::landing::testing::{landed, table};
-    use crate::ledger::testing::{partition, source, version};
-    use crate::ledger::{Generation, Source};
+    use crate::ledger::Source;
+    use crate::ledger::testing::{empty, partition, source, version};
 
     /// The decision in words: what is merged, then what is known as merged, set aside and changed.
     fn check(in_ledger: Option<Vec<Source>>, landed: Vec<LandedObject>, expected: &str) {
@@ -218,9 +218,7 @@ mod tests {
         check(Some(vec![source("14", "a")]), vec![], "up to date; 0 merged, 0 rejected, changed: ");
         check(None, vec![], "up to date; 0 merged, 0 rejected, changed: ");
         assert_eq!(Action::UpToDate.operation(), None);
-        let closed = version("14", 1, vec![]);
-        let closed = LedgerVersion { generation: Generation { files: vec![], ..closed.generation.clone() }, ..closed };
-        let first = super::plan(partition("14"), Some(closed), vec![a]);
+        let first = super::plan(partition("14"), Some(empty("14", 1)), vec![a]);
         assert_eq!(first.action.operation(), Some(Operation::Create), "what follows a version that only closed the partition is its first");
     }
 

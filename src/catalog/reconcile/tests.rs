@@ -9,7 +9,7 @@ use crate::catalog::drift::LEDGER_VERSION;
 use crate::catalog::filter::Filter;
 use crate::catalog::local::LocalCatalog;
 use crate::catalog::{FileFormat, Parameters};
-use crate::ledger::testing::{partition, source, version};
+use crate::ledger::testing::{empty, partition, source, version};
 use crate::ledger::{Counts, LedgerVersion, Source};
 use crate::schema::{Column, HiveType};
 use crate::store::Root;
@@ -288,8 +288,7 @@ async fn a_quarantine_that_cannot_be_used_does_not_hold_up_the_table() {
 #[tokio::test]
 async fn a_partition_that_was_only_closed_is_not_shown_until_something_is_in_it() {
     let (catalog, ledgers, _) = lake(&[]).await;
-    let empty = version("14", 1, vec![]);
-    let void = LedgerVersion { generation: crate::ledger::Generation { files: vec![], ..empty.generation.clone() }, ..empty };
+    let void = empty("14", 1);
     ledgers.commit(&void, None).await.unwrap();
     let brought = bring(&catalog, &ledgers, &["14"]).await.unwrap();
     assert_eq!((brought.changed, there(&catalog).await), (false, vec![]));

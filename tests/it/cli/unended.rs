@@ -58,6 +58,18 @@ async fn a_dry_run_says_of_a_repair_that_did_not_end_that_it_is_ended_first() {
     }
 }
 
+/// What a failure says.
+fn told_of(failure: &Value) -> &str {
+    failure["error"].as_str().unwrap()
+}
+
+/// The failures of a run whose move cannot be ended: of the hour 12, of the move, and of the partition that more came for.
+fn stuck(run: &Value) -> [Value; 3] {
+    let failures: [Value; 3] = run["failures"].as_array().unwrap().clone().try_into().unwrap();
+    assert!(told_of(&failures[0]).starts_with("what arrived in 2026-11-19T12 is not taken in: "), "{failures:?}");
+    failures
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_intake_of_a_repair_that_did_not_end_costs_what_that_moves_and_no_more() {
     let steps: [fn(usize, &str) -> bool; 2] =
@@ -73,14 +85,11 @@ async fn a_lost_intake_of_a_repair_that_did_not_end_costs_what_that_moves_and_no
         lake.land("14", "d", &rows(&[("7", "14", "y"), ("8", "11", "y")]));
         for attempt in 1..=2 {
             let run = lake.run(3);
-            let failures = run["failures"].as_array().unwrap();
-            let [of_hour, of_move, of_partition] = failures.as_slice() else { panic!("{failures:?}") };
-            let told_of = |failure: &Value| failure["error"].as_str().unwrap().to_string();
-            assert!(told_of(of_move).starts_with("a repair that moves rows between 4 partitions (p=__HIVE_DEFAULT_"), "{of_move}");
-            assert!(told_of(of_hour).starts_with("what arrived in 2026-11-19T12 is not taken in: "), "{of_hour}");
-            assert!(told_of(of_hour).contains(if is_lost { "is gone; restore it" } else { "cannot be read" }), "{of_hour}");
+            let [of_hour, of_move, of_partition] = stuck(&run);
+            assert!(told_of(&of_move).starts_with("a repair that moves rows between 4 partitions (p=__HIVE_DEFAULT_"), "{of_move}");
+            assert!(told_of(&of_hour).contains(if is_lost { "is gone; restore it" } else { "cannot be read" }), "{of_hour}");
             assert_eq!(of_partition["partition"], "p=y/at_hour=2026-11-19-11", "attempt {attempt}");
-            assert!(told_of(of_partition).contains("a repair is moving rows into it or out of it, and cannot be ended"), "{of_partition}");
+            assert!(told_of(&of_partition).contains("a repair is moving rows into it or out of it, and cannot be ended"), "{of_partition}");
             assert_eq!(objects(&run), "5 landed 1 merged 0 rejected 0 held 4 pending");
             let seen = told(&lake).0;
             assert!(seen.contains(&"y 2026-11-19-14: 7".to_string()) && !seen.concat().contains('8'), "{seen:?}");
@@ -115,23 +124,20 @@ fn a_lost_intake_after_some_partitions_were_made_anew_is_told_with_these_and_hol
     lake.land("14", "d", &rows(&[("7", "14", "y"), ("8", "11", "y")]));
     for attempt in 1..=3 {
         let run = lake.run(3);
-        let failures = run["failures"].as_array().unwrap();
-        let [of_hour, of_move, of_partition] = failures.as_slice() else { panic!("{failures:?}") };
-        let told_of = |failure: &Value| failure["error"].as_str().unwrap().to_string();
-        assert!(told_of(of_hour).starts_with("what arrived in 2026-11-19T12 is not taken in: "), "{of_hour}");
+        let [_, of_move, of_partition] = stuck(&run);
         let words = [
             "a repair that moves rows between 4 partitions (",
             "p=x/at_hour=2026-11-19-10",
             first,
             "may be in the table twice or not at all",
         ];
-        assert!(words.iter().all(|word| told_of(of_move).contains(word)), "{of_move}");
+        assert!(words.iter().all(|word| told_of(&of_move).contains(word)), "{of_move}");
         assert_eq!(
             (&of_partition["partition"], &of_partition["failing"]),
             (&first.into(), &Value::Null),
             "attempt {attempt}: {of_partition}"
         );
-        assert!(told_of(of_partition).contains("cannot be ended: the intake of 2026-11-19T12 is gone; restore it"), "{of_partition}");
+        assert!(told_of(&of_partition).contains("cannot be ended: the intake of 2026-11-19T12 is gone; restore it"), "{of_partition}");
     }
     std::fs::create_dir_all(&intake).unwrap();
     intakes.into_iter().for_each(|(file, bytes)| std::fs::write(file, bytes).unwrap());
