@@ -4,6 +4,7 @@ use chrono::{NaiveDateTime, TimeDelta};
 
 use super::LandedObject;
 use super::arrival::object_time;
+use crate::hour::Hour;
 
 /// The spans between two objects, by the times in their names, that are longer than `every`; oldest first.
 pub fn gaps(objects: &[LandedObject], every: TimeDelta) -> Vec<(NaiveDateTime, NaiveDateTime)> {
@@ -11,6 +12,18 @@ pub fn gaps(objects: &[LandedObject], every: TimeDelta) -> Vec<(NaiveDateTime, N
     let mut times: Vec<NaiveDateTime> = objects.iter().filter_map(name).collect();
     times.sort_unstable();
     times.windows(2).filter(|pair| pair[1] - pair[0] > every).map(|pair| (pair[0], pair[1])).collect()
+}
+
+/// What to say of spans in which nothing landed from that hour on although Firehose should have.
+pub fn missing_beats(objects: &[LandedObject], from: Hour, every: TimeDelta) -> Option<String> {
+    // Of before it only some hours are known.
+    let known: Vec<LandedObject> = objects.iter().filter(|object| object.hour >= from).cloned().collect();
+    let gaps = gaps(&known, every);
+    let (from, to) = gaps.first()?;
+    Some(format!(
+        "nothing landed for longer than `expect_every` {} times, first between {from} and {to}; look at the stream's delivery",
+        gaps.len()
+    ))
 }
 
 #[cfg(test)]

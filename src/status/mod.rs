@@ -57,7 +57,7 @@ pub struct HourStatus {
     /// `open`: still filling. `waiting`: closed, and the next run merges it. `closed`: merged. `amended(n)`: late objects came n times.
     /// `rolled back`: objects that a rollback took out are held.
     pub state: String,
-    /// Landed objects that are in no version yet. Only those of the look-back are known.
+    /// Landed objects that are in no version yet. Only those of the look-back are known, and those of hours of which something is in the queue.
     pub pending: u64,
     /// Objects in the partition.
     pub merged: u64,
