@@ -154,7 +154,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let gone = queue.gone(&hours, &discovery.objects);
     let mut done = TableDone::new(&config.name, &discovery);
     done.warnings.extend(migration.warnings());
-    done.warnings.extend(config.expect_every.and_then(|every| cadence::missing_beats(&discovery.objects, hours.from, every)));
+    done.warnings.extend(missing_beats(config, &discovery, hours.from));
     if config.scatters() {
         // Before anything is read that it changes.
         let stuck = if request.dry_run { None } else { end::left_or_stuck(app, config).await? };
@@ -376,6 +376,13 @@ impl Merging<'_> {
         }
         Ok(())
     }
+}
+
+/// What to say of spans in which nothing landed although Firehose should have, from that hour on: of before it only some hours are known.
+fn missing_beats(config: &TableConfig, discovery: &Discovery, from: Hour) -> Option<String> {
+    let keys = discovery.objects.iter().filter(|object| object.hour >= from).map(|object| object.key.as_str());
+    let told = cadence::told(&cadence::silences(keys, config.timezone, config.expect_every?), 1)?;
+    Some(format!("{told}; look at the stream's delivery"))
 }
 
 /// Objects of a discovery that are neither data nor error output.

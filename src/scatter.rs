@@ -17,6 +17,7 @@ pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use intake::{Intake, Taken};
 use moves::end::{self, Stuck};
 use plan::{Sorted, There};
@@ -88,6 +89,7 @@ pub async fn run_table(
     let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, &looked_at);
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
     (work.last, work.begun, work.stuck) = (last, begun_hours, stuck);
+    work.came = closed.iter().filter_map(|object| Some((object.key.clone(), object.came?))).collect();
     work.redriven = Redriven::list(app, &managed).await?;
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
@@ -208,6 +210,8 @@ struct Work<'a> {
     stuck: Option<Stuck>,
     /// Objects that cannot go on.
     given_up: BTreeSet<String>,
+    /// When the objects that lie in the landing came there.
+    came: BTreeMap<String, DateTime<Utc>>,
     /// Partitions that fail.
     retries: Retries,
     /// Values of the objects read that broke a rule whose `on_fail` is `warn` or `null`.
@@ -239,6 +243,7 @@ impl<'a> Work<'a> {
             probed: false,
             stuck: None,
             given_up: BTreeSet::new(),
+            came: BTreeMap::new(),
             warned: 0,
             failures: Vec::new(),
             app,
@@ -365,6 +370,7 @@ impl<'a> Work<'a> {
             Arrival::Landed { values, .. } => values,
             Arrival::ErrorOutput | Arrival::Unknown => BTreeMap::new(),
         };
-        LandedObject { key, etag, size, hour, path_values }
+        let came = self.came.get(&key).copied();
+        LandedObject { key, etag, size, hour, path_values, came }
     }
 }

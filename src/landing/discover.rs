@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
@@ -199,7 +199,8 @@ async fn head(root: &Root, location: Path) -> Result<Option<ObjectMeta>> {
 }
 
 fn object(meta: &ObjectMeta, hour: Hour, path_values: BTreeMap<String, String>) -> LandedObject {
-    LandedObject { key: meta.location.to_string(), etag: etag(meta), size: meta.size, hour, path_values }
+    let came = Some(meta.last_modified.trunc_subsecs(0));
+    LandedObject { key: meta.location.to_string(), etag: etag(meta), size: meta.size, hour, path_values, came }
 }
 
 /// What lies below the error prefix.

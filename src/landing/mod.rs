@@ -12,6 +12,8 @@ mod timestamp;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::hour::Hour;
 
 /// Brings objects into the order in which they are merged: that of hour and key.
@@ -70,4 +72,6 @@ pub struct LandedObject {
     pub hour: Hour,
     /// Values of `!{partitionKeyFromQuery:…}` read back from the path.
     pub path_values: BTreeMap<String, String>,
+    /// When it came into the landing, by the store, UTC; `None` where that was not asked.
+    pub came: Option<DateTime<Utc>>,
 }

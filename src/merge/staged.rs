@@ -131,7 +131,7 @@ impl Attempt<'_> {
             self.quarantine(&mut account.quarantine).await?.write(&batch).await?;
         }
         let counts = Counts { merged: outcome.tally.rows, ..Counts::default() };
-        account.enter(object.clone(), self.is_late(&object.key), counts, outcome);
+        account.enter(self.as_it_came(object.clone()), self.is_late(&object.key), counts, outcome);
         Ok(whole.file)
     }
 
