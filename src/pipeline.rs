@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use datafusion::execution::TaskContext;
 use indicatif::ProgressBar;
 
@@ -17,8 +17,8 @@ use crate::deadline::{self, Deadline};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::landing::cadence;
-use crate::landing::discover::{Discovery, discover};
+use crate::landing::discover::{Discovery, find};
+use crate::landing::{Hours, cadence};
 use crate::layout::{self, Note, PartitionId};
 use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
 use crate::merge::{self, Merged};
@@ -133,25 +133,32 @@ pub async fn run(app: &App, request: &Request) -> Result<RunSummary> {
     Ok(summary)
 }
 
-/// The hours that a run looks at, inclusive.
-fn window(config: &TableConfig, request: &Request) -> (Hour, Hour) {
-    let from = request.since.unwrap_or_else(|| Hour::of(request.at - config.lookback));
-    (from, Hour::of(request.at))
+/// The hours that a run looks at: those of the look-back, and those of before it of which something is in the queue; or those that a
+/// person asked for.
+fn looked_at(config: &TableConfig, request: &Request, queue: &Queue) -> Hours {
+    let to = Hour::of(request.at);
+    match request.since {
+        Some(since) => Hours::span(since, to),
+        None => Hours::and_before(Hour::of(request.at - config.lookback), to, queue.hours()),
+    }
 }
 
 async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: &mut RunSummary) -> Result<TableDone> {
     let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
     refuse_links_into_landing(app, config)?;
     let migration = plan_migration(app, config).await?;
-    let (from, to) = window(config, request);
-    let discovery = discover(&landing, config, from, to).await?;
+    // Before what landed: then what is in the queue of an object that does not lie there is of one that is gone.
+    let queue = Queue::list(&app.state, &config.name).await?;
+    let hours = looked_at(config, request, &queue);
+    let discovery = find(&landing, config, &hours).await?;
+    let gone = queue.gone(&hours, &discovery.objects);
     let mut done = TableDone::new(&config.name, &discovery);
     done.warnings.extend(migration.warnings());
-    done.warnings.extend(config.expect_every.and_then(|every| missing_beats(&discovery, every)));
+    done.warnings.extend(missing_beats(config, &discovery, hours.from));
     if config.scatters() {
         // Before anything is read that it changes.
         let stuck = if request.dry_run { None } else { end::left_or_stuck(app, config).await? };
-        let found = scatter::Found { landing, migration, objects: discovery.objects, from, stuck };
+        let found = scatter::Found { landing, migration, objects: discovery.objects, queue, hours, gone, stuck };
         return scatter::run_table(app, config, found, request, done, summary).await;
     }
     let grouped = plan::group(config, discovery.objects, request.at)?;
@@ -159,8 +166,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
     let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
-    let queue = Queue::list(&app.state, &config.name).await?;
-    let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, from);
+    let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, &hours);
     // Where there is nothing to merge, neither is asked for.
     let top = if plans.iter().all(|plan| plan.action == Action::UpToDate) { None } else { earlier(app, config).await };
     if let Some(top) = &top {
@@ -183,7 +189,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let seen = Seen { partitions: looked_at, known };
     let publish = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures);
     // What is merged is safe without its staged files, be it shown yet or not.
-    let (shown, removed) = tokio::join!(publish, remove_merged(app, &config.name, &queue, &seen.partitions, from));
+    let (shown, removed) = tokio::join!(publish, remove_merged(app, &config.name, &queue, &seen.partitions, &gone));
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
@@ -193,11 +199,13 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     removed.map(|()| done)
 }
 
-/// Removes the staged files of what the ledgers of these partitions name: it is merged, by whichever run, and they are of no use any more.
-async fn remove_merged(app: &App, table: &TableName, queue: &Queue, partitions: &[PartitionId], from: Hour) -> Result<()> {
+/// Removes the staged files of what the ledgers of these partitions name: it is merged, by whichever run, or a rollback holds it, and they are
+/// of no use any more; and those of `gone`.
+async fn remove_merged(app: &App, table: &TableName, queue: &Queue, partitions: &[PartitionId], gone: &[String]) -> Result<()> {
     if !queue.is_empty() {
         let heads = app.ledgers.heads_of(table, partitions).await?;
-        queue.remove(&app.state, heads.iter().flat_map(|head| &head.sources).map(|source| source.key.as_str()), from).await;
+        let named = heads.iter().flat_map(|head| head.sources.iter().chain(&head.held));
+        queue.remove(&app.state, named.map(|source| source.key.as_str()), gone).await;
     }
     Ok(())
 }
@@ -370,14 +378,11 @@ impl Merging<'_> {
     }
 }
 
-/// Spans in which nothing landed although Firehose should have.
-fn missing_beats(discovery: &Discovery, every: TimeDelta) -> Option<String> {
-    let gaps = cadence::gaps(&discovery.objects, every);
-    let (from, to) = gaps.first()?;
-    Some(format!(
-        "nothing landed for longer than `expect_every` {} times, first between {from} and {to}; look at the stream's delivery",
-        gaps.len()
-    ))
+/// What to say of spans in which nothing landed although Firehose should have, from that hour on: of before it only some hours are known.
+fn missing_beats(config: &TableConfig, discovery: &Discovery, from: Hour) -> Option<String> {
+    let keys = discovery.objects.iter().filter(|object| object.hour >= from).map(|object| object.key.as_str());
+    let told = cadence::told(&cadence::silences(keys, config.timezone, config.expect_every?), 1)?;
+    Some(format!("{told}; look at the stream's delivery"))
 }
 
 /// Objects of a discovery that are neither data nor error output.

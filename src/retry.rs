@@ -15,7 +15,7 @@ use crate::events::Event;
 use crate::failing::store::Noted;
 use crate::failing::{Attempt, Record, minute};
 use crate::hour::Hour;
-use crate::landing::LandedObject;
+use crate::landing::{Hours, LandedObject};
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
 use crate::merge::plan::{Action, PartitionPlan};
@@ -30,8 +30,8 @@ pub struct Retries {
     table: TableName,
     /// The time the run is made for, UTC.
     at: DateTime<Utc>,
-    /// The first hour that the run looks at.
-    from: Hour,
+    /// The hours that the run looks at.
+    looked_at: Hours,
     close_after: TimeDelta,
     /// A person named the hours: all are tried.
     wanted: bool,
@@ -51,13 +51,13 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Nothing is known yet. `queue` is what is staged, `from` the first hour that the run looks at.
-    pub fn new(config: &TableConfig, schema: &TableSchema, memory: u64, queue: &Queue, request: &Request, from: Hour) -> Self {
+    /// Nothing is known yet. `queue` is what is staged, `hours` are those that the run looks at.
+    pub fn new(config: &TableConfig, schema: &TableSchema, memory: u64, queue: &Queue, request: &Request, hours: &Hours) -> Self {
         Self {
             queue: queue.clone(),
             table: config.name.clone(),
             at: request.at,
-            from,
+            looked_at: hours.clone(),
             close_after: config.close_after,
             wanted: request.since.is_some(),
             recipe: Recipe::new(config, schema),
@@ -205,7 +205,7 @@ impl Retries {
                  `lakebed repair` make the hour of what is there"
             )
         });
-        let given_up = self.hours.values().filter(|record| record.hour < self.from && !record.refused).map(|record| {
+        let given_up = self.hours.values().filter(|record| !self.looked_at.reach(record.hour) && !record.refused).map(|record| {
             let Record { partition, hour, since, .. } = record;
             format!(
                 "{partition}: it has been failing since {}, and no run looks at it any more; `lakebed run --since {hour}` does",

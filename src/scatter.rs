@@ -17,6 +17,7 @@ pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use intake::{Intake, Taken};
 use moves::end::{self, Stuck};
 use plan::{Sorted, There};
@@ -30,8 +31,8 @@ use crate::catalog::reconcile::Wanted;
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::landing::LandedObject;
 use crate::landing::arrival::{Arrival, arrival};
+use crate::landing::{Hours, LandedObject};
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
 use crate::merge::plan::{PartitionPlan, partition_of};
@@ -50,8 +51,12 @@ pub struct Found {
     pub migration: MigrationPlan,
     /// What landed in the hours looked at.
     pub objects: Vec<LandedObject>,
-    /// The first of these hours.
-    pub from: Hour,
+    /// What waited in the queue before that was known.
+    pub queue: Queue,
+    /// The hours looked at.
+    pub hours: Hours,
+    /// See [`Queue::gone`].
+    pub gone: Vec<String>,
     /// The repair that moves rows and cannot be ended.
     pub stuck: Option<Stuck>,
 }
@@ -68,10 +73,9 @@ pub async fn run_table(
     mut done: TableDone,
     summary: &mut RunSummary,
 ) -> Result<TableDone> {
-    let Found { landing, migration, objects, from, stuck } = found;
+    let Found { landing, migration, objects, queue, hours: looked_at, gone, stuck } = found;
     let (closed, open): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.hour.is_closed(request.at, config.close_after));
     done.set_open(open.len() as u64);
-    let queue = Queue::list(&app.state, &config.name).await?;
     // What was begun goes on, be its object gone or before the hours looked at.
     let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
     let Newest { intakes, unreadable, last, begun: begun_hours } = newest(app, config, hours, stuck.as_ref(), summary).await?;
@@ -82,9 +86,10 @@ pub async fn run_table(
         return Ok(done);
     }
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;
-    let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, from);
+    let retries = Retries::new(config, &managed.schema, app.limits.memory, &queue, request, &looked_at);
     let mut work = Work::new(app, &managed, request, &summary.run, queue, intakes, retries);
     (work.last, work.begun, work.stuck) = (last, begun_hours, stuck);
+    work.came = closed.iter().filter_map(|object| Some((object.key.clone(), object.came?))).collect();
     work.redriven = Redriven::list(app, &managed).await?;
     // Nobody knows what became of what arrived in an hour whose intake cannot be read.
     let known: Vec<LandedObject> = closed.iter().filter(|object| !unreadable.contains_key(&object.hour)).cloned().collect();
@@ -124,9 +129,7 @@ pub async fn run_table(
         let (done, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
         begun.iter().for_each(|object| queue.leave(&object.key));
         unreadable.keys().for_each(|hour| queue.leave_hour(*hour));
-        // `--since` may look at fewer hours than the next run does.
-        let from = from.min(Hour::of(request.at - config.lookback));
-        queue.remove(&app.state, done.iter().map(|object| object.key.as_str()), from).await;
+        queue.remove(&app.state, done.iter().map(|object| object.key.as_str()), &gone).await;
     }
     Ok(done)
 }
@@ -207,6 +210,8 @@ struct Work<'a> {
     stuck: Option<Stuck>,
     /// Objects that cannot go on.
     given_up: BTreeSet<String>,
+    /// When the objects that lie in the landing came there.
+    came: BTreeMap<String, DateTime<Utc>>,
     /// Partitions that fail.
     retries: Retries,
     /// Values of the objects read that broke a rule whose `on_fail` is `warn` or `null`.
@@ -238,6 +243,7 @@ impl<'a> Work<'a> {
             probed: false,
             stuck: None,
             given_up: BTreeSet::new(),
+            came: BTreeMap::new(),
             warned: 0,
             failures: Vec::new(),
             app,
@@ -364,6 +370,7 @@ impl<'a> Work<'a> {
             Arrival::Landed { values, .. } => values,
             Arrival::ErrorOutput | Arrival::Unknown => BTreeMap::new(),
         };
-        LandedObject { key, etag, size, hour, path_values }
+        let came = self.came.get(&key).copied();
+        LandedObject { key, etag, size, hour, path_values, came }
     }
 }

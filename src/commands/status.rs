@@ -11,8 +11,10 @@ use crate::config::TableConfig;
 use crate::error::Result;
 use crate::failing::store::Noted;
 use crate::hour::Hour;
-use crate::landing::discover::discover;
+use crate::landing::Hours;
+use crate::landing::discover::find;
 use crate::layout::PartitionId;
+use crate::queue::Queue;
 use crate::scatter;
 use crate::scatter::moved::All;
 use crate::status::{TableStatus, status};
@@ -38,7 +40,8 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
     // Firehose may be an hour ahead of this clock; what it landed there is seen too.
     let (from, to) = (Hour::of(now - config.lookback), Hour::of(now + TimeDelta::hours(1)));
-    let landed = discover(&landing, config, from, to).await?.objects;
+    let queue = Queue::list(&app.state, &config.name).await?;
+    let landed = find(&landing, config, &Hours::and_before(from, to, queue.hours())).await?.objects;
     let landed = scatter::not_done(&app.state, config, landed).await?;
     let mut heads = app.ledgers.heads(&config.name).await?;
     heads.retain(|head| !head.is_void());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
@@ -10,7 +10,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use super::arrival::{Arrival, arrival, error_hour, is_error_output};
 use super::matching::depth;
 use super::prefix::{Prefix, TimeField};
-use super::{LandedObject, in_order};
+use super::{Hours, LandedObject, in_order};
 use crate::config::TableConfig;
 use crate::error::Result;
 use crate::hour::Hour;
@@ -46,7 +46,15 @@ const CONCURRENT: usize = 16;
 /// # Errors
 /// `Unavailable` if the landing cannot be listed.
 pub async fn discover(root: &Root, table: &TableConfig, from: Hour, to: Hour) -> Result<Discovery> {
-    let window = Window::new(table, from, to);
+    find(root, table, &Hours::span(from, to)).await
+}
+
+/// As [`discover`], of these hours: each day that has one of them costs as a day of a span does.
+///
+/// # Errors
+/// As [`discover`].
+pub async fn find(root: &Root, table: &TableConfig, hours: &Hours) -> Result<Discovery> {
+    let window = Window::new(table, hours);
     let found = walk(root, &window).await.map_err(|e| {
         let what = format!("cannot list {}, the landing of table `{}`", table.landing, table.name);
         refusal::failed(&what, &e, "make what is named there readable or move it away, then run again")
@@ -104,18 +112,16 @@ enum Step {
 /// The hours asked for, and what decides which keys belong to them.
 struct Window<'a> {
     table: &'a TableConfig,
-    from: Hour,
-    to: Hour,
-    /// The hours that folders may be of.
-    folders: (Hour, Hour),
+    hours: &'a Hours,
+    /// How far the hours of a folder's name may be from those of what is in it.
+    slack: TimeDelta,
 }
 
 impl<'a> Window<'a> {
-    fn new(table: &'a TableConfig, from: Hour, to: Hour) -> Self {
+    fn new(table: &'a TableConfig, hours: &'a Hours) -> Self {
         // Where the hour is the name's, and the path's day that of the oldest record, the two may lie on both sides of midnight.
         let slack = if table.prefix.time_fields().contains(&TimeField::Hour) { TimeDelta::zero() } else { TimeDelta::hours(1) };
-        let folders = (Hour::of(from.start() - slack), Hour::of(to.start() + slack));
-        Self { table, from, to, folders }
+        Self { table, hours, slack }
     }
 
     fn prefix(&self) -> &Prefix {
@@ -128,6 +134,11 @@ impl<'a> Window<'a> {
         if folder.is_empty() { Ok(None) } else { Path::parse(folder).map(Some) }
     }
 
+    /// True if objects of the hours asked for may be in a folder of these hours.
+    fn may_hold(&self, first: Hour, last: Hour) -> bool {
+        self.hours.meet(Hour::of(first.start() - self.slack), Hour::of(last.start() + self.slack))
+    }
+
     fn step(&self, folder: &str) -> Step {
         let errors = self.table.error_prefix.as_ref();
         if is_hidden(folder, self.prefix()) || is_error_output(folder, self.prefix(), errors) {
@@ -137,7 +148,7 @@ impl<'a> Window<'a> {
             return if errors.is_some_and(|errors| errors.may_cover(folder)) { Step::Skip } else { Step::Unknown };
         };
         match time.hour_range(self.table.timezone) {
-            Some((first, last)) if last < self.folders.0 || self.folders.1 < first => Step::Skip,
+            Some((first, last)) if !self.may_hold(first, last) => Step::Skip,
             _ if time.fixes_day() || !self.prefix().has_time_below(depth(folder)) => Step::ListAll,
             _ => Step::Descend,
         }
@@ -188,7 +199,8 @@ async fn head(root: &Root, location: Path) -> Result<Option<ObjectMeta>> {
 }
 
 fn object(meta: &ObjectMeta, hour: Hour, path_values: BTreeMap<String, String>) -> LandedObject {
-    LandedObject { key: meta.location.to_string(), etag: etag(meta), size: meta.size, hour, path_values }
+    let came = Some(meta.last_modified.trunc_subsecs(0));
+    LandedObject { key: meta.location.to_string(), etag: etag(meta), size: meta.size, hour, path_values, came }
 }
 
 /// What lies below the error prefix.
@@ -259,7 +271,7 @@ struct Found {
 impl Found {
     fn take(&mut self, meta: &ObjectMeta, window: &Window<'_>) {
         match entry(meta, window.table) {
-            Entry::Landed(object) if window.from <= object.hour && object.hour <= window.to => self.objects.push(object),
+            Entry::Landed(object) if window.hours.has(object.hour) => self.objects.push(object),
             Entry::Landed(_) | Entry::Passed => {}
             Entry::Unknown => self.note_unknown(meta.location.to_string()),
         }
@@ -513,6 +525,11 @@ mod tests {
     /// Objects found in 48 hours, and the list requests for them, where four years of objects have these keys, one every four hours for
     /// each of `values`: the first text goes before the time's path, the other one behind it.
     async fn requests(prefix: &str, values: &[(&str, &str)]) -> (usize, usize) {
+        requests_with(prefix, values, &[]).await
+    }
+
+    /// As [`requests`], of these hours before the 48 too.
+    async fn requests_with(prefix: &str, values: &[(&str, &str)], older: &[&str]) -> (usize, usize) {
         let store = Arc::new(Counting(InMemory::new(), AtomicUsize::new(0)));
         let start = "2023-01-01T00:00:00Z".parse::<DateTime<chrono::Utc>>().unwrap();
         for hours in (0..4 * 365 * 24).step_by(4) {
@@ -523,7 +540,9 @@ mod tests {
             }
         }
         let table = table(&format!("prefix = \"{prefix}\""));
-        let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
+        let older = older.iter().copied().map(hour);
+        let hours = Hours::and_before(hour("2026-11-17T14"), hour("2026-11-19T13"), older);
+        let window = Window::new(&table, &hours);
         let root = Root::of_store(store.clone(), "memory:///".parse().unwrap());
         let found = walk(&root, &window).await.unwrap().finish();
         assert_eq!(found.unknown_count, 0);
@@ -534,6 +553,16 @@ mod tests {
     async fn years_of_data_cost_a_handful_of_requests() {
         // The root, a year, a month, and three days.
         assert_eq!(requests("!{timestamp:yyyy/MM/dd/HH}/", &[("", "")]).await, (12, 6));
+    }
+
+    #[tokio::test]
+    async fn hours_of_before_the_span_cost_what_their_days_cost() {
+        let prefix = "!{timestamp:yyyy/MM/dd/HH}/";
+        // Beside the six: a year, a month and a day for one; for two of a day no more; nothing for one that is in the span, and none of those between.
+        let older = ["2024-03-05T08", "2024-03-05T12", "2026-11-18T00"];
+        assert_eq!(requests_with(prefix, &[("", "")], &older).await, (12 + 2, 6 + 3));
+        // Nothing is asked for twice where the day is one of the span's.
+        assert_eq!(requests_with(prefix, &[("", "")], &["2026-11-17T08"]).await, (12 + 1, 6));
     }
 
     const KEYS: &str = "page=!{partitionKeyFromQuery:page}/event=!{partitionKeyFromQuery:event}/";
@@ -559,7 +588,8 @@ mod tests {
             counting.0.put(&store::parse(key).unwrap(), PutPayload::from("{}")).await.unwrap();
         }
         let table = table(&format!("prefix = \"{KEYS}!{{timestamp:yyyy/MM/dd/HH}}/\""));
-        let window = Window::new(&table, hour("2026-11-17T14"), hour("2026-11-19T13"));
+        let hours = Hours::span(hour("2026-11-17T14"), hour("2026-11-19T13"));
+        let window = Window::new(&table, &hours);
         let root = Root::of_store(counting.clone(), "memory:///".parse().unwrap());
         assert!(walk(&root, &window).await.unwrap().finish().objects.is_empty());
         // The root, two pages, each event's years, and the months of one year.

@@ -136,6 +136,9 @@ pub struct Source {
     /// Why the whole object was set aside, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<String>,
+    /// When it came into the landing, by the store, UTC, as it was found when it was taken in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<DateTime<Utc>>,
 }
 
 /// What became of the records of an object or of a partition.
@@ -223,9 +226,9 @@ impl Generation {
 }
 
 impl LedgerVersion {
-    /// True if every landed object of the partition that is known is wholly in it.
+    /// True if every landed object of the partition that is known is wholly in it: none is missing, and no rollback took one out.
     pub fn complete(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.held.is_empty()
     }
 
     /// True if nothing was ever in the partition: its first version was made so that nobody could commit behind what was read before it.

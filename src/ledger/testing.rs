@@ -14,6 +14,7 @@ pub(crate) fn source(hour: &str, name: &str) -> Source {
         late: false,
         counts: Counts { read: 10, merged: 10, ..Counts::default() },
         rejected: None,
+        came: None,
     }
 }
 

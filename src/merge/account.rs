@@ -20,7 +20,7 @@ pub(super) struct Account {
 impl Account {
     /// Enters what became of an object, whose rows are counted already.
     pub(super) fn enter(&mut self, object: LandedObject, late: bool, rows: Counts, outcome: Outcome) {
-        let LandedObject { key, hour, etag, size, .. } = object;
+        let LandedObject { key, hour, etag, size, came, .. } = object;
         let counts = Counts { read: outcome.tally.read, quarantined: outcome.tally.rejected, dropped: outcome.tally.dropped, ..rows };
         let mut rejected = None;
         match outcome.damage {
@@ -33,6 +33,6 @@ impl Account {
             None => {}
         }
         self.warned += outcome.tally.warned;
-        self.sources.insert(key.clone(), Source { key, hour, etag, size, late, counts, rejected });
+        self.sources.insert(key.clone(), Source { key, hour, etag, size, late, counts, rejected, came });
     }
 }

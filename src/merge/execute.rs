@@ -295,7 +295,7 @@ impl Attempt<'_> {
         leaving: &mut Option<Leaving<'_>>,
         rows: &mut Feed,
     ) -> Result<bool> {
-        let object = reading.object.clone();
+        let (object, key) = (reading.object.clone(), reading.object.key.clone());
         let (mut counts, mut begun) = (Counts::default(), false);
         while let Some(part) = reading.part().await {
             begun = true;
@@ -327,8 +327,7 @@ impl Attempt<'_> {
                 Ok(false)
             }
             Ok(outcome) => {
-                let late = self.is_late(&object.key);
-                account.enter(object, late, counts, outcome);
+                account.enter(self.as_it_came(object), self.is_late(&key), counts, outcome);
                 Ok(true)
             }
         }
@@ -343,6 +342,13 @@ impl Attempt<'_> {
     pub(super) fn is_late(&self, key: &str) -> bool {
         let known = |version: &LedgerVersion| version.source(key).or(version.held(key)).filter(|_| self.afresh).map(|source| source.late);
         self.previous.is_some_and(|version| !version.is_void() && known(version).unwrap_or(true))
+    }
+
+    /// The object with the time that the ledger knows of it, as long as its content is the same: a copy put in its place did not come later.
+    pub(super) fn as_it_came(&self, object: LandedObject) -> LandedObject {
+        let known = self.previous.and_then(|version| version.source(&object.key).or(version.held(&object.key)));
+        let known = known.filter(|source| (&source.etag, source.size) == (&object.etag, object.size));
+        LandedObject { came: known.map_or(object.came, |source| source.came), ..object }
     }
 
     /// Keys of the objects that were set aside before and come again with another content.

@@ -13,13 +13,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::plan::{is_error_output, same_partition};
+use crate::catalog::TableName;
 use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
 use crate::landing::LandedObject;
 use crate::layout;
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::read::Staged;
-use crate::queue::{Queue, Recipe};
+use crate::queue::{Queue, Recipe, give_up};
 use crate::scatter::share::Share;
 use crate::standardize::codec::Stored;
 use crate::standardize::veil::veiled;
@@ -147,7 +148,7 @@ impl<'a> Intake<'a> {
                 return read_redriven(&state, staged, &found, &plan, share.as_ref(), &sender).await;
             }
             if let Some(key) = staged
-                && let Some(outcome) = read_staged(&state, &key, &found, &plan, share.as_ref(), &sender).await?
+                && let Some(outcome) = read_staged(&state, (&config.name, &key), &found, &plan, share.as_ref(), &sender).await?
             {
                 return Ok(outcome);
             }
@@ -231,7 +232,7 @@ async fn read_redriven(
 /// `Unavailable` if the staged file turns out to be broken after some of it was sent. It is removed, so that it is not read again.
 async fn read_staged(
     state: &Root,
-    key: &str,
+    (table, key): (&TableName, &str),
     object: &LandedObject,
     plan: &Plan,
     share: Option<&Share>,
@@ -261,7 +262,7 @@ async fn read_staged(
             Ok(None)
         }
         (true, Err(e)) if e.kind() == Kind::Data => {
-            state.remove(key).await?;
+            give_up(state, table, key, object).await?;
             Err(Error::unavailable(format!("{e}; it is removed, so run again, and what landed is read instead")))
         }
         (_, Err(e)) => Err(e),

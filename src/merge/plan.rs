@@ -81,12 +81,12 @@ pub fn partition_of(table: &TableConfig, object: &LandedObject) -> Result<Partit
 
 /// The object as it was when it was taken in, whatever lies there now.
 pub fn landed(table: &TableConfig, source: &Source) -> LandedObject {
-    let Source { key, etag, size, hour, .. } = source.clone();
+    let Source { key, etag, size, hour, came, .. } = source.clone();
     let path_values = match arrival(&key, &table.prefix, table.error_prefix.as_ref(), table.timezone) {
         Arrival::Landed { values, .. } => values,
         Arrival::ErrorOutput | Arrival::Unknown => BTreeMap::new(),
     };
-    LandedObject { key, etag, size, hour, path_values }
+    LandedObject { key, etag, size, hour, path_values, came }
 }
 
 /// True for an object below the error prefix: its records are in Firehose's reports, and each belongs to an hour of its own.

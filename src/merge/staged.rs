@@ -17,8 +17,8 @@ use super::writer::codec;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::ledger::Counts;
-use crate::queue::Recipe;
 use crate::queue::read::{Rejected, Whole};
+use crate::queue::{Recipe, give_up};
 
 impl Attempt<'_> {
     /// The objects in runs, in their order: those whose staged files can go on as they are, in pieces that are put together at once, and
@@ -88,7 +88,7 @@ impl Attempt<'_> {
     /// Removes the staged file of an object, which cannot be read though it is as it was written: what landed is read by the next attempt.
     async fn unusable(&self, recipe: &Recipe, object: &LandedObject) -> Error {
         let key = recipe.staged_key(object);
-        match self.state.remove(&key).await {
+        match give_up(self.state, &self.table.config.name, &key, object).await {
             Ok(()) => Error::unavailable(format!("{key} cannot be read, and is removed: run again, and what landed is read instead")),
             Err(e) => Error::unavailable(format!("{key} cannot be read; remove it, and run again: {e}")),
         }
@@ -131,7 +131,7 @@ impl Attempt<'_> {
             self.quarantine(&mut account.quarantine).await?.write(&batch).await?;
         }
         let counts = Counts { merged: outcome.tally.rows, ..Counts::default() };
-        account.enter(object.clone(), self.is_late(&object.key), counts, outcome);
+        account.enter(self.as_it_came(object.clone()), self.is_late(&object.key), counts, outcome);
         Ok(whole.file)
     }
 

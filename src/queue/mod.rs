@@ -1,7 +1,8 @@
 //! The queue: landed objects that were standardized as they came, each in a staged file, until a merge takes them.
 //!
 //! A staged file is a shortcut and never the truth. Its name says which object it is of, with which content, and by which columns and
-//! rules it was made; a merge that finds the very name reads it, and reads the landed object in every other case.
+//! rules it was made; a merge that finds the very name reads it, and reads the landed object in every other case. What is in the queue,
+//! of use or not, leads runs to its hour, also where the look-back does not reach that any more.
 
 pub mod read;
 pub mod redriven;
@@ -20,7 +21,7 @@ use crate::catalog::TableName;
 use crate::config::{Privacy, TableConfig};
 use crate::error::Result;
 use crate::hour::Hour;
-use crate::landing::LandedObject;
+use crate::landing::{Hours, LandedObject};
 use crate::layout::{self, PartitionId};
 use crate::scatter::share::Share;
 use crate::schema::{TableSchema, fingerprint};
@@ -154,6 +155,26 @@ pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
     digest.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Says in the queue that an object waits of which nothing is staged: a run has to read it where it landed, also if the look-back does not
+/// reach its hour any more.
+///
+/// # Errors
+/// `Unavailable` if the state location cannot be written.
+pub async fn mark(state: &Root, table: &TableName, object: &LandedObject) -> Result<()> {
+    let source = source(&object.key);
+    // Whoever marks the object writes the same.
+    state.create(&layout::waiting_key(table, object.hour, &source), object.key.clone().into_bytes(), &source).await.map(|_| ())
+}
+
+/// Removes a staged file of an object that is of no use, after the queue says that the object waits all the same.
+///
+/// # Errors
+/// `Unavailable` if the state location cannot be written.
+pub async fn give_up(state: &Root, table: &TableName, key: &str, object: &LandedObject) -> Result<()> {
+    mark(state, table, object).await?;
+    state.remove(key).await
+}
+
 /// What waits in the queue of one table.
 #[derive(Debug, Clone, Default)]
 pub struct Queue {
@@ -219,6 +240,18 @@ impl Queue {
         self.files.values().map(|(hour, _)| *hour)
     }
 
+    /// The keys of what waits of hours of before a span, and is of none of these objects, which are all that lie there: it is gone from the
+    /// landing, and nothing can be made of it. The queue must have been listed before the landing: an object is there before its file is here.
+    pub fn gone(&self, hours: &Hours, landed: &[LandedObject]) -> Vec<String> {
+        let older = |(_, (hour, _)): &(&String, &(Hour, BTreeMap<String, u64>))| hours.older.contains(hour);
+        let mut waiting: BTreeMap<_, _> = self.files.iter().filter(older).collect();
+        if !waiting.is_empty() {
+            let there: BTreeSet<String> = landed.iter().map(|object| source(&object.key)).collect();
+            waiting.retain(|source, _| !there.contains(*source));
+        }
+        waiting.into_values().flat_map(|(_, files)| files.keys().cloned()).collect()
+    }
+
     /// Forgets the files of an object: nobody removes them.
     pub fn leave(&mut self, key: &str) {
         self.files.remove(&source(key));
@@ -229,12 +262,14 @@ impl Queue {
         self.files.retain(|_, (of, _)| *of != hour);
     }
 
-    /// Removes all files of these objects, which must be in a ledger, and those of hours before `from`, which no run looks at: what
-    /// landed stays. What cannot be removed is for a later run.
-    pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, from: Hour) {
+    /// Removes all files of these objects, which must be in a ledger, and those of `gone`: what landed stays. What cannot be removed is for a
+    /// later run.
+    pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, gone: &[String]) {
         let merged: BTreeSet<String> = merged.map(source).collect();
-        let done = self.files.iter().filter(|(source, (hour, _))| *hour < from || merged.contains(*source));
-        let keys: Vec<&str> = done.flat_map(|(_, (_, files))| files.keys()).map(String::as_str).collect();
+        let done = self.files.iter().filter(|(source, _)| merged.contains(*source)).flat_map(|(_, (_, files))| files.keys());
+        let gone = gone.iter().filter(|key| self.files.values().any(|(_, files)| files.contains_key(*key)));
+        let keys: BTreeSet<&str> = done.chain(gone).map(String::as_str).collect();
+        let keys: Vec<&str> = keys.into_iter().collect();
         match state.remove_all(&keys).await {
             Ok(stay) => stay.iter().for_each(|e| tracing::warn!("a staged file stays that is of no use any more: {e}")),
             Err(e) => tracing::warn!("staged files stay that are of no use any more: {e}"),
@@ -286,5 +321,40 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), 7);
         assert_eq!(key("", &["a"], &object), key("lookback = \"3h\"\n", &["a"], &object), "what does not matter does not");
+    }
+
+    fn name() -> TableName {
+        TableName { database: "shop".into(), name: "clicks".into() }
+    }
+
+    #[tokio::test]
+    async fn what_waits_of_before_the_span_is_gone_only_if_its_object_does_not_lie_there() {
+        let state = Root::in_memory();
+        for (hour, object) in [("10", "a"), ("10", "b"), ("13", "c")] {
+            mark(&state, &name(), &landed(hour, object)).await.unwrap();
+        }
+        let queue = Queue::list(&state, &name()).await.unwrap();
+        let hour = |hour: &str| landed(hour, "").hour;
+        let hours = Hours::and_before(hour("12"), hour("14"), queue.hours());
+        assert_eq!(hours.older, [hour("10")].into());
+        let gone = queue.gone(&hours, &[landed("10", "a")]);
+        assert_eq!(gone, [layout::waiting_key(&name(), hour("10"), &source("10/b"))], "what is in the span is not looked at");
+
+        queue.remove(&state, std::iter::empty(), &gone).await;
+        let left = Queue::list(&state, &name()).await.unwrap();
+        assert_eq!(left.hours().collect::<BTreeSet<_>>(), [hour("10"), hour("13")].into());
+        left.remove(&state, ["10/a", "13/c"].into_iter(), &gone).await;
+        assert!(Queue::list(&state, &name()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_staged_file_that_is_given_up_leaves_word_that_its_object_waits() {
+        let (state, object) = (Root::in_memory(), landed("10", "a"));
+        let key = layout::staged_key(&name(), object.hour, &source(&object.key), "0123456789abcdef");
+        state.create(&key, b"broken".to_vec(), "").await.unwrap();
+        give_up(&state, &name(), &key, &object).await.unwrap();
+        give_up(&state, &name(), &key, &object).await.unwrap();
+        let queue = Queue::list(&state, &name()).await.unwrap();
+        assert!(!queue.has(&object.key, &key) && queue.hours().eq([object.hour]));
     }
 }

@@ -119,7 +119,8 @@ impl<'a> Leaving<'a> {
         let file = format!("{}{name}", layout::redriven_folder(&self.table.config.name, self.home, self.id));
         let shares = shares.into_iter().map(|(partition, rows)| (partition.to_string(), rows)).collect();
         self.written.push(RedrivenFile { name, object: key.clone(), shares });
-        let object = LandedObject { key: layout::redriven_key(&key, self.id, number), etag, size: bytes, hour, path_values };
+        let key = layout::redriven_key(&key, self.id, number);
+        let object = LandedObject { key, etag, size: bytes, hour, path_values, came: None };
         let rules = &self.table.config.rules;
         let privacy = rules.iter().filter_map(|(column, rule)| Some((column.clone(), rule.privacy.as_ref()?.name().to_string()))).collect();
         let head =

@@ -78,7 +78,7 @@ impl Retries {
     pub(super) fn was_tried(&self, record: &Record) -> bool {
         match record.refused {
             true => self.asked_for.contains(&record.partition),
-            false => record.hour >= self.from && record.hour.is_closed(self.at, self.close_after),
+            false => self.looked_at.reach(record.hour) && record.hour.is_closed(self.at, self.close_after),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Sorted {
             return Ok(());
         }
         let Taken { key, etag, size, .. } = taken.clone();
-        let begun = LandedObject { key, etag, size, hour, path_values: BTreeMap::new() };
+        let begun = LandedObject { key, etag, size, hour, path_values: BTreeMap::new(), came: None };
         // What was made by other rules is not used: they may hide by now what they did not then.
         let same_rules = (there.key)(&begun) == taken.staged;
         match object {

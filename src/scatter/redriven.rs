@@ -47,7 +47,7 @@ impl Waiting {
     /// The object as partitions take it in.
     pub fn object(&self) -> LandedObject {
         let Taken { key, etag, size, .. } = self.taken.clone();
-        LandedObject { key, etag, size, hour: self.hour, path_values: BTreeMap::new() }
+        LandedObject { key, etag, size, hour: self.hour, path_values: BTreeMap::new(), came: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The state of a table's hours, worked out from what landed and what the ledgers say. No I/O.
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -12,8 +14,9 @@ use crate::failing::{Record, Standing};
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::landing::arrival::object_instant;
+use crate::landing::cadence::{self, Silence};
 use crate::layout::PartitionId;
-use crate::ledger::{Counts, LedgerVersion, Missing};
+use crate::ledger::{Counts, LedgerVersion, Missing, Source};
 use crate::merge::plan;
 
 /// The state of one table.
@@ -23,9 +26,9 @@ pub struct TableStatus {
     pub table: TableName,
     /// It is in the catalog.
     pub in_catalog: bool,
-    /// The end of the newest hour that was merged, UTC: how fresh the table is.
+    /// The end of the newest hour that is complete, UTC: how fresh the table is.
     pub fresh_until: Option<DateTime<Utc>>,
-    /// Seconds since the end of the newest hour that is complete.
+    /// Seconds since then.
     pub fresh_for: Option<i64>,
     /// Rows in all live generations.
     pub rows: u64,
@@ -37,6 +40,8 @@ pub struct TableStatus {
     pub hours: Vec<HourStatus>,
     /// Hours between the first and the last one in which nothing landed.
     pub gaps: Vec<Hour>,
+    /// Spans between two objects that are longer than `expect_every`, by the times in their names; without that setting none.
+    pub silences: Vec<Silence>,
     /// Partitions that the catalog has and no ledger knows, as paths: readers see them beside lakebed's.
     pub foreign: Vec<String>,
 }
@@ -57,7 +62,7 @@ pub struct HourStatus {
     /// `open`: still filling. `waiting`: closed, and the next run merges it. `closed`: merged. `amended(n)`: late objects came n times.
     /// `rolled back`: objects that a rollback took out are held.
     pub state: String,
-    /// Landed objects that are in no version yet. Only those of the look-back are known.
+    /// Landed objects that are in no version yet. Only those of the look-back are known, and those of hours of which something is in the queue.
     pub pending: u64,
     /// Objects in the partition.
     pub merged: u64,
@@ -65,11 +70,12 @@ pub struct HourStatus {
     pub late: u64,
     /// Objects that a rollback took out; no run takes them in again.
     pub held: u64,
-    /// Seconds from the hour's end to the time in the name of its last object, if one names a later time.
+    /// Seconds from the hour's end to when its last object came after that: by the time in its name, and of an object that came after the first
+    /// merge by when it came into the landing. `None` if all came in time.
     pub late_by: Option<i64>,
     /// What became of the records.
     pub records: Counts,
-    /// Every landed object that is known is wholly in the table, but for those that a rollback took out.
+    /// Every landed object that is known is wholly in the table.
     pub complete: bool,
     /// What is not, and why.
     pub missing: Vec<Missing>,
@@ -126,7 +132,8 @@ pub fn status(
             .filter(|scatters| *scatters)
             .and_then(|_| plan::hour_at(config, &head.partition))
             .unwrap_or_else(arrival);
-        let late_by = head.sources.iter().filter_map(|source| delay(config, &source.key, source.hour)).max();
+        let came = |source: &Source| source.came.filter(|_| source.late);
+        let late_by = head.sources.iter().filter_map(|source| delay(config, &source.key, source.hour, came(source))).max();
         hours.insert((hour, head.partition.clone()), HourStatus { late_by, ..of_head(hour, head) });
     }
     let known: BTreeMap<_, _> = heads.iter().map(|head| (&head.partition, head)).collect();
@@ -137,10 +144,11 @@ pub fn status(
             continue;
         }
         let closed = object.hour.is_closed(at, config.close_after);
+        let came = object.came.filter(|_| known.contains_key(&partition));
         let entry = hours.entry((object.hour, partition.clone())).or_insert_with(|| unmerged(object.hour, &partition, closed));
         entry.pending += 1;
         entry.arrivals.insert(object.hour);
-        entry.late_by = entry.late_by.max(delay(config, &object.key, object.hour));
+        entry.late_by = entry.late_by.max(delay(config, &object.key, object.hour, came));
         entry.complete = false;
     }
     for record in failing.values() {
@@ -161,16 +169,18 @@ pub fn status(
         hour.beside = beside_hour(config, partition);
     }
     let hours: Vec<HourStatus> = hours.into_values().collect();
+    let fresh_until = newest_complete(&hours).map(Hour::end);
     Ok(TableStatus {
         table: config.name.clone(),
         in_catalog: registered.is_some(),
         foreign: registered.into_iter().flatten().filter(|id| !known.contains_key(id)).map(ToString::to_string).collect(),
-        fresh_until: hours.iter().filter(|hour| hour.merged > 0).flat_map(|hour| &hour.arrivals).map(|hour| hour.end()).max(),
-        fresh_for: newest_complete(&hours).map(|hour| (at - hour.end()).num_seconds().max(0)),
+        fresh_until,
+        fresh_for: fresh_until.map(|until| (at - until).num_seconds().max(0)),
         retired_bytes: heads.iter().flat_map(|head| &head.retired).flat_map(|retired| &retired.files).map(|file| file.bytes).sum(),
         rows: heads.iter().map(|head| head.counts.merged).sum(),
         quarantined: heads.iter().map(|head| head.counts.quarantined).sum(),
         gaps: gaps(&hours),
+        silences: silences(config, heads, landed),
         hours,
     })
 }
@@ -198,19 +208,18 @@ fn newest_complete(hours: &[HourStatus]) -> Option<Hour> {
     complete.into_iter().rev().find(|(_, complete)| *complete).map(|(hour, _)| hour)
 }
 
-/// How much later than its hour's end an object is by its name, in seconds.
-fn delay(config: &TableConfig, key: &str, hour: Hour) -> Option<i64> {
-    let late = (object_instant(key, config.timezone)? - hour.end()).num_seconds();
+/// How much later than its hour's end an object is, in seconds: by its name, and by when it came, if that counts.
+fn delay(config: &TableConfig, key: &str, hour: Hour, came: Option<DateTime<Utc>>) -> Option<i64> {
+    let late = (object_instant(key, config.timezone).max(came)? - hour.end()).num_seconds();
     (late > 0).then_some(late)
 }
 
-/// `2 d 3 h`, `1 h 10 min`, `5 min`.
-fn span(seconds: i64) -> String {
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
+/// Spans in which nothing landed although Firehose should have, as far as names tell.
+fn silences(config: &TableConfig, heads: &[LedgerVersion], landed: &[LandedObject]) -> Vec<Silence> {
+    let Some(every) = config.expect_every else { return Vec::new() };
+    let taken_in = heads.iter().flat_map(|head| head.sources.iter().chain(&head.held)).map(|source| source.key.as_str());
+    let keys = taken_in.chain(landed.iter().map(|object| object.key.as_str()));
+    cadence::silences(keys, config.timezone, every)
 }
 
 /// The entries of a partition that are of keys in the path, or of columns.
@@ -276,86 +285,6 @@ impl LedgerVersion {
             0 => "closed".to_string(),
             amended => format!("amended({amended})"),
         }
-    }
-}
-
-impl HourStatus {
-    /// `2026-11-19T14`, and for tables with more partition keys `2026-11-19T14/page=books`.
-    fn name(&self) -> String {
-        if self.beside.is_empty() { self.hour.to_string() } else { format!("{}/{}", self.hour, self.beside) }
-    }
-}
-
-impl TableStatus {
-    /// The state for people.
-    pub fn to_text(&self) -> String {
-        let fresh = self
-            .fresh_until
-            .map_or_else(|| "nothing merged yet".to_string(), |until| format!("fresh until {}", until.format("%Y-%m-%dT%H:%MZ")));
-        let age = match (self.fresh_until, self.fresh_for) {
-            (None, _) => String::new(),
-            (_, Some(seconds)) => format!(" (the newest complete hour ended {} ago)", span(seconds)),
-            (_, None) => " (no hour is complete)".to_string(),
-        };
-        let absent = if self.in_catalog { "" } else { "; not in the catalog yet, the first run creates it" };
-        let mut text = format!("{}: {fresh}{age}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
-        let width = self.hours.iter().map(|hour| hour.name().chars().count()).max().unwrap_or(0).max(14);
-        if !self.hours.is_empty() {
-            text.push_str(&format!(
-                "{:<width$} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  complete\n",
-                "hour", "state", "objects", "late", "pending", "rows", "quarantined", "duplicates"
-            ));
-        }
-        for hour in &self.hours {
-            text.push_str(&format!(
-                "{:<width$} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  {}\n",
-                hour.name(),
-                hour.state,
-                hour.merged,
-                hour.late,
-                hour.pending,
-                hour.records.merged,
-                hour.records.quarantined,
-                hour.records.duplicates,
-                if hour.complete { "yes" } else { "no" }
-            ));
-            if let Some(late) = hour.late_by {
-                text.push_str(&format!("  the last object is {} after its end\n", span(late)));
-            }
-            if hour.held > 0 {
-                text.push_str(&format!("  objects that a rollback took out: {}\n", hour.held));
-            }
-            let Moving { moving, lost } = hour.moving;
-            if moving > lost {
-                text.push_str(&format!("  rows that a redrive moved here, which the next run merges: {}\n", moving - lost));
-            }
-            if lost > 0 {
-                text.push_str(&format!(
-                    "  rows that a redrive moved here, and whose file is gone: {lost}; `lakebed run` says what to do\n"
-                ));
-            }
-            if let Some(Failing { standing, reason }) = &hour.failing {
-                text.push_str(&format!("  {}: {reason}\n", standing.to_text()));
-            }
-            for missing in &hour.missing {
-                text.push_str(&format!("  {}: {}\n", missing.key, missing.reason));
-            }
-        }
-        if self.retired_bytes > 0 {
-            text.push_str(&format!("{} bytes of retired generations wait for `lakebed sweep`\n", self.retired_bytes));
-        }
-        if let Some(first) = self.foreign.first() {
-            text.push_str(&format!(
-                "partitions in the catalog that no ledger knows: {}, {first} for one; readers see what is there beside the table's rows; \
-                 `lakebed partitions` shows all, and what is not wanted is to be dropped in Glue or Athena\n",
-                self.foreign.len()
-            ));
-        }
-        if !self.gaps.is_empty() {
-            let named: Vec<String> = self.gaps.iter().take(10).map(ToString::to_string).collect();
-            text.push_str(&format!("nothing landed in {} hours: {}\n", self.gaps.len(), named.join(", ")));
-        }
-        text
     }
 }
 
@@ -454,6 +383,7 @@ mod tests {
         }];
         let status = of(&[version("12", 1, vec![source("12", "a")]), second], &[landed("14", "a"), landed("14", "b"), landed("14", "c")]);
         assert_eq!((status.fresh_for, status.retired_bytes), (Some(3 * 3600 + 600), 1000));
+        assert_eq!(status.fresh_until, Some("2026-11-19T13:00:00Z".parse().unwrap()));
         let hour = &status.hours[1];
         assert_eq!((hour.state.as_str(), hour.held, hour.pending, hour.complete), ("rolled back", 1, 1, false));
         let text = status.to_text();
@@ -463,12 +393,53 @@ mod tests {
     }
 
     #[test]
-    fn lateness_is_what_names_tell() {
+    fn an_hour_that_lacks_what_a_rollback_took_out_is_not_complete_though_nothing_waits() {
+        let rolled_back = LedgerVersion { held: vec![source("14", "b")], ..version("14", 3, vec![source("14", "a")]) };
+        let both = [landed("14", "a"), landed("14", "b")];
+        check(std::slice::from_ref(&rolled_back), &both, &["2026-11-19T14 rolled back merged 1 late 0 pending 0 false"]);
+        let status = of(&[rolled_back], &both);
+        assert_eq!((status.fresh_until, status.fresh_for), (None, None));
+        assert!(status.to_text().starts_with("shop.clicks: no hour is complete, 10 rows"), "{}", status.to_text());
+    }
+
+    #[test]
+    fn what_came_after_the_first_merge_is_late_by_when_it_came() {
+        let came = |time: &str| Some(format!("2026-11-19T{time}:00Z").parse().unwrap());
+        let on_time = Source { came: came("15:40"), ..source("14", "a") };
+        let late = Source { late: true, came: came("15:30"), ..source("14", "b") };
+        let pending = |time| LandedObject { came: came(time), ..landed("14", "c") };
+        let head = |sources| [version("14", 1, sources)];
+        let by = |heads: &[LedgerVersion], landed: &[LandedObject]| of(heads, landed).hours[0].late_by;
+        assert_eq!(by(&head(vec![on_time.clone()]), &[]), None, "a copy of what was merged at once was not late");
+        assert_eq!(by(&head(vec![on_time, late.clone()]), &[]), Some(1800));
+        assert_eq!(by(&head(vec![late]), &[pending("16:00")]), Some(3600));
+        assert_eq!(by(&[], &[pending("16:00")]), None, "nothing was merged before it came");
+        let early = Source { late: true, came: came("14:50"), ..source("14", "a") };
+        assert_eq!(by(&head(vec![early]), &[]), None);
+    }
+
+    #[test]
+    fn spans_in_which_nothing_landed_are_told_if_objects_are_expected_more_often() {
+        let name = |time: &str| format!("clicks-1-2026-11-19-{time}-00-a9fa96af-e4e4-409f-bac3-1f804714faaa");
+        let heads = [version("14", 1, vec![source("14", &name("14-00")), source("14", &name("14-30"))])];
+        let waiting = [landed("15", &name("15-00"))];
+        let with = |settings: &str| {
+            status(&table(settings), Some(&[]), &heads, &waiting, &BTreeMap::new(), &BTreeMap::new(), AT.parse().unwrap()).unwrap()
+        };
+        assert_eq!(with("").silences, []);
+        let status = with("expect_every = \"29m\"");
+        assert_eq!(status.silences.len(), 2, "also between what is merged and what is not");
+        let line =
+            "nothing landed for longer than `expect_every` 2 times: 2026-11-19T14:00:00Z to 14:30:00Z, 2026-11-19T14:30:00Z to 15:00:00Z\n";
+        assert!(status.to_text().ends_with(line), "{}", status.to_text());
+    }
+
+    #[test]
+    fn lateness_is_also_what_names_tell() {
         let name = "clicks-1-2026-11-19-17-30-00-a9fa96af-e4e4-409f-bac3-1f804714faaa";
         let status = of(&[version("14", 1, vec![source("14", "a"), source("14", name)])], &[landed("15", "a")]);
         assert_eq!(status.hours.iter().map(|hour| hour.late_by).collect::<Vec<_>>(), [Some(9000), None]);
-        assert!(status.to_text().contains("\n  the last object is 2 h 30 min after its end\n"));
-        assert_eq!([59, 3600, 90_000].map(span), ["0 min", "1 h 0 min", "1 d 1 h"]);
+        assert!(status.to_text().contains("\n  the last object came 2 h 30 min after its end\n"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn counts(read: u64, merged: u64, quarantined: u64, duplicates: u64, dropped: u6
 
 fn source(key: &str, hour: &str, late: bool, counts: Counts, rejected: Option<&str>) -> Source {
     let (hour, rejected) = (hour.parse().unwrap(), rejected.map(str::to_string));
-    Source { key: key.into(), hour, etag: format!("\"{}-e\"", key.len()), size: 4096, late, counts, rejected }
+    Source { key: key.into(), hour, etag: format!("\"{}-e\"", key.len()), size: 4096, late, counts, rejected, came: None }
 }
 
 /// The first version of a partition, without anything that is optional.

@@ -176,6 +176,7 @@ const PURE: &[&str] = &[
     "repair::plan",
     "repair::summary",
     "status",
+    "status::text",
     "store::refusal",
     "scatter::intake",
     "scatter::moves",

@@ -11,9 +11,9 @@ use crate::catalog::TableName;
 use crate::config::TableConfig;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::hour::Hour;
 use crate::landing::discover;
 use crate::pipeline::{self, ManagedTable};
+use crate::queue;
 use crate::queue::stage::{Staging, stage};
 
 /// The objects of one call, staged one after the other, each within all of the memory.
@@ -33,7 +33,7 @@ struct Counts {
     staged: u64,
     /// In the queue before.
     staged_before: u64,
-    /// Left to the scheduled run: too large for the queue, damaged, older than the look-back, or of a table that the run has to make.
+    /// Left to the scheduled run, which the queue tells of them: too large to be staged, damaged, or of a table that the run has to make.
     left_to_the_run: u64,
     /// In no table's landing, or gone, or Firehose's error output.
     not_data: u64,
@@ -69,23 +69,28 @@ impl<'a> Objects<'a> {
         if !self.tables.contains_key(&table.name) {
             self.tables.insert(table.name.clone(), pipeline::existing(self.app, table).await?);
         }
-        let Some(managed) = self.tables.get(&table.name).and_then(Option::as_ref) else {
-            self.counts.left_to_the_run += 1;
-            return Ok(());
+        let managed = self.tables.get(&table.name).and_then(Option::as_ref);
+        let landing = match managed {
+            Some(managed) => managed.landing.clone(),
+            None => self.app.stores.existing(&table.landing, &format!("the landing of {}", table.name))?,
         };
-        let Some(object) = discover::landed(&managed.landing, table, key).await? else {
+        let Some(object) = discover::landed(&landing, table, key).await? else {
             self.counts.not_data += 1;
             return Ok(());
         };
-        // No run looks at it without being told to.
-        if object.hour < Hour::of(now - table.lookback) {
-            self.counts.left_to_the_run += 1;
-            return Ok(());
-        }
-        match stage(&self.app.state, managed, &self.app.limits, &self.app.clock.new_id(), object).await? {
+        let (state, limits) = (&self.app.state, &self.app.limits);
+        let staging = match managed {
+            Some(managed) => stage(state, managed, limits, &self.app.clock.new_id(), object.clone()).await?,
+            None => Staging::ForTheRun,
+        };
+        match staging {
             Staging::Staged => self.counts.staged += 1,
             Staging::AlreadyThere => self.counts.staged_before += 1,
-            Staging::ForTheRun => self.counts.left_to_the_run += 1,
+            Staging::ForTheRun => {
+                // By the time that it runs, the look-back may not reach the hour any more.
+                queue::mark(state, &table.name, &object).await?;
+                self.counts.left_to_the_run += 1;
+            }
         }
         Ok(())
     }

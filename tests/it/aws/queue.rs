@@ -45,7 +45,12 @@ async fn keys(root: &Root, folder: &str) -> Vec<String> {
 
 /// The landed keys, and the notification of S3 about each.
 async fn notifications(lake: &Bucketed) -> Vec<Value> {
-    let landed = keys(&lake.landing, "2026").await;
+    notifications_of(lake, "2026").await
+}
+
+/// As [`notifications`], of those in a folder.
+async fn notifications_of(lake: &Bucketed, folder: &str) -> Vec<Value> {
+    let landed = keys(&lake.landing, folder).await;
     let record = |key: &String| {
         let key = format!("click-stream/{key}").replace('=', "%3D");
         json!({"eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
@@ -227,4 +232,118 @@ async fn a_staged_file_that_is_broken_or_of_another_content_is_not_used() {
     let (plain, _) = plain(800, |lake| std::fs::write(lake.path("landing").join(key), replaced).unwrap());
     compare(&lake, &plain);
     assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+}
+
+/// Lands objects in an hour that is years before the look-back of every run, each with one record.
+async fn land_long_ago(lake: &Bucketed, names: &[(&str, &[u8])]) {
+    for (name, body) in names {
+        let key = lakebed::store::parse(&format!("2020/03/01/10/{name}")).unwrap();
+        lake.landing.store().put(&key, body.to_vec().into()).await.unwrap();
+    }
+}
+
+/// What a run says of the objects that it looked at, and the state of each partition that it changed.
+fn objects_of(run: &Value) -> (Value, Vec<Value>) {
+    let table = &run["tables"][0];
+    let states = table["partitions"].as_array().unwrap().iter().map(|partition| partition["action"].clone()).collect();
+    (table["objects"].clone(), states)
+}
+
+/// The requests of a run that list the landing.
+fn lists(lake: &Bucketed) -> u64 {
+    lake.account.calls().get("s3:LIST").copied().unwrap_or_default()
+}
+
+async fn hours_of_before_the_look_back(settings: &str) {
+    let lake = Bucketed::with(settings).await;
+    let first = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
+    lake.lake.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..first });
+    lake.upload().await;
+    lake.run(0);
+    lake.account.calls();
+    lake.run(0);
+    let usual = lists(&lake);
+
+    land_long_ago(&lake, &[("a", b"{\"event_id\":\"a\"}"), ("b", b"{\"event_id\":\"b\"}")]).await;
+    assert_eq!(objects_of(&lake.run(0)), (json!({"landed": 1, "merged": 1, "rejected": 0, "pending": 0}), vec![]), "nobody told of it");
+    let told = notifications_of(&lake, "2020").await;
+    let answers = lake.function("300", &[&json!({"Records": told[..1]}).to_string()]);
+    assert_eq!(answers[0]["response"]["objects"]["staged"], 1, "{answers}");
+    let status = lake.lakebed(&["status", "--output", "json"]).json(0);
+    let waiting = status[0]["hours"].as_array().unwrap().iter().find(|hour| hour["hour"] == "2020-03-01T10").cloned().unwrap_or_default();
+    assert_eq!((&waiting["state"], &waiting["pending"], &waiting["complete"]), (&json!("waiting"), &json!(2), &json!(false)), "{status}");
+
+    // Of the other one nobody told, and it is there.
+    lake.account.calls();
+    let run = lake.run(0);
+    assert_eq!(objects_of(&run), (json!({"landed": 3, "merged": 3, "rejected": 0, "pending": 0}), vec![json!("created")]), "{run}");
+    let state = state(&lake);
+    assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+    lake.account.calls();
+    assert_eq!(lake.run(0)["tables"][0]["objects"]["landed"], 1, "the hour is not looked at any longer than it has to be");
+    assert!(lists(&lake) <= usual, "and costs nothing more");
+
+    // Late for an hour that was merged, and one of which nothing can be staged.
+    land_long_ago(&lake, &[("c", b"{\"event_id\":\"c\"}"), ("d", b"\x1f\x8b\x08 no gzip")]).await;
+    let told = notifications_of(&lake, "2020").await;
+    let answers = lake.function("300", &[&json!({"Records": told[2..]}).to_string()]);
+    let counts = &answers[0]["response"]["objects"];
+    assert_eq!((&counts["staged"], &counts["left_to_the_run"]), (&json!(1), &json!(1)), "{answers}");
+    // Of the damaged one the run says that it is not in the table.
+    let run = lake.run(3);
+    assert_eq!(objects_of(&run), (json!({"landed": 5, "merged": 4, "rejected": 1, "pending": 0}), vec![json!("amended")]), "{run}");
+    assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+    let ids = lake.query("SELECT event_id FROM shop.clicks WHERE year = '2020' ORDER BY event_id");
+    assert_eq!(ids, json!([{"event_id": "a"}, {"event_id": "b"}, {"event_id": "c"}]));
+
+    // Told once more of what is merged, and of what is gone: nothing stays in the queue, and nothing comes twice.
+    land_long_ago(&lake, &[("e", b"{\"event_id\":\"e\"}")]).await;
+    let told = notifications_of(&lake, "2020").await;
+    lake.function("300", &[&json!({"Records": told}).to_string()]);
+    lake.landing.store().delete(&lakebed::store::parse("2020/03/01/10/e").unwrap()).await.unwrap();
+    let run = lake.run(0);
+    assert_eq!(objects_of(&run), (json!({"landed": 5, "merged": 4, "rejected": 1, "pending": 0}), vec![]), "{run}");
+    assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_of_an_hour_of_before_the_look_back_is_taken_in_by_the_next_run() {
+    hours_of_before_the_look_back("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_is_one_whose_rows_scatter() {
+    hours_of_before_the_look_back("time = \"collector_tstamp\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_of_before_there_is_a_table_waits_for_the_run_that_makes_it() {
+    let lake = Bucketed::new().await;
+    land_long_ago(&lake, &[("a", b"{\"event_id\":\"a\"}")]).await;
+    let told = notifications_of(&lake, "2020").await;
+    let answers = lake.function("300", &[&json!({"Records": told}).to_string()]);
+    assert_eq!(answers[0]["response"]["objects"]["left_to_the_run"], 1, "{answers}");
+    let dry = lake.lakebed(&["run", "--at", AT, "--dry-run", "--output", "json"]).json(0);
+    assert_eq!(objects_of(&dry).1, [json!("would create")], "{dry}");
+    assert_eq!(objects_of(&lake.run(0)).1, [json!("created")]);
+    assert_eq!(keys(&state(&lake), "queue").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_rollback_took_out_of_such_an_hour_stays_out_and_leaves_the_queue() {
+    let lake = Bucketed::new().await;
+    let mut told = Vec::new();
+    for (name, body) in [("a", b"{\"event_id\":\"a\"}"), ("b", b"{\"event_id\":\"b\"}")] {
+        land_long_ago(&lake, &[(name, body)]).await;
+        told = notifications_of(&lake, "2020").await;
+        lake.function("300", &[&json!({"Records": told}).to_string()]);
+        lake.run(0);
+    }
+    lake.lakebed(&["rollback", "shop.clicks", "2020-03-01T10", "--output", "json"]).json(0);
+    let answers = lake.function("300", &[&json!({"Records": told}).to_string()]);
+    assert_eq!(answers[0]["response"]["objects"]["staged"], 2, "{answers}");
+    let run = lake.run(0);
+    assert_eq!(run["tables"][0]["objects"], json!({"landed": 2, "merged": 1, "rejected": 0, "held": 1, "pending": 0}), "{run}");
+    assert_eq!(keys(&state(&lake), "queue").await, Vec::<String>::new());
+    assert_eq!(lake.query("SELECT event_id FROM shop.clicks"), json!([{"event_id": "a"}]));
 }

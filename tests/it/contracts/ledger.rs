@@ -47,6 +47,7 @@ fn source(key: &str) -> Source {
         late: false,
         counts: Counts { read: 3, merged: 2, duplicates: 1, ..Counts::default() },
         rejected: None,
+        came: None,
     }
 }
 

@@ -1,0 +1,108 @@
+//! The state of a table, for people.
+
+use super::{Failing, HourStatus, Moving, TableStatus};
+use crate::landing::cadence;
+
+/// `2 d 3 h`, `1 h 10 min`, `5 min`.
+fn span(seconds: i64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+impl HourStatus {
+    /// `2026-11-19T14`, and for tables with more partition keys `2026-11-19T14/page=books`.
+    fn name(&self) -> String {
+        if self.beside.is_empty() { self.hour.to_string() } else { format!("{}/{}", self.hour, self.beside) }
+    }
+
+    /// What is to be known of it beside its numbers, a line each.
+    fn write_notes(&self, text: &mut String) {
+        if let Some(late) = self.late_by {
+            text.push_str(&format!("  the last object came {} after its end\n", span(late)));
+        }
+        if self.held > 0 {
+            text.push_str(&format!("  objects that a rollback took out: {}\n", self.held));
+        }
+        let Moving { moving, lost } = self.moving;
+        if moving > lost {
+            text.push_str(&format!("  rows that a redrive moved here, which the next run merges: {}\n", moving - lost));
+        }
+        if lost > 0 {
+            text.push_str(&format!("  rows that a redrive moved here, and whose file is gone: {lost}; `lakebed run` says what to do\n"));
+        }
+        if let Some(Failing { standing, reason }) = &self.failing {
+            text.push_str(&format!("  {}: {reason}\n", standing.to_text()));
+        }
+        for missing in &self.missing {
+            text.push_str(&format!("  {}: {}\n", missing.key, missing.reason));
+        }
+    }
+}
+
+impl TableStatus {
+    /// The state for people.
+    pub fn to_text(&self) -> String {
+        let fresh = match (self.fresh_until, self.fresh_for) {
+            (Some(until), Some(seconds)) => {
+                format!("fresh until {} (the newest complete hour ended {} ago)", until.format("%Y-%m-%dT%H:%MZ"), span(seconds))
+            }
+            _ if self.hours.iter().all(|hour| hour.merged == 0) => "nothing merged yet".to_string(),
+            _ => "no hour is complete".to_string(),
+        };
+        let absent = if self.in_catalog { "" } else { "; not in the catalog yet, the first run creates it" };
+        let mut text = format!("{}: {fresh}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
+        let width = self.hours.iter().map(|hour| hour.name().chars().count()).max().unwrap_or(0).max(14);
+        if !self.hours.is_empty() {
+            text.push_str(&format!(
+                "{:<width$} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  complete\n",
+                "hour", "state", "objects", "late", "pending", "rows", "quarantined", "duplicates"
+            ));
+        }
+        for hour in &self.hours {
+            text.push_str(&format!(
+                "{:<width$} {:<12} {:>7} {:>6} {:>7} {:>10} {:>11} {:>10}  {}\n",
+                hour.name(),
+                hour.state,
+                hour.merged,
+                hour.late,
+                hour.pending,
+                hour.records.merged,
+                hour.records.quarantined,
+                hour.records.duplicates,
+                if hour.complete { "yes" } else { "no" }
+            ));
+            hour.write_notes(&mut text);
+        }
+        if self.retired_bytes > 0 {
+            text.push_str(&format!("{} bytes of retired generations wait for `lakebed sweep`\n", self.retired_bytes));
+        }
+        if let Some(first) = self.foreign.first() {
+            text.push_str(&format!(
+                "partitions in the catalog that no ledger knows: {}, {first} for one; readers see what is there beside the table's rows; \
+                 `lakebed partitions` shows all, and what is not wanted is to be dropped in Glue or Athena\n",
+                self.foreign.len()
+            ));
+        }
+        if !self.gaps.is_empty() {
+            let named: Vec<String> = self.gaps.iter().take(10).map(ToString::to_string).collect();
+            text.push_str(&format!("nothing landed in {} hours: {}\n", self.gaps.len(), named.join(", ")));
+        }
+        if let Some(silences) = cadence::told(&self.silences, 10) {
+            text.push_str(&format!("{silences}\n"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        assert_eq!([59, 3600, 90_000].map(span), ["0 min", "1 h 0 min", "1 d 1 h"]);
+    }
+}
