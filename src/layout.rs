@@ -86,6 +86,13 @@ pub struct GenerationId {
     pub attempt: String,
 }
 
+impl GenerationId {
+    /// Its name without the attempt, which tells it apart from the partition's others.
+    pub fn short(&self) -> String {
+        format!("g{:08}", self.number)
+    }
+}
+
 impl fmt::Display for GenerationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "g{:08}-{}", self.number, self.attempt)

@@ -2,6 +2,7 @@
 
 mod failures;
 mod infer;
+mod kept;
 mod limits;
 mod moved;
 mod placements;
