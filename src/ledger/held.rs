@@ -35,7 +35,10 @@ impl LedgerVersion {
 /// generations.
 pub fn holders(head: &LedgerVersion, wrote: &[LedgerVersion], wanted: impl Fn(&Source) -> bool) -> Vec<Holder> {
     let mut wanted: BTreeSet<&str> = head.held.iter().filter(|held| wanted(held)).map(|held| held.key.as_str()).collect();
-    let is_retired = |version: &&LedgerVersion| head.retired.iter().any(|retired| retired.location == version.generation.location);
+    // A rollback wrote none, or only a quarantine: what is live in its version was written by an older one.
+    let wrote_it = |version: &LedgerVersion| version.generation.id.number == version.version;
+    let is_retired =
+        |version: &&LedgerVersion| wrote_it(version) && head.retired.iter().any(|retired| retired.location == version.generation.location);
     let mut wrote: Vec<&LedgerVersion> = wrote.iter().filter(is_retired).collect();
     wrote.sort_by_key(|version| std::cmp::Reverse(version.version));
     let mut holders = Vec::new();
@@ -81,5 +84,18 @@ mod tests {
         assert_eq!(told(&["b", "c"], &[&["a"], &["a", "b", "c"], &["a", "c"]], "c"), format!("g3 {rows}"));
         assert_eq!(told(&["b"], &[&["a"], &["a"]], ""), "", "it was swept");
         assert_eq!(told(&[], &[&["a"], &["a", "b"]], ""), "", "nothing was taken out");
+
+        // A rollback to generation 2 that wrote a quarantine is no newer place of its rows.
+        let back = LedgerVersion { version: 4, ..version("14", 2, vec![source("14", "b")]) };
+        let wrote = [version("14", 2, vec![source("14", "b")]), version("14", 3, vec![source("14", "b"), source("14", "c")]), back];
+        let retire =
+            |one: &LedgerVersion| Retired { location: one.generation.location.clone(), files: one.generation.files.clone(), at: one.at };
+        let head = LedgerVersion {
+            held: vec![source("14", "b"), source("14", "c")],
+            retired: wrote[..2].iter().map(retire).collect(),
+            ..version("14", 5, vec![source("14", "a")])
+        };
+        let all = holders(&head, &wrote, |_| true);
+        assert_eq!(all.iter().map(|holder| holder.id.number).collect::<Vec<_>>(), [3]);
     }
 }

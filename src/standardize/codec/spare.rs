@@ -130,7 +130,7 @@ mod tests {
             (8 << 20, Some(16)),
         ];
         for (len, expected) in cases {
-            let pieces: Vec<MmapMut> = [16, 3, 1].map(|mib| vec![0; mib << 20]).into();
+            let pieces: Vec<MmapMut> = [16, 3, 1].map(piece).into();
             let places: Vec<_> = pieces.iter().map(|piece| (piece.as_ptr(), piece.len() >> 20)).collect();
             let mut spare = Spare { pieces };
             let taken = spare.take(len).map(|piece| (piece.as_ptr(), piece.len() >> 20));
