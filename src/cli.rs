@@ -46,6 +46,8 @@ pub enum Command {
     Status(TableArgs),
     /// Show what the ledger and the catalog say of each partition.
     Partitions(PartitionsArgs),
+    /// Show what was done to an hour, when and why, and which generations there are to go back to.
+    History(HistoryArgs),
     /// Query the tables of the catalog.
     Query(QueryArgs),
     /// Take an hour back to a generation that was live before.
@@ -130,6 +132,16 @@ pub struct TableArgs {
 pub struct PartitionsArgs {
     /// The table.
     pub table: String,
+}
+
+/// `lakebed history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// The table.
+    pub table: String,
+    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys.
+    #[arg(value_name = "HOUR")]
+    pub hour: Place,
 }
 
 /// `lakebed rollback`.

@@ -279,6 +279,8 @@ async fn judge(
         return Ok((rows, same && rows.same_order && head.generation.files == after.generation.files));
     }
     same &= (&head.sources, &head.held, &head.missing) == (&after.sources, &after.held, &after.missing);
+    // What is as it would be made today is not rolled back any more.
+    same &= head.rolled_back.is_none();
     same &= match (&head.quarantine, &after.quarantine) {
         (Some(one), Some(other)) => compare(&app.state, &arrow_schema(&reject::columns()), one, other, secret, memory).await?.same_rows(),
         (one, other) => [one, other].into_iter().flatten().map(Generation::rows).sum::<u64>() == 0,

@@ -1,5 +1,6 @@
 //! Takes a partition back to a generation that was live before: plan, look at its files, commit, register, tell.
 
+pub mod history;
 pub mod plan;
 
 use std::collections::BTreeSet;
@@ -138,12 +139,9 @@ impl Rollback<'_> {
         for id in ids {
             // A generation has the number of the version that it was written for, however many rollbacks and sweeps followed.
             let version = self.app.ledgers.version(&head.table, &head.partition, id.number).await?;
-            let version = version.filter(|version| version.generation.id == *id).ok_or_else(|| {
-                Error::data(format!(
-                    "{} {}: the ledger has no version that wrote {id}; restore the state folder",
-                    head.table, head.partition
-                ))
-            })?;
+            let version = version
+                .filter(|version| version.generation.id == *id)
+                .ok_or_else(|| Error::data(format!("{} {}: {}", head.table, head.partition, Refusal::Unknown(id.clone()))))?;
             match self.missing(std::iter::once(&version.generation).chain(&version.quarantine)).await? {
                 // A lakebed before this one took it for a generation that was live.
                 None if version.is_void() && refusal == Refusal::NoneRetired => refusal = Refusal::Void(id.clone()),

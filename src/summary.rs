@@ -207,6 +207,8 @@ impl TableDone {
                     plan.partition,
                     counted(plan.held, "object")
                 ));
+            } else if let Some(rolled_back) = &plan.rolled_back {
+                self.warnings.push(format!("{}: {}", plan.partition, rolled_back.to_text()));
             }
             if plan.action == Action::UpToDate {
                 self.count_hour(&plan.partition);

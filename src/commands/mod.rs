@@ -1,6 +1,7 @@
 //! The subcommands, one file each: resolved values in, an exit code out.
 
 pub mod generate;
+pub mod history;
 pub mod infer;
 pub mod lambda;
 pub mod partitions;
@@ -65,6 +66,7 @@ async fn with_app(app: &App, command: &Command, output: Output) -> Result<u8> {
         Command::Redrive(args) => redrive::run(app, args, output).await,
         Command::Status(args) => status::run(app, args, output).await,
         Command::Partitions(args) => partitions::run(app, args, output).await,
+        Command::History(args) => history::run(app, args, output).await,
         Command::Query(args) => query::run(app, args, output).await,
         Command::Rollback(args) => rollback::run(app, args, output).await,
         Command::Sweep(args) => sweep::run(app, args, output).await,
@@ -79,6 +81,7 @@ fn named_table(command: &Command) -> Option<&str> {
         Command::Redrive(args) => Some(&args.table),
         Command::Status(args) => args.table.as_deref(),
         Command::Partitions(args) => Some(&args.table),
+        Command::History(args) => Some(&args.table),
         Command::Rollback(args) => Some(&args.table),
         Command::Sweep(args) => args.table.as_deref(),
         Command::Query(_) | Command::Lambda | Command::Infer(_) | Command::Generate(_) => None,

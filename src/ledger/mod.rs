@@ -2,6 +2,7 @@
 
 pub mod held;
 pub mod store;
+mod stored;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -38,6 +39,13 @@ pub struct LedgerVersion {
     pub at: DateTime<Utc>,
     /// What made this version.
     pub operation: Operation,
+    /// Of a repair: the rows that were there were written once more, and nothing that landed was read.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub from_merged: bool,
+    /// The rollback that stands: what it took out is not there again. Versions behind it have it too, until one makes the partition anew from
+    /// what landed, puts quarantined records into it, or takes it forward again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
     /// The live files.
     pub generation: Generation,
     /// The files with the quarantined records of this partition; none while there has never been one.
@@ -64,6 +72,17 @@ pub struct LedgerVersion {
     /// The files, in their order, with the rows that this version took out for other partitions. Those after it do not list them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redriven: Vec<RedrivenFile>,
+}
+
+/// A rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The newest generation that it went back from.
+    pub from: GenerationId,
+    /// The one that it went back to.
+    pub to: GenerationId,
+    /// When, UTC.
+    pub at: DateTime<Utc>,
 }
 
 /// A file with rows that other partitions get, each as an object of its own.
@@ -168,6 +187,11 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
 /// A landed object that is not in the partition, or not wholly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
@@ -175,6 +199,15 @@ pub struct Missing {
     pub key: String,
     /// Why.
     pub reason: String,
+}
+
+impl RolledBack {
+    /// It for people.
+    pub fn to_text(&self) -> String {
+        let Self { from, to, .. } = self;
+        let undone = "a repair does, a redrive that resolves something, or a rollback forward again; `lakebed history` shows what there is";
+        format!("it was rolled back from {from} to {to}, which no run undoes: {undone}")
+    }
 }
 
 /// A generation that was live once.
@@ -340,9 +373,9 @@ impl LedgerVersion {
             Operation::Redrive if kept(self) != kept(previous) => Some("a redrive changes what was read"),
             Operation::Redrive if self.sources.iter().any(unresolved) => Some("a redrive takes back what was resolved"),
             Operation::Sweep => {
-                let Self { version, attempt, run, at, operation, retired, .. } = previous.clone();
-                let redriven = previous.redriven.clone();
-                let same = Self { version, attempt, run, at, operation, retired, redriven, format: previous.format, ..self.clone() };
+                let Self { version, attempt, run, at, operation, from_merged, retired, .. } = previous.clone();
+                let (redriven, format) = (previous.redriven.clone(), previous.format);
+                let same = Self { version, attempt, run, at, operation, from_merged, retired, redriven, format, ..self.clone() };
                 let shrinks = self.retired.iter().all(|retired| previous.retired.contains(retired));
                 (same != *previous || !shrinks).then_some("a sweep changes more than what is retired")
             }
@@ -352,38 +385,8 @@ impl LedgerVersion {
 
     /// The version behind this one that changes nothing but what is retired.
     pub fn swept(&self, retired: Vec<Retired>, attempt: String, run: String, at: DateTime<Utc>) -> Self {
-        let (version, operation) = (self.version + 1, Operation::Sweep);
-        Self { format: FORMAT, version, attempt, run, at, operation, retired, redriven: Vec::new(), ..self.clone() }
-    }
-
-    /// The stored form.
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).expect("a ledger version has only text keys")
-    }
-
-    /// Reads the stored form.
-    ///
-    /// # Errors
-    /// `Data` if it is no ledger version or of a newer format than [`FORMAT`].
-    pub fn from_json(bytes: &[u8], key: &str) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-        }
-        let broken = |e: serde_json::Error| {
-            Error::data(format!("ledger version {key} cannot be read: {e}; restore it from a backup of the state folder"))
-        };
-        let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
-        if head.format > FORMAT {
-            return Err(Error::config(format!(
-                "ledger version {key} has format {}, this lakebed reads up to {FORMAT}; update lakebed",
-                head.format
-            )));
-        }
-        let version: Self = serde_json::from_slice(bytes).map_err(broken)?;
-        // Format 1 knew merges alone: each version after the first was an amendment. Format 2 knew no moved records, format 3 no rows that moved.
-        let amended = if head.format == 1 { version.version.saturating_sub(1) } else { version.amended };
-        Ok(Self { amended, ..version })
+        let (version, operation, from_merged) = (self.version + 1, Operation::Sweep, false);
+        Self { format: FORMAT, version, attempt, run, at, operation, from_merged, retired, redriven: Vec::new(), ..self.clone() }
     }
 }
 

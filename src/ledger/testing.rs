@@ -39,6 +39,8 @@ pub(crate) fn version(hour: &str, number: u64, sources: Vec<Source>) -> LedgerVe
         at: "2026-11-19T20:00:00Z".parse().unwrap(),
         operation: if number == 1 { Operation::Create } else { Operation::Amend },
         generation: Generation { id, location, files },
+        from_merged: false,
+        rolled_back: None,
         quarantine: None,
         columns: vec![],
         schema: "e3b0c44298fc1c14".into(),

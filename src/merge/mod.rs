@@ -25,7 +25,7 @@ use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
 use crate::layout::{self, GenerationId};
 use crate::ledger::store::{Committed, LedgerStore};
-use crate::ledger::{FORMAT, Generation, LedgerVersion, Operation, Retired};
+use crate::ledger::{Counts, FORMAT, Generation, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
 use crate::queue::Queue;
 use crate::scatter::moves::end::Ending;
@@ -192,6 +192,11 @@ fn next_version(context: &Context<'_>, attempt: &Attempt<'_>, operation: Operati
         let gone = std::iter::once(&previous.generation).chain(replaced);
         retired.extend(gone.map(|old| Retired { location: old.location.clone(), files: old.files.clone(), at: context.at }));
     }
+    let counts: Counts = written.sources.iter().map(|source| source.counts).sum();
+    let rolled_back = attempt.previous.filter(|_| !attempt.afresh).and_then(|previous| {
+        // What a redrive resolves now is there again; one that only noted what it tried changes no row.
+        previous.rolled_back.clone().filter(|_| counts.resolved <= previous.counts.resolved)
+    });
     LedgerVersion {
         format: FORMAT,
         table: table.config.name.clone(),
@@ -201,7 +206,9 @@ fn next_version(context: &Context<'_>, attempt: &Attempt<'_>, operation: Operati
         run: context.run.to_string(),
         at: context.at,
         operation,
-        counts: written.sources.iter().map(|source| source.counts).sum(),
+        from_merged: operation == Operation::Repair && !attempt.afresh,
+        rolled_back,
+        counts,
         generation: written.generation,
         quarantine: written.quarantine,
         columns: table.schema.columns.clone(),

@@ -12,7 +12,7 @@ use crate::landing::arrival::{Arrival, arrival, error_hour};
 use crate::landing::prefix::Prefix;
 use crate::landing::{self, LandedObject};
 use crate::layout::PartitionId;
-use crate::ledger::{LedgerVersion, Operation, Source};
+use crate::ledger::{LedgerVersion, Operation, RolledBack, Source};
 
 /// Landed objects by what can be done with them now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct PartitionPlan {
     pub rejected: u64,
     /// Landed objects that a rollback took out: no run undoes it.
     pub held: u64,
+    /// The rollback that stands.
+    pub rolled_back: Option<RolledBack>,
 }
 
 /// What to do with a partition.
@@ -179,8 +181,9 @@ pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec
             }
         }
     }
+    let rolled_back = previous.as_ref().and_then(|version| version.rolled_back.clone());
     let action = if objects.is_empty() { Action::UpToDate } else { Action::Merge { previous: previous.map(Box::new), objects } };
-    PartitionPlan { partition, action, changed, merged, rejected, held }
+    PartitionPlan { partition, action, changed, merged, rejected, held, rolled_back }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::layout::{self, GenerationId};
-use crate::ledger::{FORMAT, Generation, LedgerVersion, Operation, Retired, Source};
+use crate::ledger::{FORMAT, Generation, LedgerVersion, Operation, Retired, RolledBack, Source};
 use crate::summary::counted;
 
 /// What a rollback is to do.
@@ -38,6 +38,8 @@ pub enum Refusal {
     NotRetired(String, Vec<GenerationId>),
     /// This generation is of before the first merge.
     Void(GenerationId),
+    /// The ledger has no version that wrote this generation.
+    Unknown(GenerationId),
     /// Of this generation, this file is gone or has another size.
     Gone(GenerationId, String),
     /// Since this generation, a repair moved rows between this partition and others.
@@ -62,6 +64,9 @@ impl fmt::Display for Refusal {
             Self::NoneRetired => f.write_str("there is no generation to go back to: none was retired, or all were swept"),
             Self::Void(generation) => {
                 write!(f, "there is no generation to go back to: nothing was merged yet when {generation} was made")
+            }
+            Self::Unknown(generation) => {
+                write!(f, "the ledger has no version that wrote {generation}; restore the state folder")
             }
             Self::NotRetired(asked, retired) => {
                 let named: Vec<String> = retired.iter().map(ToString::to_string).collect();
@@ -161,6 +166,8 @@ pub fn back(head: &LedgerVersion, target: &LedgerVersion, state: &str, made: Mad
         run: made.run,
         at: made.at,
         operation: Operation::Rollback,
+        from_merged: false,
+        rolled_back: stands(head, target, made.at),
         generation: target.generation.clone(),
         quarantine,
         columns: target.columns.clone(),
@@ -173,6 +180,15 @@ pub fn back(head: &LedgerVersion, target: &LedgerVersion, state: &str, made: Mad
         retired,
         redriven: Vec::new(),
     }
+}
+
+/// What is to be known of the rollback as long as it stands: the newest generation that it went back from. Forward again to that one, it is
+/// as it was when that was made, which may be on top of an older rollback.
+fn stands(head: &LedgerVersion, target: &LedgerVersion, at: DateTime<Utc>) -> Option<RolledBack> {
+    let left = head.rolled_back.as_ref().map(|before| &before.from);
+    let from = left.into_iter().chain([&head.generation.id]).max_by_key(|id| id.number)?;
+    let to = &target.generation.id;
+    if to.number < from.number { Some(RolledBack { from: from.clone(), to: to.clone(), at }) } else { target.rolled_back.clone() }
 }
 
 /// The quarantine of a version that has none, after one that has: a generation without files. A partition is never taken out of the
@@ -275,6 +291,28 @@ mod tests {
         let third = go(&second, &head);
         assert_eq!((names(&third.sources), names(&third.held), third.version), ("abc".into(), String::new(), 6));
         assert!(third.retired.iter().all(|retired| retired.location != third.generation.location));
+    }
+
+    #[test]
+    fn a_rollback_stands_until_it_goes_forward_to_the_newest_generation_again() {
+        let [one, two, head] = three();
+        let told = |version: &LedgerVersion| version.rolled_back.as_ref().map(|back| (back.from.number, back.to.number));
+        let first = go(&head, &one);
+        assert_eq!((told(&first), first.state().as_str()), (Some((3, 1)), "rolled back"));
+        let second = go(&first, &two);
+        assert_eq!(told(&second), Some((3, 2)), "half of the way");
+        let third = go(&second, &head);
+        assert_eq!((told(&third), third.state().as_str()), (None, "amended(2)"));
+
+        // What was merged behind a rollback is rolled back too, and what it was merged behind is out again where it is gone forward to.
+        let sources = vec![source("14", "a"), source("14", "d")];
+        let retired = [first.retired.clone(), vec![retire(&one)]].concat();
+        let on_top =
+            LedgerVersion { retired, held: first.held.clone(), rolled_back: first.rolled_back.clone(), ..version("14", 5, sources) };
+        let back = go(&on_top, &one);
+        assert_eq!(told(&back), Some((5, 1)));
+        assert_eq!(told(&go(&back, &head)), Some((5, 3)), "d is not there");
+        assert_eq!(told(&go(&back, &on_top)), Some((3, 1)), "b and c are not there");
     }
 
     fn quarantined(mut version: LedgerVersion, of: u64) -> LedgerVersion {

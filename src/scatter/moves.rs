@@ -97,6 +97,8 @@ impl Anew {
             version: 1,
             attempt: self.closed_by.clone(),
             operation: Operation::Create,
+            from_merged: false,
+            rolled_back: None,
             generation,
             quarantine: None,
             sources: Vec::new(),

@@ -127,6 +127,8 @@ impl Work<'_> {
                     false => "`lakebed repair`, or until it is rolled forward again",
                 };
                 done.warnings.push(format!("{}: it was rolled back, and its rows of {held} stay out of it until {until}", head.partition));
+            } else if let Some(rolled_back) = &head.rolled_back {
+                done.warnings.push(format!("{}: {}", head.partition, rolled_back.to_text()));
             }
             let is_stuck = self.stuck.as_ref().is_some_and(|stuck| stuck.open.names(&head.partition));
             if !head.is_void() && !is_stuck {

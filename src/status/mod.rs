@@ -16,7 +16,7 @@ use crate::landing::LandedObject;
 use crate::landing::arrival::object_instant;
 use crate::landing::cadence::{self, Silence};
 use crate::layout::PartitionId;
-use crate::ledger::{Counts, LedgerVersion, Missing, Source};
+use crate::ledger::{Counts, LedgerVersion, Missing, RolledBack, Source};
 use crate::merge::plan;
 
 /// The state of one table.
@@ -60,7 +60,7 @@ pub struct HourStatus {
     #[serde(skip)]
     pub beside: String,
     /// `open`: still filling. `waiting`: closed, and the next run merges it. `closed`: merged. `amended(n)`: late objects came n times.
-    /// `rolled back`: objects that a rollback took out are held.
+    /// `rolled back`: what a rollback took out is not there again.
     pub state: String,
     /// Landed objects that are in no version yet. Only those of the look-back are known, and those of hours of which something is in the queue.
     pub pending: u64,
@@ -70,6 +70,9 @@ pub struct HourStatus {
     pub late: u64,
     /// Objects that a rollback took out; no run takes them in again.
     pub held: u64,
+    /// The rollback that stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
     /// Seconds from the hour's end to when its last object came after that: by the time in its name, and of an object that came after the first
     /// merge by when it came into the landing. `None` if all came in time.
     pub late_by: Option<i64>,
@@ -240,6 +243,7 @@ fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
         merged: head.sources.len() as u64,
         late: head.sources.iter().filter(|source| source.late).count() as u64,
         held: head.held.len() as u64,
+        rolled_back: head.rolled_back.clone(),
         late_by: None,
         records: head.counts,
         complete: head.complete(),
@@ -261,6 +265,7 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
         merged: 0,
         late: 0,
         held: 0,
+        rolled_back: None,
         late_by: None,
         records: Counts::default(),
         complete: false,
@@ -278,10 +283,10 @@ fn gaps(hours: &[HourStatus]) -> Vec<Hour> {
 }
 
 impl LedgerVersion {
-    /// `closed` after the first merge, `amended(n)` after n more; `rolled back` while objects that a rollback took out are held.
+    /// `closed` after the first merge, `amended(n)` after n more; `rolled back` while what a rollback took out is not there again.
     pub fn state(&self) -> String {
         match self.amended {
-            _ if !self.held.is_empty() => "rolled back".to_string(),
+            _ if !self.held.is_empty() || self.rolled_back.is_some() => "rolled back".to_string(),
             0 => "closed".to_string(),
             amended => format!("amended({amended})"),
         }

@@ -1,7 +1,9 @@
 //! The state of a table, for people.
 
 use super::{Failing, HourStatus, Moving, TableStatus};
+use crate::failing::minute;
 use crate::landing::cadence;
+use crate::ledger::RolledBack;
 
 /// `2 d 3 h`, `1 h 10 min`, `5 min`.
 fn span(seconds: i64) -> String {
@@ -22,6 +24,9 @@ impl HourStatus {
     fn write_notes(&self, text: &mut String) {
         if let Some(late) = self.late_by {
             text.push_str(&format!("  the last object came {} after its end\n", span(late)));
+        }
+        if let Some(RolledBack { from, to, at }) = &self.rolled_back {
+            text.push_str(&format!("  rolled back from {from} to {to} at {}\n", minute(*at)));
         }
         if self.held > 0 {
             text.push_str(&format!("  objects that a rollback took out: {}\n", self.held));

@@ -1,6 +1,7 @@
 //! The command line as a new user meets it: the built binary, its answers, its exit codes, and what it leaves on disk.
 
 mod failures;
+mod history;
 mod infer;
 mod kept;
 mod limits;

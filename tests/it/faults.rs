@@ -167,6 +167,8 @@ fn next(previous: Option<&LedgerVersion>, number: u128) -> LedgerVersion {
         at: AT.parse().unwrap(),
         operation: if previous.is_some() { Operation::Amend } else { Operation::Create },
         generation: Generation { location: format!("memory:///{id}/"), id, files: Vec::new() },
+        from_merged: false,
+        rolled_back: None,
         quarantine: None,
         columns: Vec::new(),
         schema: String::new(),

@@ -1,11 +1,13 @@
 //! Stored formats that must stay readable for ever, and that must not change by accident.
 
+use chrono::TimeDelta;
 use lakebed::catalog::{FileFormat, Table, TableName};
 use lakebed::error::Kind;
 use lakebed::events::{Event, Failed};
 use lakebed::failing::Record;
 use lakebed::layout::{GenerationId, PartitionId};
-use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, RedrivenFile, Retired, Source};
+use lakebed::ledger::{Counts, DataFile, Generation, LedgerVersion, Missing, Operation, RedrivenFile, Retired, RolledBack, Source};
+use lakebed::rollback::history::history;
 use lakebed::scatter::intake::{Intake, Taken};
 use lakebed::scatter::moves::{Anew, Move, Moved, State};
 use lakebed::schema::{Column, HiveType};
@@ -46,6 +48,8 @@ fn created() -> LedgerVersion {
         at: "2026-11-19T15:20:00Z".parse().unwrap(),
         operation: Operation::Create,
         generation: generation("s3://lake/shop/clicks", 1, FIRST_ATTEMPT, &[95]),
+        from_merged: false,
+        rolled_back: None,
         quarantine: None,
         columns: vec![
             column("event_id", "string", Some("UUID; says \"once\"")),
@@ -263,6 +267,29 @@ fn ledger_format_4() {
     let (closed, next) = made_anew();
     closed.check(Some(&amended())).unwrap();
     check(include_str!("golden/ledger-format-4-move.json"), &next, Some(&closed));
+    check(include_str!("golden/ledger-format-4-rollback.json"), &standing(), Some(&amended()));
+    let again = LedgerVersion { format: 4, version: 2, operation: Operation::Repair, from_merged: true, ..created() };
+    check(include_str!("golden/ledger-format-4-from-merged.json"), &again, Some(&created()));
+}
+
+/// The rollback, as it is written since a version says that one stands, and when its objects came.
+fn standing() -> LedgerVersion {
+    let (second, back) = (amended(), rolled_back());
+    let (from, to, at) = (second.generation.id, back.generation.id.clone(), back.at);
+    let came = Some("2026-11-19T16:05:00Z".parse().unwrap());
+    let held = back.held.iter().map(|source| Source { came, ..source.clone() }).collect();
+    LedgerVersion { format: 4, rolled_back: Some(RolledBack { from, to, at }), held, ..back }
+}
+
+/// The document is this one, and stays it: programs read it.
+#[test]
+fn the_history_of_an_hour() {
+    let versions = [created(), amended(), standing()];
+    let history = history(&versions, "file:///state/quarantine/shop.clicks/", TimeDelta::hours(24)).unwrap();
+    let written = serde_json::to_string_pretty(&history).unwrap();
+    assert_eq!(written, include_str!("golden/history.json").trim_end());
+    let text = history.to_text("2026-11-20T16:30:00Z".parse().unwrap());
+    assert_eq!(text, include_str!("golden/history.txt"));
 }
 
 #[test]

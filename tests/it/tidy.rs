@@ -155,6 +155,7 @@ const PURE: &[&str] = &[
     "merge::reader::batch",
     "merge::dedupe",
     "query::filters",
+    "rollback::history",
     "rollback::plan",
     "merge::encode::bounds",
     "merge::encode::chunk",

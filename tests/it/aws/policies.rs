@@ -121,8 +121,7 @@ fn every_trigger_that_the_document_recommends_has_what_it_needs() {
 
 /// A lake with a bus, and quarantined records in hours that were amended.
 async fn lake() -> Bucketed {
-    // A function asks the clock which objects are too old for the queue.
-    let lake = Bucketed::with("lookback = \"1000000h\"\n\n[events]\nbus = \"lake\"\n").await;
+    let lake = Bucketed::with("\n[events]\nbus = \"lake\"\n").await;
     lake.account.needed();
     lake
 }
@@ -157,6 +156,7 @@ async fn the_policies_of_the_document_allow_every_call() {
     check(&["run", "--at", AT], &job);
     check(&["status"], &job);
     check(&["partitions", "shop.clicks"], &job);
+    check(&["history", "shop.clicks", "2026-11-19T10"], &job);
     let query = policy(&lake, "For `query`");
     check(&["query", "SELECT count(DISTINCT event_id) FROM shop.clicks WHERE hour = '10'"], &query);
     check(&["redrive", "shop.clicks"], &job);
@@ -195,10 +195,11 @@ async fn who_only_looks_needs_no_action_that_writes() {
         }
     };
     reading.iter_mut().for_each(|(actions, _)| actions.retain(|action| !writes(action)));
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 8] = [
         &["run", "--at", AT, "--dry-run"],
         &["status"],
         &["partitions", "shop.clicks"],
+        &["history", "shop.clicks", "2026-11-19T10"],
         &["redrive", "shop.clicks", "--dry-run"],
         &["repair", "shop.clicks", "2026-11-19T10", "--dry-run"],
         &["rollback", "shop.clicks", "2026-11-19T10", "--dry-run"],

@@ -19,8 +19,7 @@ async fn begun() -> (Bucketed, u64) {
 }
 
 async fn begun_with(settings: &str, records: u64) -> (Bucketed, u64) {
-    // A function asks the clock which objects are too old for the queue.
-    let lake = Bucketed::with(&format!("lookback = \"1000000h\"\n{settings}")).await;
+    let lake = Bucketed::with(settings).await;
     let settings = Settings { hours: 1, objects_per_hour: 1, records: 50, bad: 0.0, late: 0.0, ..Settings::default() };
     let first = lake.lake.generate(&Settings { first_hour: "2026-11-19T09".parse().unwrap(), ..settings });
     lake.upload().await;

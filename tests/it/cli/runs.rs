@@ -1,7 +1,7 @@
 //! `run`: again, dry, for another time, late objects; and the JSON documents of all commands.
 
 use lakebed::generate::{Part, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::support::{AT, Lake};
 use super::{RUN, ids, keys, snapshot};
@@ -184,4 +184,32 @@ fn partitions_of_more_keys_are_told_apart() {
     for name in ["2026-11-19T10/page=books ", "2026-11-19T10/page=50% ", "2026-11-19T10/page=x=y ü "] {
         assert!(status.contains(name), "{status}");
     }
+}
+
+#[test]
+fn how_late_objects_came_and_when_none_did_is_told() {
+    let lake = Lake::small("lookback = \"1000000h\"\nexpect_every = \"10m\"");
+    let land = |time: &str, came: &str| {
+        let name = format!("s-1-2026-11-19-{time}-a9fa96af-e4e4-409f-bac3-1f804714faaa");
+        let file = lake.land("14", &name, format!("{{\"id\":\"{time}\"}}").as_bytes());
+        let came: chrono::DateTime<chrono::Utc> = format!("2026-11-19T{came}:00Z").parse().unwrap();
+        std::fs::File::options().write(true).open(file).unwrap().set_modified(came.into()).unwrap();
+    };
+    let told = || {
+        let status = lake.lakebed(&["status", "--output", "json"]).json(0)[0].clone();
+        (status["hours"][0]["late_by"].clone(), status["silences"].as_array().unwrap().len())
+    };
+    land("14-00-00", "16:00");
+    land("14-05-00", "14:07");
+    lake.run(0);
+    assert_eq!(told(), (Value::Null, 0), "nothing was merged before they came");
+    // Firehose tried it again for a while, so its name is of before.
+    land("14-20-00", "17:00");
+    assert_eq!(told(), (json!(7200), 1));
+    let run = lake.run(0);
+    let warning = run["tables"][0]["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("nothing landed for longer than `expect_every` once: 2026-11-19T14:05:00Z to 14:20:00Z; look at"), "{run}");
+    assert_eq!(told(), (json!(7200), 1), "the ledger knows it");
+    lake.lakebed(&["repair", "shop.clicks", "2026-11-19T14"]);
+    assert_eq!(told(), (json!(7200), 1));
 }

@@ -69,6 +69,8 @@ fn next(hour: &str, previous: Option<&LedgerVersion>, key: &str) -> LedgerVersio
         at: "2026-11-19T20:00:00Z".parse().unwrap(),
         operation: if previous.is_some() { Operation::Amend } else { Operation::Create },
         generation: Generation { id, location: "file:///lake/g/".into(), files },
+        from_merged: false,
+        rolled_back: None,
         quarantine: None,
         columns: vec![],
         schema: String::new(),

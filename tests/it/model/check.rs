@@ -27,6 +27,7 @@ struct Told {
     held: Vec<String>,
     missing: Vec<String>,
     amended: u64,
+    rolled_back: Option<u64>,
     retired: Vec<(Folder, chrono::DateTime<chrono::Utc>)>,
     rows: u64,
 }
@@ -113,6 +114,7 @@ fn wanted_of(version: &Version) -> Told {
         held: version.held.keys().cloned().collect(),
         missing: version.missing.iter().cloned().collect(),
         amended: version.amended,
+        rolled_back: version.rolled_back,
         retired: version.retired.iter().map(|retired| (retired.folder, instant(retired.at))).collect(),
         rows: version.rows.len() as u64,
     }
@@ -134,6 +136,7 @@ fn told(version: &LedgerVersion) -> Told {
         held: version.held.iter().map(|held| held.key.clone()).collect(),
         missing: version.missing.iter().map(|missing| missing.key.clone()).collect(),
         amended: version.amended,
+        rolled_back: version.rolled_back.as_ref().map(|back| back.from.number),
         retired: version.retired.iter().map(|retired| (folder_of(&retired.location), retired.at)).collect(),
         rows: version.generation.rows(),
     }

@@ -108,6 +108,9 @@ impl Lake {
                 next.missing.remove(&key);
             }
         }
+        if tries.passes > 0 {
+            next.rolled_back = None;
+        }
         self.order(&mut next.rows);
         next.retired = self.retired(hour, &next, self.now);
         Some((tries, Some(next).filter(|_| tries.passes + news > 0)))

@@ -78,6 +78,8 @@ pub struct Version {
     pub retired: Vec<Retired>,
     /// Its rows were written once more as they were, by `--from-merged`.
     pub written_anew: bool,
+    /// The newest generation that a rollback went back from, as long as that stands.
+    pub rolled_back: Option<u64>,
 }
 
 /// What the quarantine says of a record.
@@ -191,6 +193,8 @@ pub struct Run {
     pub merged: u64,
     pub rejected: u64,
     pub held: u64,
+    /// Hours that were rolled back.
+    pub rolled_back: u64,
     pub pending: u64,
     pub failures: usize,
     /// Keys of objects that were written again.
@@ -331,6 +335,7 @@ impl Lake {
     /// The version that a run makes of an hour; none if all is in it.
     fn merge(&self, hour: usize, at: Minute, run: &mut Run) -> Option<Version> {
         let head = self.hours[hour].head();
+        run.rolled_back += u64::from(head.is_some_and(|head| head.rolled_back.is_some()));
         let mut objects = Vec::new();
         for (key, object) in &self.hours[hour].landed {
             let known = head.and_then(|head| head.sources.get(key));
@@ -380,6 +385,7 @@ impl Lake {
             amended: head.map_or(0, |head| head.amended) + u64::from(operation == Operation::Amend),
             retired: Vec::new(),
             written_anew: false,
+            rolled_back: base.and(head).and_then(|head| head.rolled_back),
         };
         let replaced = |key: &String| head.is_some_and(|head| head.sources.contains_key(key));
         let afresh = head.is_some() && base.is_none();
@@ -448,6 +454,8 @@ impl Lake {
         let sorted = |version: &Version| (in_any_order(&version.rows), in_any_order(&version.quarantined()));
         let same = sorted(head) == sorted(&next);
         let same = same && (&head.sources, &head.held, &head.missing) == (&next.sources, &next.held, &next.missing);
+        // What was rolled back and is made anew is not rolled back any more, be it the same.
+        let same = same && head.rolled_back.is_none();
         Plan::of(hour, if same { None } else { Some(next) })
     }
 
@@ -480,8 +488,10 @@ impl Lake {
         let none = |old: Quarantine| if old.has_files { Quarantine { generation: number, has_files: false } } else { old };
         let known = head.held.iter().chain(&head.sources);
         let held = known.filter(|(key, _)| !target.sources.contains_key(*key)).map(|(key, source)| (key.clone(), source.clone()));
+        let newest = head.rolled_back.unwrap_or(0).max(head.generation);
         let mut next = Version {
             operation: Operation::Rollback,
+            rolled_back: if target.generation < newest { Some(newest) } else { target.rolled_back },
             quarantine: target.quarantine.or(head.quarantine.map(none)),
             held: held.collect(),
             retired: Vec::new(),
