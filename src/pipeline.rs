@@ -50,10 +50,10 @@ impl Limits {
     /// The engine's context for ordering the rows of one attempt: a quarter of the memory, the rest is the reader's and the writer's.
     ///
     /// # Errors
-    /// As [`engine::local::session`].
+    /// As [`engine::local::sorting`].
     pub fn sorting(&self, attempt: &str) -> Result<Arc<TaskContext>> {
         let spill = self.spill_folder(attempt);
-        Ok(engine::local::session(&engine::Limits { memory: self.memory / 4, threads: 1, spill })?.task_ctx())
+        engine::local::sorting(&engine::Limits { memory: self.memory / 4, threads: 1, spill })
     }
 
     /// Removes the folder that [`Self::sorting`] made, once the rows are ordered or given up.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -48,6 +49,18 @@ pub fn session(limits: &Limits) -> Result<SessionContext> {
     let context = SessionContext::new_with_state(state);
     context.register_udf(element_at());
     Ok(context)
+}
+
+/// What one sort runs in, under the cap.
+///
+/// # Errors
+/// As [`session`].
+pub fn sorting(limits: &Limits) -> Result<Arc<TaskContext>> {
+    let context = session(limits)?;
+    let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
+    // It holds rows in one half, and in the other what it compares them by while it merges them, which is as much if the keys are most of a row.
+    context.state_ref().write().config_mut().options_mut().execution.sort_spill_reservation_bytes = memory / 2;
+    Ok(context.task_ctx())
 }
 
 fn settings(memory: usize, threads: usize) -> SessionConfig {

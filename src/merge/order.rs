@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt64Array};
-use arrow::compute::SortOptions;
+use arrow::compute::{SortOptions, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -20,6 +20,10 @@ use crate::error::{Error, Result};
 /// The column that numbers the rows as they came, so that equal rows keep their order (promise P11). No table can have it: names of
 /// columns begin with a letter or `_` and hold no `#`.
 const SEQUENCE: &str = "#";
+
+/// Most rows and bytes of a batch that is ordered.
+const SMALL_ROWS: usize = 8192;
+const SMALL_BYTES: usize = 1 << 20;
 
 /// A stream of batches, read once.
 struct Once {
@@ -72,14 +76,29 @@ where
     Ok(sorted.map_err(from_engine).map(move |batch| batch?.project(&kept).map_err(|e| Error::internal(e.to_string()))))
 }
 
-/// Adds the rows' numbers to the batches.
+/// The batch in small ones with memory of their own: a sort holds the keys of a whole batch of each run that it merges, and what it counts of a
+/// part that shares its memory with others is the whole.
+fn small(batch: &RecordBatch) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let rows = batch.num_rows();
+    let most = (SMALL_BYTES * rows / batch.get_array_memory_size().max(1)).clamp(1, SMALL_ROWS);
+    let part = |from: usize| {
+        let rows = UInt64Array::from_iter_values(from as u64..rows.min(from + most) as u64);
+        Ok(take_record_batch(batch, &rows)?)
+    };
+    if rows <= most { Ok(vec![batch.clone()]) } else { (0..rows).step_by(most).map(part).collect() }
+}
+
+/// Adds the rows' numbers to the batches, which are made small.
 fn number<S>(input: S, schema: SchemaRef) -> impl Stream<Item = Result<RecordBatch, DataFusionError>>
 where
     S: Stream<Item = Result<RecordBatch>> + Send,
 {
     let mut next = 0u64;
-    input.map(move |batch| {
-        let batch = batch.map_err(|e| DataFusionError::External(Box::new(e)))?;
+    let own = |e| DataFusionError::External(Box::new(e));
+    let small = input.map(move |batch| batch.map_err(own).and_then(|batch| small(&batch)));
+    let small = small.map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>))).try_flatten();
+    small.map(move |batch| {
+        let batch = batch?;
         let numbers = UInt64Array::from_iter_values(next..next + batch.num_rows() as u64);
         next += batch.num_rows() as u64;
         let mut columns = batch.columns().to_vec();
@@ -99,5 +118,42 @@ fn from_engine(failure: DataFusionError) -> Error {
             Error::config(format!("not enough memory to order the rows: {}; raise [lake] memory", what.lines().next().unwrap_or_default()))
         }
         other => Error::unavailable(format!("cannot order the rows: {other}; check the free space of the state folder, then run again")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, StringArray};
+
+    use super::*;
+    use crate::engine::{Limits, local};
+
+    /// Orders `count` texts of `length` bytes, in batches such as a decoder makes, in so many bytes of memory; each text is of different
+    /// digits first.
+    async fn texts(count: usize, length: usize, memory: u64) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let task = local::sorting(&Limits { memory, threads: 1, spill: folder.path().join("spill") })?;
+        let schema = Arc::new(Schema::new(vec![Field::new("text", DataType::Utf8, true)]));
+        let rows = (16 << 20) / length;
+        let text = move |n: usize| format!("{:012}{}", n * 7_919 % count, "x".repeat(length - 12));
+        let batch = {
+            let schema = schema.clone();
+            move |from: usize| {
+                let texts = StringArray::from_iter_values((from..count.min(from + rows)).map(text));
+                Ok(RecordBatch::try_new(schema.clone(), vec![Arc::new(texts)]).unwrap())
+            }
+        };
+        let input = futures::stream::iter((0..count).step_by(rows)).map(batch);
+        let batches: Vec<RecordBatch> = ordered(task, &schema, &["text".to_string()], input)?.try_collect().await?;
+        let texts = batches.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter());
+        Ok(texts.map(|text| text.unwrap()[..12].to_string()).collect())
+    }
+
+    #[tokio::test]
+    async fn texts_of_any_length_are_ordered_in_little_memory() {
+        for (count, length) in [(400_000, 100), (200_000, 200), (100_000, 400), (40_000, 990), (10_000, 4_000), (12, 2 << 20)] {
+            let found = texts(count, length, 32 << 20).await.unwrap_or_else(|e| panic!("{length}: {e}"));
+            assert!(found.len() == count && found.is_sorted(), "{length}");
+        }
     }
 }
