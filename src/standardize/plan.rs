@@ -139,7 +139,8 @@ impl Plan {
         for place in &places {
             root.insert(&place.path, place.index, Node::new(&place.column.hive), place.private);
         }
-        places.iter().flat_map(Place::other_names).for_each(|name| root.hide(name));
+        places.iter().flat_map(Place::other_names).for_each(|name| root.hide(&name));
+        places.iter().filter(|place| place.private).for_each(|place| root.hide_below(&place.path));
         let compiled = rules.iter().map(|(name, rule)| Rule::compile(name, rule, schema)).collect::<Result<Vec<_>>>()?;
         let (schema, keep_raw) = (arrow_schema(&schema.columns), KeepRaw::Redacted);
         Ok(Self { schema, root, rescued, new_columns, rules: compiled, max_ratio, format: Format::Json, unwrap: None, keep_raw })
@@ -234,6 +235,16 @@ impl ObjectPlan {
         if !self.lookup.contains_key(key.as_bytes()) {
             let index = self.field(key);
             self.fields[index].private = true;
+        }
+    }
+
+    /// Hides the value at `path` where keys of it below the first one are written as one.
+    fn hide_below(&mut self, path: &[String]) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let Some(&index) = self.lookup.get(first.as_bytes()) else { return };
+        if let Some(below) = &mut self.fields[index].below {
+            (2..=rest.len()).for_each(|keys| below.hide(&rest[..keys].join("_")));
+            below.hide_below(rest);
         }
     }
 

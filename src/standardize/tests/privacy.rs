@@ -116,6 +116,9 @@ fn a_private_place_may_be_deep() {
     check(columns, settings, "{\"user\":\n{\"contact\":{\"mail\":\"a\"}}{\"contact\":\n{\"mail\":\"a\"}", &["@0 malformed_json  -"]);
     let top = r#"{"contact":{"mail":"a"},"mail":"b","CONTACT":"c","city":"d","y":2}"#;
     check(columns, settings, top, &[r#"{"mail":null,"city":null,"rescued":{"city":"\"d\"","y":"2"}}"#]);
+    // Producers that flatten their objects write keys in a row as one.
+    let flat = r#"{"user.contact.mail":"a","User_Contact":{"mail":"b"},"contact-mail":"c","user":{"contact.mail":"d","city":"e"},"user.city":"f"}"#;
+    check(columns, settings, flat, &[r#"{"mail":null,"city":"e","rescued":{"user.city":"\"f\""}}"#]);
 }
 
 #[test]
