@@ -27,7 +27,7 @@ pub fn silences<'k>(keys: impl Iterator<Item = &'k str>, zone: Tz, every: TimeDe
 
 /// What to say of them; `None` if there are none. The first `most` are named.
 pub fn told(silences: &[Silence], most: usize) -> Option<String> {
-    let named: Vec<String> = silences.iter().take(most).map(Silence::to_text).collect();
+    let named: Vec<String> = silences.iter().take(most).map(|silence| silence.to_text()).collect();
     let more = if silences.len() > most { " and later" } else { "" };
     let times = if silences.len() == 1 { "once".to_string() } else { format!("{} times", silences.len()) };
     (!named.is_empty()).then(|| format!("nothing landed for longer than `expect_every` {times}: {}{more}", named.join(", ")))
@@ -35,7 +35,7 @@ pub fn told(silences: &[Silence], most: usize) -> Option<String> {
 
 impl Silence {
     /// It for people; the day is said once.
-    fn to_text(&self) -> String {
+    fn to_text(self) -> String {
         let to = if self.from.date_naive() == self.to.date_naive() { "%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%SZ" };
         format!("{} to {}", self.from.format("%Y-%m-%dT%H:%M:%SZ"), self.to.format(to))
     }
