@@ -25,12 +25,12 @@ pub fn silences<'k>(keys: impl Iterator<Item = &'k str>, zone: Tz, every: TimeDe
     pairs.filter(|silence| silence.to - silence.from > every).collect()
 }
 
-/// What to say of them; `None` if there are none. The first `most` are named.
+/// What to say of them; `None` if there are none. The newest `most` are named.
 pub fn told(silences: &[Silence], most: usize) -> Option<String> {
-    let named: Vec<String> = silences.iter().take(most).map(|silence| silence.to_text()).collect();
-    let more = if silences.len() > most { " and later" } else { "" };
+    let named: Vec<String> = silences.iter().skip(silences.len().saturating_sub(most)).map(|silence| silence.to_text()).collect();
+    let more = if silences.len() > most { "earlier ones, " } else { "" };
     let times = if silences.len() == 1 { "once".to_string() } else { format!("{} times", silences.len()) };
-    (!named.is_empty()).then(|| format!("nothing landed for longer than `expect_every` {times}: {}{more}", named.join(", ")))
+    (!named.is_empty()).then(|| format!("nothing landed for longer than `expect_every` {times}: {more}{}", named.join(", ")))
 }
 
 impl Silence {
@@ -63,8 +63,8 @@ mod tests {
         let all = of(&["19-22-00-00", "19-23-00-00", "20-01-00-00", "20-02-00-00"], Tz::UTC, 6).unwrap();
         assert_eq!(
             all,
-            "nothing landed for longer than `expect_every` 3 times: 2026-11-19T22:00:00Z to 23:00:00Z, \
-             2026-11-19T23:00:00Z to 2026-11-20T01:00:00Z and later"
+            "nothing landed for longer than `expect_every` 3 times: earlier ones, \
+             2026-11-19T23:00:00Z to 2026-11-20T01:00:00Z, 2026-11-20T01:00:00Z to 02:00:00Z"
         );
     }
 

@@ -259,11 +259,14 @@ impl<'p, 'e> Rows<'p, 'e> {
             made.clear();
             let (at, event) = (offset + event.start as u64, &envelope[event]);
             let written = data.write_record(event, |name| plan.knows(name), &mut self.scratch, &mut made);
+            let place = self.place;
+            self.place = place.or(Some((at, event.len() as u64)));
             let done = match written {
                 // What is kept of a log event is its record, as the envelope's part of it would be lost otherwise.
                 Ok(()) => self.made_of(at, &made, &made),
                 Err(reason) => self.reject(at, event, reason),
             };
+            self.place = place;
             self.made = made;
             done?;
         }

@@ -4,7 +4,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::catalog::TableName;
@@ -38,12 +38,23 @@ pub struct TableStatus {
     pub retired_bytes: u64,
     /// Its hours, oldest first; tables with more partition keys have several lines an hour.
     pub hours: Vec<HourStatus>,
-    /// Hours between the first and the last one in which nothing landed.
-    pub gaps: Vec<Hour>,
+    /// Spans of hours between the first and the last one in which nothing landed, oldest first.
+    pub gaps: Vec<Gap>,
     /// Spans between two objects that are longer than `expect_every`, by the times in their names; without that setting none.
     pub silences: Vec<Silence>,
     /// Partitions that the catalog has and no ledger knows, as paths: readers see them beside lakebed's.
     pub foreign: Vec<String>,
+}
+
+/// Hours in a row in which nothing landed.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them, UTC.
+    pub from: Hour,
+    /// The last of them, UTC.
+    pub to: Hour,
+    /// How many they are.
+    pub hours: i64,
 }
 
 /// The state of one partition.
@@ -232,10 +243,16 @@ fn beside_hour(config: &TableConfig, partition: &PartitionId) -> String {
     beside.map(|(entry, _)| format!("{}={}", entry.key, entry.value)).collect::<Vec<_>>().join("/")
 }
 
+/// The arrival hours of what a partition has, or would have but for a rollback.
+fn arrivals(hour: Hour, head: &LedgerVersion) -> BTreeSet<Hour> {
+    let all: BTreeSet<Hour> = head.sources.iter().chain(&head.held).map(|source| source.hour).collect();
+    if all.is_empty() { BTreeSet::from([hour]) } else { all }
+}
+
 fn of_head(hour: Hour, head: &LedgerVersion) -> HourStatus {
     HourStatus {
         hour,
-        arrivals: if head.sources.is_empty() { BTreeSet::from([hour]) } else { head.sources.iter().map(|source| source.hour).collect() },
+        arrivals: arrivals(hour, head),
         partition: head.partition.to_string(),
         beside: String::new(),
         state: head.state(),
@@ -275,11 +292,14 @@ fn unmerged(hour: Hour, partition: &PartitionId, closed: bool) -> HourStatus {
     }
 }
 
-fn gaps(hours: &[HourStatus]) -> Vec<Hour> {
+fn gaps(hours: &[HourStatus]) -> Vec<Gap> {
     let there: BTreeSet<Hour> = hours.iter().flat_map(|hour| hour.arrivals.iter().copied()).collect();
-    let (Some(first), Some(last)) = (there.first(), there.last()) else { return Vec::new() };
-    let all = std::iter::successors(Some(*first), |hour| Some(hour.next())).take_while(|hour| hour <= last);
-    all.filter(|hour| !there.contains(hour)).collect()
+    let pairs = there.iter().zip(there.iter().skip(1));
+    let gap = |(before, after): (&Hour, &Hour)| {
+        let hours = (after.start() - before.end()).num_hours();
+        (hours > 0).then(|| Gap { from: before.next(), to: Hour::of(after.start() - TimeDelta::hours(1)), hours })
+    };
+    pairs.filter_map(gap).collect()
 }
 
 impl LedgerVersion {
@@ -366,7 +386,8 @@ mod tests {
         assert_eq!((status.rows, status.quarantined), (30, 3));
         assert_eq!(status.fresh_until, Some("2026-11-19T15:00:00Z".parse().unwrap()));
         assert_eq!(status.fresh_for, Some(70 * 60));
-        assert_eq!(status.gaps.iter().map(ToString::to_string).collect::<Vec<_>>(), ["2026-11-19T12", "2026-11-19T13"]);
+        let told = |gap: &Gap| format!("{} to {}, {}", gap.from, gap.to, gap.hours);
+        assert_eq!(status.gaps.iter().map(told).collect::<Vec<_>>(), ["2026-11-19T12 to 2026-11-19T13, 2"]);
         let text = status.to_text();
         assert!(
             text.starts_with(
@@ -374,7 +395,7 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(text.ends_with("nothing landed in 2 hours: 2026-11-19T12, 2026-11-19T13\n"), "{text}");
+        assert!(text.ends_with("nothing landed in 2 hours: 2026-11-19T12 to 2026-11-19T13\n"), "{text}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The state of a table, for people.
 
-use super::{Failing, HourStatus, Moving, TableStatus};
+use super::{Failing, Gap, HourStatus, Moving, TableStatus};
 use crate::failing::minute;
 use crate::landing::cadence;
 use crate::ledger::RolledBack;
+use crate::summary::counted;
 
 /// `2 d 3 h`, `1 h 10 min`, `5 min`.
 fn span(seconds: i64) -> String {
@@ -92,8 +93,12 @@ impl TableStatus {
             ));
         }
         if !self.gaps.is_empty() {
-            let named: Vec<String> = self.gaps.iter().take(10).map(ToString::to_string).collect();
-            text.push_str(&format!("nothing landed in {} hours: {}\n", self.gaps.len(), named.join(", ")));
+            let hours: i64 = self.gaps.iter().map(|gap| gap.hours).sum();
+            let named = |gap: &Gap| if gap.from == gap.to { gap.from.to_string() } else { format!("{} to {}", gap.from, gap.to) };
+            let newest: Vec<String> = self.gaps.iter().skip(self.gaps.len().saturating_sub(10)).map(named).collect();
+            let more = if self.gaps.len() > newest.len() { "earlier ones, " } else { "" };
+            let hours = counted(u64::try_from(hours).unwrap_or(0), "hour");
+            text.push_str(&format!("nothing landed in {hours}: {more}{}\n", newest.join(", ")));
         }
         if let Some(silences) = cadence::told(&self.silences, 10) {
             text.push_str(&format!("{silences}\n"));

@@ -107,6 +107,19 @@ fn a_batch_takes_little_more_memory_than_its_values() {
 }
 
 #[test]
+fn a_log_event_that_does_not_fit_is_told_by_where_it_landed() {
+    let plan = plan("n bigint", "format = \"cloudwatch-logs\"\n");
+    let bad = r#"{"id":"2","timestamp":1763546400001,"message":"{\"n\":\"x\"}"}"#;
+    let text = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":["f"],"logEvents":[{{"id":"1","timestamp":1763546400000,"message":"{{\"n\":1}}"}},{bad}]}}"#
+    );
+    let done = standardized(&plan, text.clone());
+    let [reject] = &done.rejects[..] else { panic!("{:?}", done.rejects) };
+    let (at, length) = (usize::try_from(reject.offset).unwrap(), usize::try_from(reject.length).unwrap());
+    assert_eq!((&text[at..at + length], done.batches[0].num_rows()), (bad, 1));
+}
+
+#[test]
 fn short_records_make_no_large_batches_of_many_columns() {
     let columns: Vec<String> = (0..500).map(|n| format!("c{n} double")).collect();
     let done = standardized(&plan(&columns.join(", "), ""), "{}".repeat(10_000));
