@@ -21,6 +21,9 @@ pub const DATABASE: &str = "default";
 /// The share of the memory that may hold footers of files read before: one part in this many.
 const FOOTER_SHARE: usize = 16;
 
+/// Rows of a batch that was sorted.
+const SORTED_ROWS: usize = 1024;
+
 /// A session that holds its buffers under the cap, spills the rest, reckons in UTC, and reads maps as Athena does.
 ///
 /// # Errors
@@ -59,7 +62,13 @@ pub fn sorting(limits: &Limits) -> Result<Arc<TaskContext>> {
     let context = session(limits)?;
     let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
     // It holds rows in one half, and in the other what it compares them by while it merges them, which is as much if the keys are most of a row.
-    context.state_ref().write().config_mut().options_mut().execution.sort_spill_reservation_bytes = memory / 2;
+    let state = context.state_ref();
+    let mut state = state.write();
+    let execution = &mut state.config_mut().options_mut().execution;
+    execution.sort_spill_reservation_bytes = memory / 2;
+    // Of each run that it merges it holds so many rows.
+    execution.batch_size = SORTED_ROWS;
+    drop(state);
     Ok(context.task_ctx())
 }
 
