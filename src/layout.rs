@@ -13,8 +13,8 @@ use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 pub use redriven::{
-    moving_folder, moving_key, moving_root, parse_moving_key, parse_redriven_file, parse_redriven_key, redriven_folder, redriven_key,
-    redriven_root,
+    moving_folder, moving_key, moving_root, parse_moving_key, parse_redriven, parse_redriven_file, parse_redriven_key, redriven_folder,
+    redriven_key, redriven_root,
 };
 
 /// The name of the embedded catalog's file in the state location.
