@@ -13,8 +13,8 @@ use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 pub use redriven::{
-    moving_folder, moving_key, moving_root, parse_moving_key, parse_redriven_file, parse_redriven_key, redriven_folder, redriven_key,
-    redriven_root,
+    moving_folder, moving_key, moving_root, parse_moving_key, parse_redriven, parse_redriven_file, parse_redriven_key, redriven_folder,
+    redriven_key, redriven_root,
 };
 
 /// The name of the embedded catalog's file in the state location.
@@ -185,11 +185,13 @@ pub fn parse_ledger_key(table: &TableName, key: &str) -> Option<(PartitionId, u6
     Some((partition.parse().ok()?, digits.parse().ok()?))
 }
 
-/// The attempt whose version of a ledger, an intake or a move was on the way to this name's place when it was cut off, or `None` for other objects.
+/// The attempt whose version of a ledger, an intake or a move, or whose word that an hour is begun, was on the way to this name's place when
+/// it was cut off, or `None` for other objects.
 pub fn parse_left_version<'k>(table: &TableName, key: &'k str) -> Option<&'k str> {
     // Local disks write a file under `<name>#<number>` first.
     let (version, attempt) = key.split('#').next()?.rsplit_once('.')?;
-    let of_others = || parse_intake_key(table, version).map(drop).or_else(|| parse_move_key(table, version).map(drop));
+    let of_hour = || parse_intake_key(table, version).map(drop).or_else(|| parse_begun_key(table, version).map(drop));
+    let of_others = || of_hour().or_else(|| parse_move_key(table, version).map(drop));
     parse_ledger_key(table, version).map(drop).or_else(of_others)?;
     is_id(attempt).then_some(attempt)
 }
@@ -424,6 +426,8 @@ mod tests {
             prop_assert_eq!((parse_begun_key(&table(), &begun), parse_begun_key(&table(), &key)), (Some(hour), None));
             prop_assert!(parse_intake_key(&table(), &begun).is_none() && begun > key, "a listing from an hour on has it");
             let left = format!("{key}.01J00000000000000000000000");
+            prop_assert_eq!(parse_left_version(&table(), &left), Some("01J00000000000000000000000"));
+            let left = format!("{begun}.01J00000000000000000000000");
             prop_assert_eq!(parse_left_version(&table(), &left), Some("01J00000000000000000000000"));
             let (moved, begun) = (move_key(&table(), version), key);
             prop_assert_eq!((parse_move_key(&table(), &moved), parse_move_key(&table(), &begun)), (Some(version), None));

@@ -1,5 +1,6 @@
 //! `repair`: rebuilds a partition from what landed under today's schema and rules, compares it with what is live, and swaps it in.
 
+mod apart;
 mod carry;
 pub mod compare;
 mod moving;
@@ -29,6 +30,7 @@ use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::retry;
 use crate::scatter::moves::{Move, end, log};
+use crate::scatter::redriven::Redriven;
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
 use crate::summary::{counted, warning};
@@ -121,11 +123,33 @@ async fn scattered(app: &App, config: &TableConfig, request: &Request, partition
         };
         if let Some(mut summary) = done {
             app.limits.progress.finish_and_clear();
-            show(app, &config.name, &Vec::from_iter(anew.partitions), &mut summary).await;
+            let is_apart = anew.is_apart() && summary.action == Done::Repaired;
+            let mut partitions = anew.partitions;
+            let redriven = if is_apart { move_on(app, &table, run, &mut summary).await } else { Redriven::default() };
+            partitions.extend(redriven.partitions());
+            show(app, &config.name, &Vec::from_iter(partitions), &mut summary).await;
+            if let Err(e) = redriven.remove_done(app, &config.name).await {
+                tracing::warn!("what redrives moved stays though every partition has it: {e}");
+            }
             return Ok(summary);
         }
     }
     Err(Error::conflict(format!("{} {partition}: runs kept changing it; repair it again later", config.name)))
+}
+
+/// Merges rows of Firehose's error objects into the partitions that they belong to. Returns all that is known of what redrives moved.
+async fn move_on(app: &App, table: &ManagedTable, run: &str, summary: &mut RepairSummary) -> Redriven {
+    match Redriven::list(app, table).await {
+        Ok(redriven) => {
+            let (_, failed) = redriven.merge(app, table, run).await;
+            summary.failures.extend(failed.iter().map(|(partition, e)| format!("rows of it that belong to {partition}: {e}")));
+            redriven
+        }
+        Err(e) => {
+            summary.failures.push(e.to_string());
+            Redriven::default()
+        }
+    }
 }
 
 /// What is written down of moves, after the one that was cut off is ended, if there is one.

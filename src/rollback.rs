@@ -20,7 +20,6 @@ use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge::RACES;
 use crate::merge::plan::{partition_at, told_at};
-use crate::scatter::moved::stands_apart;
 use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
 use plan::{Choice, Made, Reason, Refusal};
@@ -204,15 +203,14 @@ impl Rollback<'_> {
             return Vec::new();
         }
         let place = format!("{} {}", next.table, told_at(self.config, &next.partition));
-        let is_repaired = !(self.config.scatters() && stands_apart(self.config, next));
-        let repair = is_repaired.then(|| format!("lakebed repair {place}"));
+        let repair = format!("lakebed repair {place}");
         let wrote = self.app.ledgers.wrote_retired(next).await.unwrap_or_else(|e| {
             tracing::warn!("it cannot be told which generations have what is held: {e}");
             Vec::new()
         });
         let holders = holders(next, &wrote, |_| true);
         let back = holders.iter().map(|holder| format!("lakebed rollback {place} --to {}", holder.id.short()));
-        repair.into_iter().chain(back).collect()
+        std::iter::once(repair).chain(back).collect()
     }
 
     async fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {
@@ -247,8 +245,7 @@ impl RolledBack {
         };
         if !self.held.is_empty() {
             let ways = self.ways.iter().map(|way| format!("`{way}`")).collect::<Vec<_>>().join(" or ");
-            let until = if ways.is_empty() { String::new() } else { format!(" until {ways}") };
-            text.push_str(&format!("{table}: objects that stay out of it{until}:\n"));
+            text.push_str(&format!("{table}: objects that stay out of it until {ways}:\n"));
         }
         let told = |key: &String| match layout::parse_redriven_key(key) {
             Some(object) => format!("  {object}: records that a redrive moved here\n"),

@@ -53,7 +53,13 @@ pub fn redriven_key(object: &str, generation: &GenerationId, index: usize) -> St
 
 /// The key of the landed object whose records an object that a redrive made has; `None` for the key of a landed object.
 pub fn parse_redriven_key(key: &str) -> Option<&str> {
+    Some(parse_redriven(key)?.0)
+}
+
+/// As [`parse_redriven_key`], with the generation that the redrive wrote.
+pub fn parse_redriven(key: &str) -> Option<(&str, GenerationId)> {
     let (object, rest) = key.rsplit_once("//")?;
     let (generation, index) = rest.split_once('/')?;
-    (generation.parse::<GenerationId>().is_ok() && index.parse::<usize>().is_ok()).then_some(object)
+    index.parse::<usize>().ok()?;
+    Some((object, generation.parse().ok()?))
 }

@@ -299,7 +299,7 @@ impl LedgerVersion {
     /// | rollback | the generation is one that the previous version retired |
     /// | sweep | nothing changes but what is retired |
     /// | redrive | the sources stay, with as many records as before; what one has no longer in quarantine is resolved |
-    /// | moved | what other partitions have since a redrive stays theirs; the files with what this version moves hold as many rows |
+    /// | moved | what other partitions have since a redrive stays theirs, but for a repair that makes them anew too; the files with what this version moves hold as many rows |
     /// | counts | each source balances; the sum is the total (P1) |
     /// | rows | the files of the generation hold `merged` rows, those of the quarantine those that are in quarantine and those that are resolved |
     ///
@@ -338,7 +338,9 @@ impl LedgerVersion {
         if self.sources.iter().map(|source| source.counts).sum::<Counts>() != self.counts {
             return refuse("the sources do not add up to the total".into());
         }
-        let moves = self.counts.moved.saturating_sub(previous.map_or(0, |previous| previous.counts.moved));
+        // A repair that moves rows reads what was moved where it landed.
+        let before = previous.filter(|_| self.operation != Operation::Move).map_or(0, |previous| previous.counts.moved);
+        let moves = self.counts.moved.saturating_sub(before);
         let is_named = |(index, file): (usize, &RedrivenFile)| file.name == layout::part_file(index);
         if self.redriven.iter().flat_map(|file| file.shares.values()).sum::<u64>() != moves
             || !self.redriven.iter().enumerate().all(is_named)

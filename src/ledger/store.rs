@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::LedgerVersion;
+use super::{LedgerVersion, Operation};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::layout::{self, PartitionId};
@@ -171,6 +171,21 @@ impl LedgerStore {
     pub async fn version(&self, table: &TableName, partition: &PartitionId, version: u64) -> Result<Option<LedgerVersion>> {
         let key = layout::ledger_key(table, partition, version);
         self.root.read(&key).await?.map(|bytes| LedgerVersion::from_json(&bytes, &key)).transpose()
+    }
+
+    /// True if a repair that moves rows made the partition anew behind the version of that number.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub async fn is_made_anew_since(&self, table: &TableName, partition: &PartitionId, version: u64) -> Result<bool> {
+        let mut next = version + 1;
+        while let Some(version) = self.version(table, partition, next).await? {
+            if version.operation == Operation::Move {
+                return Ok(true);
+            }
+            next += 1;
+        }
+        Ok(false)
     }
 
     /// The versions that wrote the retired generations that `head` lists.

@@ -154,13 +154,9 @@ pub async fn write(context: &Context<'_>, attempt: &Attempt<'_>, operation: Oper
 /// # Errors
 /// As [`Ending::commit`].
 pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &LedgerVersion) -> Result<Committed> {
-    if !version.redriven.is_empty() {
-        // First: once the version is there, somebody has to know of the files, be they lost.
-        let key = layout::moving_key(&version.table, &version.partition, &version.generation.id);
-        if let Err(e) = context.state.create(&key, Vec::new(), &version.attempt).await {
-            attempt.clean_up().await;
-            return Err(e);
-        }
+    if let Err(e) = write_down(context, version).await {
+        attempt.clean_up().await;
+        return Err(e);
     }
     // If that fails it may be committed, so the files stay; a sweep removes what no ledger came to name.
     let Context { state, ledgers, outbox, clock, .. } = *context;
@@ -170,6 +166,19 @@ pub async fn finish(context: &Context<'_>, attempt: &Attempt<'_>, version: &Ledg
         attempt.clean_up().await;
     }
     Ok(committed)
+}
+
+/// Writes down that a version has files with rows for other partitions, if it has. Before the version: once that is there, somebody has to know of
+/// the files, be they lost.
+///
+/// # Errors
+/// `Unavailable` if the state location cannot be written.
+pub async fn write_down(context: &Context<'_>, version: &LedgerVersion) -> Result<()> {
+    if !version.redriven.is_empty() {
+        let key = layout::moving_key(&version.table, &version.partition, &version.generation.id);
+        context.state.create(&key, Vec::new(), &version.attempt).await?;
+    }
+    Ok(())
 }
 
 /// The first version of a partition, with nothing in it: whoever saw that there was none cannot commit any more.

@@ -133,21 +133,16 @@ impl Work<'_> {
         objects: Vec<LandedObject>,
         summary: &mut RedriveSummary,
     ) -> Result<()> {
-        // Where rows scatter, no repair reads error objects.
-        let (held, again) = match self.table.config.scatters() {
-            true => ("it is rolled forward again", "stays out of the table: land its records again under another name"),
-            false => ("`lakebed repair`", "comes in with `lakebed repair`"),
-        };
         let is_held = |object: &&LandedObject| head.as_ref().is_some_and(|head| head.held(&object.key).is_some());
         summary.warnings.extend(objects.iter().filter(is_held).map(|LandedObject { key, .. }| {
-            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until {held}")
+            format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until `lakebed repair`")
         }));
         let plan = merge::plan::plan(partition.clone(), head, objects);
-        summary.warnings.extend(
-            plan.changed
-                .iter()
-                .map(|key| format!("{partition}: error object {key} was written again since it was taken in; what is in it now {again}")),
-        );
+        summary.warnings.extend(plan.changed.iter().map(|key| {
+            format!(
+                "{partition}: error object {key} was written again since it was taken in; what is in it now comes in with `lakebed repair`"
+            )
+        }));
         let Action::Merge { objects, .. } = &plan.action else { return Ok(()) };
         if self.request.dry_run {
             for object in objects {

@@ -125,6 +125,10 @@ impl<'a> Carry<'a> {
         let context = self.app.merging(&made.queue, self.run, self.app.clock.now());
         let attempt = self.attempt(made);
         let (mut version, warned) = merge::write(&context, &attempt, Operation::Move).await?;
+        if let Err(e) = merge::write_down(&context, &version).await {
+            attempt.clean_up().await;
+            return Err(e);
+        }
         version.held.retain(|held| !self.anew.takes(&held.key));
         if let Some(unread) = made.objects.iter().find(|object| version.source(&object.key).is_none()) {
             attempt.clean_up().await;

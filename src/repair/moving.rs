@@ -7,21 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 
+use super::apart::Apart;
 use super::plan;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::{self, LandedObject, discover};
-use crate::layout::PartitionId;
+use crate::layout::{self, PartitionId};
 use crate::ledger::LedgerVersion;
 use crate::merge::intake::{Intake as Reader, Reading};
-use crate::merge::plan::partition_of;
+use crate::merge::plan::{is_error_output, partition_of};
 use crate::pipeline::ManagedTable;
 use crate::queue::spread::{self, Spread};
 use crate::queue::stage::Staging;
 use crate::queue::{Queue, Recipe};
 use crate::scatter::intake::Taken;
-use crate::scatter::moved::stands_apart;
 use crate::scatter::moves::{Move, Moved};
 use crate::scatter::place::Scatter;
 use crate::scatter::plan::{Placed, taken};
@@ -43,6 +43,8 @@ pub struct Anew {
     pub(super) latest: Option<Move>,
     /// All landed objects of these partitions, by their keys.
     objects: BTreeMap<String, Object>,
+    /// What redrives did to the partitions.
+    apart: Apart,
 }
 
 /// A landed object as it is today.
@@ -78,42 +80,56 @@ impl Anew {
     pub async fn find(app: &App, table: &ManagedTable, asked: &PartitionId, latest: Option<Move>, dry_run: bool) -> Result<Self> {
         let (name, asked) = (&table.config.name, asked.clone());
         let mut next = BTreeSet::from([asked.clone()]);
-        let mut anew = Self { asked, partitions: BTreeSet::new(), heads: BTreeMap::new(), latest, objects: BTreeMap::new() };
+        let (partitions, heads, objects) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let mut anew = Self { asked, partitions, heads, latest, objects, apart: Apart::default() };
         while !next.is_empty() {
             let partitions = Vec::from_iter(std::mem::take(&mut next));
             let heads = app.ledgers.heads_of(name, &partitions).await?;
-            heads.iter().try_for_each(|head| refuse_redriven(table, head))?;
+            for head in &heads {
+                anew.apart.enter(app, table, head).await?;
+            }
             let sources = heads.iter().flat_map(|head| head.sources.iter().chain(&head.held));
-            let mut unread: BTreeMap<String, Hour> = sources.map(|source| (source.key.clone(), source.hour)).collect();
-            unread.retain(|key, _| !anew.objects.contains_key(key));
+            let mut unread: BTreeMap<String, Hour> = sources.map(|source| (landed_key(&source.key).to_string(), source.hour)).collect();
+            unread.retain(|key, _| !anew.objects.contains_key(key) && !is_error_output(&table.config, key));
             let objects = anew.read(app, table, unread, dry_run).await?;
             anew.partitions.extend(partitions);
-            for object in &objects {
-                if object.moves() {
-                    next.extend(object.places()?.into_iter().filter(|partition| !anew.partitions.contains(partition)));
-                }
-            }
             anew.objects.extend(objects.into_iter().map(|object| (object.landed.key.clone(), object)));
-            heads.iter().try_for_each(|head| anew.refuse_lost(head))?;
             anew.heads.extend(heads.into_iter().map(|head| (head.partition.clone(), head)));
+            next.extend(anew.apart.partitions().cloned());
+            for object in anew.objects.values().filter(|object| anew.is_moved(object)) {
+                next.extend(object.places()?);
+            }
+            next.retain(|partition| !anew.partitions.contains(partition));
         }
+        anew.heads.values().try_for_each(|head| anew.refuse_lost(head))?;
         Ok(anew)
     }
 
     /// True if rows move.
     pub fn moves(&self) -> bool {
-        self.objects.values().any(Object::moves)
+        self.apart.moves() || self.objects.values().any(Object::moves)
+    }
+
+    /// True if redrives moved rows between the partitions, or may once more.
+    pub(super) fn is_apart(&self) -> bool {
+        !self.apart.is_empty()
+    }
+
+    /// True for an object whose rows have other places than before, or are to be where a redrive did not bring them.
+    fn is_moved(&self, object: &Object) -> bool {
+        object.moves() || self.apart.is_of(&object.landed.key)
     }
 
     /// The objects whose rows move.
     pub(super) fn moved(&self) -> Vec<Moved> {
-        let moved = self.objects.values().filter(|object| object.moves());
+        let moved = self.objects.values().filter(|object| self.is_moved(object));
         moved.map(|Object { landed, before, now, .. }| Moved { hour: landed.hour, before: before.clone(), now: now.clone() }).collect()
     }
 
     /// True for an object that a partition holds no longer, as rows of it are taken in anew, or are elsewhere.
     pub(super) fn takes(&self, key: &str) -> bool {
-        self.objects.get(key).is_some_and(Object::moves)
+        // All partitions with rows of a redrive are made anew with the one that these left.
+        layout::parse_redriven_key(key).is_some() || self.objects.get(key).is_some_and(|object| self.is_moved(object))
     }
 
     /// The landed objects that have something in a partition, or had.
@@ -123,6 +139,7 @@ impl Anew {
             object.now.shares.contains_key(&path) || head.source(&object.landed.key).or(head.held(&object.landed.key)).is_some()
         };
         let mut landed: Vec<LandedObject> = self.objects.values().filter(is_of).map(|object| object.landed.clone()).collect();
+        landed.extend_from_slice(self.apart.reports(&head.partition));
         landing::in_order(&mut landed);
         landed
     }
@@ -132,14 +149,16 @@ impl Anew {
     pub(super) fn shares(&self, partition: &PartitionId, table: &ManagedTable) -> Result<(Vec<LandedObject>, Queue)> {
         let Some(scatter) = &table.scatter else { return Err(Error::internal("a table whose rows do not scatter")) };
         let (path, head) = (partition.to_string(), self.heads.get(partition));
-        let is_held = |object: &Object| head.is_some_and(|head| head.held(&object.landed.key).is_some());
-        let stays_out = |object: &Object| *partition != self.asked && !object.moves() && is_held(object);
+        let is_held = |key: &str| *partition != self.asked && head.is_some_and(|head| head.held(key).is_some());
+        let stays_out = |object: &Object| !self.is_moved(object) && is_held(&object.landed.key);
         let ours = || self.objects.values().filter(|object| object.now.shares.contains_key(&path) && !stays_out(object));
         let share = |object: &Object| {
             let staged = object.staged.then(|| object.now.staged.clone());
             (object.landed.key.clone(), Share { staged, ..Share::of(scatter, &object.now, partition) })
         };
         let mut objects: Vec<LandedObject> = ours().map(|object| object.landed.clone()).collect();
+        // Whose the rows of these are, shows when they are read once more.
+        objects.extend(self.apart.reports(partition).iter().filter(|report| !is_held(&report.key)).cloned());
         landing::in_order(&mut objects);
         Ok((objects, Queue::of_shares(ours().map(share).collect())))
     }
@@ -181,10 +200,10 @@ impl Anew {
 
     /// Objects that a partition holds must be there, and it must be written down that it gets something of them.
     fn refuse_lost(&self, head: &LedgerVersion) -> Result<()> {
-        let gone = head.sources.iter().map(|source| source.key.clone()).filter(|key| !self.objects.contains_key(key));
-        let gone: Vec<String> = gone.collect();
+        let is_there = |key: &str| self.objects.contains_key(key) || self.apart.has_report(key);
+        let gone: BTreeSet<&str> = head.sources.iter().map(|source| landed_key(&source.key)).filter(|key| !is_there(key)).collect();
         if !gone.is_empty() {
-            return Err(plan::gone(&head.table, &head.partition, &gone));
+            return Err(plan::gone(&head.table, &head.partition, &gone.into_iter().map(String::from).collect::<Vec<_>>()));
         }
         let path = head.partition.to_string();
         let has = |key: &String| self.objects.get(key).is_none_or(|object| object.before.shares.contains_key(&path));
@@ -227,16 +246,9 @@ fn lost(table: &ManagedTable, key: &str) -> Error {
     ))
 }
 
-/// What a redrive took out of an object is in no landed object of its own, and would be placed anew with it.
-fn refuse_redriven(table: &ManagedTable, head: &LedgerVersion) -> Result<()> {
-    if !stands_apart(&table.config, head) {
-        return Ok(());
-    }
-    Err(Error::data(format!(
-        "{} {}: a redrive moved records between it and other partitions, or took in Firehose's error objects, and what landed would give them their places anew; nothing was \
-         changed, let --from-merged write the rows that are there once more",
-        head.table, head.partition
-    )))
+/// The key of the landed object that a source is of.
+fn landed_key(key: &str) -> &str {
+    layout::parse_redriven_key(key).unwrap_or(key)
 }
 
 fn object_of(app: &App, table: &ManagedTable, landed: LandedObject, before: Taken, spread: &Spread, staged: bool) -> Result<Object> {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::landing::LandedObject;
-use crate::layout::PartitionId;
-use crate::ledger::LedgerVersion;
+use crate::layout::{self, PartitionId};
+use crate::ledger::{LedgerVersion, Source};
 
 /// Objects that a refusal names; it counts all of them.
 const NAMED: usize = 5;
@@ -54,6 +54,7 @@ pub enum Why {
 /// | landed | read it, whatever the ledger says of it |
 /// | in the partition, not landed | refuse: its rows would be lost |
 /// | held by a rollback, not landed | leave it held |
+/// | there as what a redrive made of it | it is the landed object's, as if that were there |
 ///
 /// With `from_merged` what landed does not matter.
 pub fn plan(head: &LedgerVersion, landed: Vec<LandedObject>, from_merged: bool) -> Action {
@@ -61,14 +62,18 @@ pub fn plan(head: &LedgerVersion, landed: Vec<LandedObject>, from_merged: bool) 
         return Action::Reencode;
     }
     let keys: BTreeSet<&str> = landed.iter().map(|object| object.key.as_str()).collect();
-    let gone: Vec<String> = head.sources.iter().map(|source| &source.key).filter(|key| !keys.contains(key.as_str())).cloned().collect();
+    // What a redrive made of an object is read with that, and whoever knows which landed saw to it that it is there.
+    let is_gone = |key: &&String| !keys.contains(key.as_str()) && layout::parse_redriven_key(key).is_none();
+    let gone: Vec<String> = head.sources.iter().map(|source| &source.key).filter(is_gone).cloned().collect();
     if !gone.is_empty() {
         return Action::Refuse(gone);
     }
+    let is_among = |sources: &[Source], key: &str| sources.iter().any(|source| layout::parse_redriven_key(&source.key) == Some(key));
     let why = |object: &LandedObject| match head.source(&object.key) {
-        Some(source) if (&source.etag, source.size) == (&object.etag, object.size) => Why::Unchanged,
-        Some(_) => Why::Changed,
-        None if head.held(&object.key).is_some() => Why::Held,
+        Some(source) if (&source.etag, source.size) != (&object.etag, object.size) => Why::Changed,
+        _ if head.held(&object.key).is_some() || is_among(&head.held, &object.key) => Why::Held,
+        Some(_) => Why::Unchanged,
+        None if is_among(&head.sources, &object.key) => Why::Unchanged,
         None => Why::New,
     };
     Action::Rebuild(landed.into_iter().map(|object| Taken { why: why(&object), object }).collect())
@@ -128,5 +133,14 @@ mod tests {
         let refused = taken(&head, plan(&head, vec![], false)).unwrap_err().to_string();
         assert!(refused.contains("14/a, 14/b, 14/c, 14/d, 14/e and 2 more"), "{refused}");
         assert_eq!(plan(&head, vec![], true), Action::Reencode, "what landed does not matter");
+    }
+
+    #[test]
+    fn what_a_redrive_made_of_an_object_is_of_that_object() {
+        let of = |name: &str| source("14", &format!("{name}//g00000002-01J00000000000000000000000/0"));
+        let head = LedgerVersion { held: vec![of("b")], ..version("14", 2, vec![of("a")]) };
+        let told = taken(&head, plan(&head, vec![landed("14", "a"), landed("14", "b"), landed("14", "c")], false)).unwrap();
+        assert_eq!(told.iter().map(|taken| taken.why).collect::<Vec<_>>(), [Why::Unchanged, Why::Held, Why::New]);
+        assert_eq!(taken(&head, plan(&head, vec![], false)).unwrap(), vec![], "whoever knows what landed refuses it");
     }
 }

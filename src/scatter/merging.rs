@@ -85,13 +85,15 @@ impl Work<'_> {
             Share { staged, ..Share::of(scatter, taken, &plan.partition) }
         };
         let queue = Queue::of_shares(objects.iter().map(|(_, taken)| (taken.key.clone(), share(taken))).collect());
-        // What a redrive moved has its places for good.
+        // What a redrive moved has its places for good, unless a repair puts it together again.
         let placed = objects.iter().filter(|(_, taken)| layout::parse_redriven_key(&taken.key).is_none());
         let version = |hour: &Hour| self.intakes.get(hour).map_or(0, |intake| intake.version);
         let placed = Placements {
             state: self.app.state.clone(),
             table: self.table.config.name.clone(),
             objects: placed.map(|(hour, taken)| (*hour, version(hour), taken.clone())).collect(),
+            redriven: Placements::redriven(objects.iter().map(|(_, taken)| taken)),
+            ledgers: self.app.ledgers.clone(),
         };
         let context = merge::Context { placed: Some(&placed), ..self.app.merging(&queue, self.run, self.request.at) };
         let version = match merge::merge(&context, self.table, plan).await {

@@ -15,19 +15,11 @@ use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{LedgerVersion, RedrivenFile};
-use crate::merge::plan::is_error_output;
+use crate::merge::plan::told_at;
 use crate::queue::redriven;
 use crate::status::Moving;
 use crate::store::{Root, parse};
 use crate::summary::counted;
-
-/// True if no landed object tells which of a partition's rows belong there: a redrive moved records into it or out of it, or took in objects
-/// of Firehose's with errors.
-pub fn stands_apart(config: &TableConfig, head: &LedgerVersion) -> bool {
-    let mut sources = head.sources.iter().chain(&head.held);
-    let is_apart = |key: &str| layout::parse_redriven_key(key).is_some() || is_error_output(config, key);
-    head.counts.moved > 0 || sources.any(|source| is_apart(&source.key))
-}
 
 /// A file with rows that a redrive moved.
 #[derive(Debug, Clone)]
@@ -57,12 +49,14 @@ pub struct All {
     pub moved: Vec<Moved>,
     /// What cannot be read, and why.
     pub unreadable: Vec<Error>,
+    /// What is left of redrives that a repair put together again: their records are read where they landed.
+    over: Vec<Done>,
     /// What says so of the redrives that this is about: nobody knows whether anything of them is lost.
     unknown: BTreeSet<String>,
 }
 
-/// A file of a redrive, or the folder of what says that it moves rows, that is of no use any more.
-#[derive(Debug)]
+/// A file of a redrive or the folder of all, or that of what says that it moves rows, that is of no use any more.
+#[derive(Debug, Clone)]
 pub struct Done {
     /// The partition in whose quarantine the records were.
     pub home: PartitionId,
@@ -82,12 +76,14 @@ impl Moved {
     }
 
     /// That a partition lacks rows and the file is gone, with what to do.
-    pub fn lost(&self, table: &TableName, partition: &PartitionId) -> Error {
+    pub fn lost(&self, config: &TableConfig, partition: &PartitionId) -> Error {
         let (rows, object) = (counted(self.rows_for(partition), "row"), layout::parse_redriven_key(&self.key).unwrap_or(&self.key));
+        let (table, place) = (&config.name, told_at(config, &self.home));
         Error::data(format!(
-            "it lacks {rows} that a redrive moved here from {}: {} is gone. Restore it from a backup of the state location, and run again; if there \
-             is none, land these records of object {object} again under another name (the quarantine there lists them as resolved, Firehose's \
-             reports have them still). Once this is done for all files that the redrive lost, and none of its others is left in {}, remove {}",
+            "it lacks {rows} that a redrive moved here from {}: {} is gone. Restore it from a backup of the state location, and run again, or let \
+             `lakebed repair {table} {place}` read the records where they landed. If object {object} is not in the landing any more either, land \
+             them again under another name (the quarantine there lists them as resolved, Firehose's reports have them still). Once this is done \
+             for all files that the redrive lost, and none of its others is left in {}, remove {}",
             self.home,
             self.file,
             layout::redriven_folder(table, &self.home, &self.id),
@@ -105,7 +101,11 @@ impl All {
         let (mut found, state) = (Self::default(), &app.state);
         for ((attempt, home, version), files) in redrives(state, table).await? {
             match app.ledgers.version(table, &home, version).await {
-                Ok(Some(made)) if made.attempt == attempt => found.enter(state, &made, files).await,
+                Ok(Some(made)) if made.attempt == attempt => match app.ledgers.is_made_anew_since(table, &home, version).await {
+                    Ok(false) => found.enter(state, &made, files).await,
+                    Ok(true) => found.leave(&made),
+                    Err(e) => found.unreadable.push(e),
+                },
                 Ok(_) => {}
                 Err(e) => found.unreadable.push(e),
             }
@@ -180,6 +180,18 @@ impl All {
         }
     }
 
+    /// Enters what is left of a redrive that is of no use any more.
+    fn leave(&mut self, made: &LedgerVersion) {
+        let LedgerVersion { table, partition, generation, .. } = made;
+        let left = [layout::redriven_folder(table, partition, &generation.id), layout::moving_folder(table, partition, &generation.id)];
+        self.over.extend(left.map(|path| Done { home: partition.clone(), path, is_there: true }));
+    }
+
+    /// True if redrives moved nothing that is not known to be where it belongs, and left nothing behind.
+    pub fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.over.is_empty()
+    }
+
     /// The files that a version names, by their numbers; of one that names none what those say that are there.
     async fn named(&mut self, state: &Root, made: &LedgerVersion, files: &BTreeMap<usize, String>) -> Vec<(usize, RedrivenFile)> {
         let mut named: Vec<_> = made.redriven.iter().cloned().enumerate().collect();
@@ -216,7 +228,7 @@ impl All {
         all
     }
 
-    /// What is of no use any more, as the ledgers are now: files of which every partition has its rows, and then what says that they move.
+    /// What is of no use any more, as the ledgers are now: what a repair put together again, files of which every partition has its rows, and then what says that they move.
     ///
     /// # Errors
     /// `Unavailable` if a ledger cannot be read.
@@ -224,7 +236,7 @@ impl All {
         let partitions = Vec::from_iter(self.partitions());
         let heads = app.ledgers.heads_of(table, &partitions).await?;
         let heads: BTreeMap<&PartitionId, &LedgerVersion> = heads.iter().map(|head| (&head.partition, head)).collect();
-        let (mut done, mut ended) = (Vec::new(), BTreeMap::<String, (&PartitionId, bool)>::new());
+        let (mut done, mut ended) = (self.over.clone(), BTreeMap::<String, (&PartitionId, bool)>::new());
         for Moved { home, id, file, key, shares, is_there, .. } in &self.moved {
             let is_done = shares.keys().all(|id| heads.get(id).is_some_and(|head| of_object(head, key).is_some()));
             ended.entry(layout::moving_folder(table, home, id)).or_insert((home, true)).1 &= is_done;
@@ -265,7 +277,12 @@ impl Done {
 
 /// What to do about a file that is there and cannot be read.
 pub(super) fn in_it_alone(e: &Error) -> Error {
-    Error::new(e.kind(), format!("{e}: rows that a redrive moved are in it alone; restore it from a backup of the state location"))
+    Error::new(
+        e.kind(),
+        format!(
+            "{e}: rows that a redrive moved are in it alone; restore it from a backup of the state location, or let `lakebed repair` of the partition that they left read them where they landed"
+        ),
+    )
 }
 
 /// All redrives of which there is a file, or of which it is written down that they moved rows, committed or not.

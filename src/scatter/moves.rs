@@ -12,7 +12,7 @@ use super::intake::{Intake, Taken};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::layout::{GenerationId, PartitionId};
+use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{Counts, Generation, LedgerVersion, Operation};
 
 /// The stored format that this version of lakebed writes; it reads this one and all before it.
@@ -245,7 +245,10 @@ impl Move {
             let closing = anew.closing(before);
             closing.check(before)?;
             version.check(Some(&closing))?;
-            let moves = |key: &str| self.objects.iter().any(|moved| moved.now.key == key);
+            let is_moved = |key: &str| self.objects.iter().any(|moved| moved.now.key == key);
+            // What a redrive made of an object is read where that landed: with its rows that move, or with the error object.
+            let reads = |key: &str| is_moved(key) || self.partitions.iter().any(|anew| anew.version.source(key).is_some());
+            let moves = |key: &str| is_moved(key) || layout::parse_redriven_key(key).is_some_and(reads);
             let has = |key: &str| version.source(key).is_some() || version.held.iter().any(|held| held.key == key);
             let mut known = before.iter().flat_map(|before| before.sources.iter().chain(&before.held));
             if let Some(lost) = known.find(|source| !has(&source.key) && !moves(&source.key)) {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::intake::{Taken, of_object};
 use super::moved::{All, Moved, in_it_alone};
 use super::share::Share;
+use super::store::Placements;
 use crate::app::App;
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
@@ -61,7 +62,7 @@ impl Redriven {
         let mut found = Self { unusable: std::mem::take(&mut all.unreadable).into_iter().map(|e| (None, e)).collect(), ..Self::default() };
         for moved in all.moved.iter().filter(|moved| !moved.lacking.is_empty()) {
             if !moved.is_there {
-                let lost = |partition: &PartitionId| (Some(partition.clone()), moved.lost(&managed.config.name, partition));
+                let lost = |partition: &PartitionId| (Some(partition.clone()), moved.lost(&managed.config, partition));
                 found.unusable.extend(moved.lacking.iter().map(lost));
                 continue;
             }
@@ -75,7 +76,7 @@ impl Redriven {
 
     /// True if redrives moved nothing that is not known to be where it belongs.
     pub fn is_empty(&self) -> bool {
-        self.all.moved.is_empty()
+        self.all.is_empty()
     }
 
     /// The partitions that get something, or got it and may not be shown with it.
@@ -111,7 +112,15 @@ impl Redriven {
         if plan.action == Action::UpToDate {
             return Ok(None);
         }
-        match merge::merge(&app.merging(&queue, run, app.clock.now()), table, &plan).await {
+        let placed = Placements {
+            state: app.state.clone(),
+            table: table.config.name.clone(),
+            objects: Vec::new(),
+            redriven: Placements::redriven(ours.iter().map(|waiting| &waiting.taken)),
+            ledgers: app.ledgers.clone(),
+        };
+        let context = merge::Context { placed: Some(&placed), ..app.merging(&queue, run, app.clock.now()) };
+        match merge::merge(&context, table, &plan).await {
             Ok(merged) => Ok(Some(merged)),
             Err(e) => another(app, &table.config.name, &plan).await?.map_or(Err(e), |head| Ok(Some(Merged::ByAnother(Box::new(head))))),
         }

@@ -8,8 +8,10 @@ use super::intake::{FORMAT, Intake, Taken};
 use crate::catalog::TableName;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::layout;
+use crate::layout::{self, PartitionId};
+use crate::ledger::store::LedgerStore;
 use crate::ledger::{LedgerVersion, Source};
+use crate::scatter::moves::log;
 use crate::store::{Created, Root, parse};
 
 /// Requests under way at once when many hours are read.
@@ -126,6 +128,10 @@ pub struct Placements {
     pub table: TableName,
     /// The objects, their arrival hours, and the versions of the intakes that say so.
     pub objects: Vec<(Hour, u64, Taken)>,
+    /// Where rows come from that redrives moved: the partitions, and the versions that took these out.
+    pub redriven: BTreeSet<(PartitionId, u64)>,
+    /// All ledgers.
+    pub ledgers: LedgerStore,
 }
 
 impl Placements {
@@ -135,6 +141,7 @@ impl Placements {
     /// # Errors
     /// `Conflict` if an object is placed otherwise meanwhile; `Unavailable` or `Data` if an intake cannot be read.
     pub async fn hold(&self) -> Result<()> {
+        self.hold_redriven().await?;
         let hours: BTreeMap<Hour, u64> = self.objects.iter().map(|(hour, version, _)| (*hour, *version)).collect();
         let read = |(hour, version)| async move { Ok::<_, Error>((hour, newer(&self.state, &self.table, hour, version).await?)) };
         let newer: BTreeMap<Hour, Option<Intake>> = futures::stream::iter(hours).map(read).buffered(CONCURRENCY).try_collect().await?;
@@ -144,6 +151,31 @@ impl Placements {
                 return Err(Error::conflict(format!(
                     "another run, with other columns or rules, gives rows of object {} other places meanwhile; nothing was committed, run again",
                     taken.key
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Placements {
+    /// What redrives made, some of which `taken` may be, counts on the versions that took its rows out alone.
+    pub fn redriven<'t>(taken: impl Iterator<Item = &'t Taken>) -> BTreeSet<(PartitionId, u64)> {
+        taken.filter_map(|taken| Some((taken.home.clone(), layout::parse_redriven(&taken.key)?.1.number))).collect()
+    }
+
+    /// Makes sure that no repair puts rows of redrives together again with what they were taken out of. A repair that is under way is open, and one
+    /// that is over made the partition anew: if the head was read behind what it makes of this one, either shows.
+    async fn hold_redriven(&self) -> Result<()> {
+        if self.redriven.is_empty() {
+            return Ok(());
+        }
+        let open = log::newest(&self.state, &self.table).await?;
+        for (home, version) in &self.redriven {
+            let is_made_anew = open.as_ref().is_some_and(|open| open.names(home));
+            if is_made_anew || self.ledgers.is_made_anew_since(&self.table, home, *version).await? {
+                return Err(Error::conflict(format!(
+                    "a repair makes {home} anew meanwhile, with rows that a redrive moved from there; nothing was committed, run again"
                 )));
             }
         }

@@ -14,7 +14,6 @@ use crate::ledger::store::Committed;
 use crate::ledger::{LedgerVersion, Retired, Source};
 use crate::merge::RACES;
 use crate::merge::plan::told_at;
-use crate::scatter::moved::stands_apart;
 use crate::scatter::moves::end::Ending;
 use crate::summary::counted;
 
@@ -102,8 +101,7 @@ impl Sweeper<'_> {
     /// Sets apart what may go of these, and what has to stay: rows that a rollback took out, and that nobody reads from what landed, are in
     /// it alone.
     async fn spare(&self, head: &LedgerVersion, due: Vec<Retired>) -> Result<(Vec<Retired>, Vec<(Holder, Vec<Retired>)>)> {
-        let is_refused = self.scatters() && stands_apart(self.config, head);
-        let is_only_here = |held: &Source| is_refused || layout::parse_redriven_key(&held.key).is_some();
+        let is_only_here = |held: &Source| layout::parse_redriven_key(&held.key).is_some();
         if due.is_empty() || !head.held.iter().any(is_only_here) {
             return Ok((due, Vec::new()));
         }
@@ -113,11 +111,12 @@ impl Sweeper<'_> {
 
     fn is_kept(&self, partition: &PartitionId, Holder { id, records, .. }: &Holder) -> String {
         let (table, place, to) = (&self.table.name, told_at(self.config, partition), id.short());
+        let way = format!("`lakebed repair {table} {place}` or `lakebed rollback {table} {place} --to {to}`");
+        let them = if *records == 1 { "is" } else { "are" };
+        let records = counted(*records, "record");
         format!(
-            "{table} {partition}: {id} stays past its grace: {} that a rollback took out {} in it alone, and cannot be read from what landed; \
-             `lakebed rollback {table} {place} --to {to}` brings back what is in it",
-            counted(*records, "record"),
-            if *records == 1 { "is" } else { "are" }
+            "{table} {partition}: {id} stays past its grace: {records} that a redrive moved here and a rollback took out {them} in it alone; \
+             {way} brings back what is in it"
         )
     }
 

@@ -18,6 +18,7 @@ mod rollback;
 mod runs;
 mod scatter;
 mod sweep;
+mod together;
 mod unended;
 mod usage;
 

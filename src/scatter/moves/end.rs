@@ -11,9 +11,9 @@ use crate::config::TableConfig;
 use crate::error::{Error, Kind, Result};
 use crate::events::outbox::Outbox;
 use crate::hour::Hour;
-use crate::layout::{Note, PartitionId};
+use crate::layout::{self, Note, PartitionId};
 use crate::ledger::store::{Committed as CommittedVersion, LedgerStore};
-use crate::ledger::{Generation, LedgerVersion, Retired};
+use crate::ledger::{Generation, LedgerVersion, RedrivenFile, Retired};
 use crate::merge::RACES;
 use crate::scatter::intake::{FORMAT, Intake, Taken};
 use crate::scatter::store::{self, Committed, Newest};
@@ -202,6 +202,12 @@ impl<'a> Ending<'a> {
                 if root.size(&format!("{folder}{}", file.name)).await? != Some(file.bytes) {
                     return Ok(false);
                 }
+            }
+        }
+        let folder = layout::redriven_folder(&version.table, &version.partition, &version.generation.id);
+        for RedrivenFile { name, .. } in &version.redriven {
+            if !self.state.exists(&format!("{folder}{name}")).await? {
+                return Ok(false);
             }
         }
         Ok(true)
