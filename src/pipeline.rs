@@ -1,6 +1,7 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
-use std::collections::BTreeMap;
+mod planning;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use indicatif::ProgressBar;
 
 use crate::announce::{self, NowAndThen, Seen};
 use crate::app::App;
-use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, TableName, limits};
 use crate::config::TableConfig;
 use crate::deadline::{self, Deadline};
@@ -20,7 +20,7 @@ use crate::hour::Hour;
 use crate::landing::cadence;
 use crate::landing::discover::{Discovery, discover};
 use crate::layout::{self, Note, PartitionId};
-use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
+use crate::merge::plan::{self, Action, PartitionPlan};
 use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
@@ -31,6 +31,7 @@ use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
 use crate::summary::{Failure, RunSummary, TableDone};
+use planning::Planning;
 
 /// What a run may use.
 #[derive(Debug, Clone)]
@@ -155,24 +156,23 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         return scatter::run_table(app, config, found, request, done, summary).await;
     }
     let grouped = plan::group(config, discovery.objects, request.at)?;
-    done.set_open(grouped.open);
-    let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
-    done.count_known(&plans);
-    let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+    done.set_open(grouped.open.len() as u64);
+    let mut planning = Planning::of(app, config, grouped, &mut done, &mut summary.failures).await;
+    let looked_at: Vec<PartitionId> = planning.plans.iter().map(|plan| plan.partition.clone()).collect();
     let queue = Queue::list(&app.state, &config.name).await?;
     let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, from);
     // Where there is nothing to merge, neither is asked for.
-    let top = if plans.iter().all(|plan| plan.action == Action::UpToDate) { None } else { earlier(app, config).await };
+    let top = if planning.has_work() { earlier(app, config).await } else { None };
     if let Some(top) = &top {
-        for (failure, objects) in retries.hold_back(app, &mut plans, top).await {
-            done.objects.pending += objects;
-            summary.failures.push(failure);
-        }
+        planning.hold_back(app, &mut retries, top, &mut done, &mut summary.failures).await;
     }
     if request.dry_run {
-        done.tell_plans(&migration, &plans);
+        let (context, table) = (app.merging(&queue, &summary.run, request.at), (migration.table(), landing));
+        let planned = planning.planned(app, config, table, &context, &mut done, &mut summary.failures).await?;
+        done.tell_plans(&migration, &planning.plans, planned);
         return Ok(done);
     }
+    let Planning { plans, known, .. } = planning;
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     if let Some(top) = &top {
         announce::left(app, &table, top, request, &mut retries, &mut done, &mut summary.others).await;
@@ -225,7 +225,7 @@ async fn plan_migration(app: &App, config: &TableConfig) -> Result<MigrationPlan
     Ok(plan)
 }
 
-fn schema_of(table: &Table) -> TableSchema {
+pub(crate) fn schema_of(table: &Table) -> TableSchema {
     TableSchema { columns: table.columns.clone(), partition_keys: table.partition_keys.clone() }
 }
 
@@ -266,6 +266,11 @@ pub async fn prepare(
 
 fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Result<ManagedTable> {
     let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
+    managed_at(config, table, landing, location)
+}
+
+/// The table at a location that is open.
+fn managed_at(config: &TableConfig, table: &Table, landing: Root, location: Root) -> Result<ManagedTable> {
     let plan = Arc::new(standardize_plan(config, table)?);
     let schema = schema_of(table);
     let scatter = Scatter::new(config, &schema)?.map(Arc::new);
@@ -283,35 +288,6 @@ pub async fn existing(app: &App, config: &TableConfig) -> Result<Option<ManagedT
         MigrationPlan::Create(_) => Ok(None),
         there => managed(app, config, there.table(), landing).map(Some),
     }
-}
-
-/// Plans each partition, and says what the ledgers want registered of those that are up to date. One whose ledger cannot be read fails
-/// alone; its objects wait.
-async fn plan_partitions(
-    app: &App,
-    config: &TableConfig,
-    grouped: Grouped,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
-) -> (Vec<PartitionPlan>, BTreeMap<PartitionId, Wanted>) {
-    let partitions: Vec<PartitionId> = grouped.closed.keys().cloned().collect();
-    let heads = app.ledgers.each_head(&config.name, &partitions).await;
-    let (mut plans, mut known) = (Vec::new(), BTreeMap::new());
-    for ((partition, objects), head) in grouped.closed.into_iter().zip(heads) {
-        match head {
-            Ok(head) => {
-                let wanted = head.as_ref().map(Wanted::of);
-                let plan = plan::plan(partition, head, objects);
-                known.extend(wanted.filter(|_| plan.action == Action::UpToDate).map(|wanted| (plan.partition.clone(), wanted)));
-                plans.push(plan);
-            }
-            Err(e) => {
-                done.objects.pending += objects.len() as u64;
-                failures.push(Failure::new(&config.name, Some(&partition), &e));
-            }
-        }
-    }
-    (plans, known)
 }
 
 /// What lies in the state location itself, where earlier runs noted what they left and which hours fail; `None` if it cannot be read.

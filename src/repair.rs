@@ -71,7 +71,7 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
         let queue = Queue::default();
         let planned = RepairSummary::planned(run.clone(), &head, &taken, request.from_merged);
         if request.dry_run {
-            return Ok(planned);
+            return looked_at(app, &table, &head, &taken, planned).await;
         }
         if let Some(mut summary) = rebuild(app, &table, &head, &taken, &queue, planned).await? {
             app.limits.progress.finish_and_clear();
@@ -108,7 +108,7 @@ async fn scattered(app: &App, config: &TableConfig, request: &Request, partition
         let mut planned = RepairSummary::planned(run.to_string(), head, &taken, false);
         planned.moving(&anew.partitions, &anew.heads);
         if request.dry_run {
-            return Ok(planned);
+            return looked_at(app, &table, head, &taken, planned).await;
         }
         let done = if anew.moves() {
             let carried = Carry { app, table: &table, run, anew: &anew }.out().await?;
@@ -209,6 +209,34 @@ async fn landed_of(table: &ManagedTable, head: &LedgerVersion, hour: Hour) -> Re
     Ok(landed)
 }
 
+/// An attempt at writing a partition anew: of these objects alone, or of its live rows.
+fn attempt<'a>(
+    context: &merge::Context<'a>,
+    table: &'a ManagedTable,
+    head: &'a LedgerVersion,
+    objects: &'a [LandedObject],
+    from_merged: bool,
+) -> Attempt<'a> {
+    let merge::Context { state, limits, queue, .. } = *context;
+    let (partition, id) = (&head.partition, merge::next_id(context, Some(head)));
+    Attempt { table, state, limits, partition, id, previous: Some(head), afresh: !from_merged, objects, queue, redrive: None }
+}
+
+/// Enters what would be done with each object and each live file.
+async fn looked_at(
+    app: &App,
+    table: &ManagedTable,
+    head: &LedgerVersion,
+    taken: &[Taken],
+    mut planned: RepairSummary,
+) -> Result<RepairSummary> {
+    let (queue, objects) = (Queue::default(), Vec::from_iter(taken.iter().map(|taken| taken.object.clone())));
+    let context = app.merging(&queue, &planned.run, app.clock.now());
+    let live = attempt(&context, table, head, &objects, planned.from_merged).live().await?;
+    planned.looked_at(head, taken, live.files(&head.generation));
+    Ok(planned)
+}
+
 /// Writes the partition anew and commits it, unless it came out as it is. `None` if another attempt was first.
 async fn rebuild(
     app: &App,
@@ -223,18 +251,7 @@ async fn rebuild(
     app.limits.progress.set_length(objects.len() as u64);
     let run = planned.run.clone();
     let context = app.merging(queue, &run, app.clock.now());
-    let attempt = Attempt {
-        table,
-        state: &app.state,
-        limits: &app.limits,
-        partition: &head.partition,
-        id: merge::next_id(&context, Some(head)),
-        previous: Some(head),
-        afresh: !planned.from_merged,
-        objects: &objects,
-        queue,
-        redrive: None,
-    };
+    let attempt = attempt(&context, table, head, &objects, planned.from_merged);
     let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;
     let (rows, same) = match judge(app, table, head, &after, planned.from_merged).await {
         Ok(judged) => judged,

@@ -15,6 +15,7 @@ use crate::landing::discover::{ErrorObjects, error_objects};
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion};
 use crate::merge::intake::fetch;
+use crate::merge::plan::why::Why;
 use crate::merge::plan::{Action, PartitionPlan, partition_of, same_partition};
 use crate::merge::{self, Merged};
 use crate::queue::Queue;
@@ -138,16 +139,13 @@ impl Work<'_> {
             true => ("it is rolled forward again", "stays out of the table: land its records again under another name"),
             false => ("`lakebed repair`", "comes in with `lakebed repair`"),
         };
-        let is_held = |object: &&LandedObject| head.as_ref().is_some_and(|head| head.held(&object.key).is_some());
-        summary.warnings.extend(objects.iter().filter(is_held).map(|LandedObject { key, .. }| {
+        let plan = merge::plan::plan(partition.clone(), head, objects);
+        summary.warnings.extend(plan.of(Why::Held).map(|LandedObject { key, .. }| {
             format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until {held}")
         }));
-        let plan = merge::plan::plan(partition.clone(), head, objects);
-        summary.warnings.extend(
-            plan.changed
-                .iter()
-                .map(|key| format!("{partition}: error object {key} was written again since it was taken in; what is in it now {again}")),
-        );
+        summary.warnings.extend(plan.of(Why::Changed).map(|LandedObject { key, .. }| {
+            format!("{partition}: error object {key} was written again since it was taken in; what is in it now {again}")
+        }));
         let Action::Merge { objects, .. } = &plan.action else { return Ok(()) };
         if self.request.dry_run {
             for object in objects {

@@ -47,6 +47,18 @@ pub enum Why {
     New,
 }
 
+impl Why {
+    /// The reason as documents have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Held => "held",
+            Self::New => "new",
+        }
+    }
+}
+
 /// Decides what to do with a partition, from its newest version and all objects of it that are in the landing.
 ///
 /// | the object | then |

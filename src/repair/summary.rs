@@ -9,8 +9,9 @@ use super::compare::Difference;
 use super::plan::{Taken, Why};
 use crate::catalog::TableName;
 use crate::layout::PartitionId;
-use crate::ledger::{Counts, LedgerVersion, Missing};
-use crate::summary::{counted, told};
+use crate::ledger::{Counts, LedgerVersion, Missing, Source};
+use crate::merge::append::plan::LiveFile;
+use crate::summary::{Planned, counted, told};
 
 /// Sources whose differences are lines of text; the document has all of them.
 const NAMED: usize = 20;
@@ -61,6 +62,9 @@ pub struct RepairSummary {
     pub rows: Option<Rows>,
     /// Objects that are not as they were: with another content, new, or counted otherwise.
     pub sources: Vec<SourceChange>,
+    /// Of a dry run: what would be done with each file, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Planned>,
     /// Where rows have other places than before: the other partitions that are made anew with this one, because they go there or come from
     /// there.
     pub others: Vec<Other>,
@@ -148,11 +152,26 @@ impl RepairSummary {
             records: Change { before: Some(head.counts), after: None },
             rows: None,
             sources: taken.iter().filter(|taken| taken.why != Why::Unchanged).map(|taken| source_change(taken, head, None)).collect(),
+            plan: None,
             others: Vec::new(),
             missing: head.missing.clone(),
             warnings: Vec::new(),
             failures: Vec::new(),
         }
+    }
+
+    /// Enters what would be done with each landed object and each live file. What a rollback took out and did not land any more stays out.
+    pub fn looked_at(&mut self, head: &LedgerVersion, taken: &[Taken], files: Vec<LiveFile>) {
+        let mut planned = Planned::default();
+        for Taken { object, why } in taken {
+            planned.object_as(&object.key, object.hour, Some(&head.partition), ("taken", why.as_str()));
+        }
+        let is_read = |held: &&Source| self.from_merged || taken.iter().any(|taken| taken.object.key == held.key);
+        for Source { key, hour, .. } in head.held.iter().filter(|held| !is_read(held)) {
+            planned.object_as(key, *hour, Some(&head.partition), ("left", "held, and not in the landing any more"));
+        }
+        planned.files(&head.partition, files, &[]);
+        self.plan = Some(planned.in_order());
     }
 
     /// Enters all partitions that are made anew; `heads` are the newest versions before.
@@ -221,6 +240,7 @@ impl RepairSummary {
                 (self.sources.len() > NAMED).then(|| format!("and {}", counted((self.sources.len() - NAMED) as u64, "other object"))),
             );
         }
+        lines.extend(self.plan.iter().flat_map(|plan| plan.file_lines(&self.partition).into_iter().chain(plan.left_lines())));
         lines.extend(self.others.iter().map(Other::line));
         lines.extend(self.warnings.iter().cloned());
         lines.iter().map(|line| format!("{}: {line}\n", self.table)).collect()

@@ -143,7 +143,7 @@ impl Work<'_> {
     fn reading(&self, home: PartitionId, objects: Vec<LandedObject>) -> PartitionPlan {
         let previous = self.heads.get(&home).cloned().map(Box::new);
         let action = Action::Merge { previous, objects };
-        PartitionPlan { partition: home, action, changed: Vec::new(), merged: 0, rejected: 0, held: 0 }
+        PartitionPlan { partition: home, action, objects: Vec::new() }
     }
 
     /// Enters which objects could not be read.

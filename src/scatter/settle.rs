@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::intake::{FORMAT, Intake, Taken, of_object};
+use super::intake::{FORMAT, Intake, Taken};
 use super::moves::end;
 use super::store::{self, Committed};
 use super::{Work, plan};
@@ -186,12 +186,11 @@ pub(super) fn count(
 ) -> Result<()> {
     for object in closed {
         let taken = intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).filter(|taken| taken.done);
-        let held = |taken: &Taken| taken.partitions().map(|all| all.iter().any(|id| is_held(heads.get(id), &taken.key)));
         match taken {
             None => done.objects.pending += 1,
             Some(taken) if taken.set_aside.is_some() && !taken.is(object) => done.objects.pending += 1,
             Some(taken) if taken.set_aside.is_some() => done.objects.rejected += 1,
-            Some(taken) if held(taken)? => done.objects.held += 1,
+            Some(taken) if plan::is_held(taken, heads)? => done.objects.held += 1,
             Some(_) => done.objects.merged += 1,
         }
     }
@@ -225,8 +224,4 @@ pub(super) fn tell_unread(open: u64, done: &mut TableDone) {
         let waiting = counted(waiting, "object");
         done.warnings.push(format!("{waiting} would be read; which partitions they feed shows when they are"));
     }
-}
-
-fn is_held(head: Option<&LedgerVersion>, key: &str) -> bool {
-    head.is_some_and(|head| head.source(key).is_none() && of_object(head, key).is_some())
 }

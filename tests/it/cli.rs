@@ -6,6 +6,7 @@ mod limits;
 mod moved;
 mod placements;
 mod places;
+mod plans;
 mod privacy;
 mod query;
 mod records;
