@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::catalog::TableName;
 use crate::error::Kind as ErrorKind;
+use crate::store::cleaning::Freeing;
 use crate::summary::Failure;
 
 /// What was removed.
@@ -51,7 +52,7 @@ pub struct Removed {
     pub partition: Option<String>,
     /// Its URL; that of a folder ends in a slash.
     pub location: String,
-    /// Bytes that are free then.
+    /// Bytes that are free then: those of files that have another name, such as in the live generation, are not.
     pub bytes: u64,
 }
 
@@ -62,7 +63,7 @@ pub struct SweepSummary {
     pub run: String,
     /// Nothing was removed, only looked for.
     pub dry_run: bool,
-    /// The bytes of all that was removed.
+    /// The bytes that are free now, or would be.
     pub freed_bytes: u64,
     /// What was removed, or would be.
     pub removed: Vec<Removed>,
@@ -70,12 +71,23 @@ pub struct SweepSummary {
     pub warnings: Vec<String>,
     /// What failed; the next sweep tries it again.
     pub failures: Vec<Failure>,
+    /// What is free once more is gone.
+    #[serde(skip)]
+    pub freeing: Freeing,
 }
 
 impl SweepSummary {
     /// A sweep that has done nothing yet.
     pub fn new(run: String, dry_run: bool) -> Self {
-        Self { run, dry_run, freed_bytes: 0, removed: Vec::new(), warnings: Vec::new(), failures: Vec::new() }
+        Self {
+            run,
+            dry_run,
+            freed_bytes: 0,
+            removed: Vec::new(),
+            warnings: Vec::new(),
+            failures: Vec::new(),
+            freeing: Freeing::new(dry_run),
+        }
     }
 
     /// Enters something that was removed, or would be.
