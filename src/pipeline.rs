@@ -31,6 +31,7 @@ use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
 use crate::summary::{Failure, RunSummary, TableDone};
+use crate::words::counted;
 use planning::Planning;
 
 /// What a run may use.
@@ -283,6 +284,19 @@ fn managed_at(config: &TableConfig, table: &Table, landing: Root, location: Root
 /// As a run of that table before it does anything.
 pub async fn existing(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
     let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
+    existing_with(app, config, landing).await
+}
+
+/// As [`existing`], for who reads nothing that landed: the landing's folder may be gone.
+///
+/// # Errors
+/// As [`existing`].
+pub async fn existing_unread(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
+    let is_gone = config.landing.folder().is_some_and(|folder| matches!(folder.try_exists(), Ok(false)));
+    if is_gone { existing_with(app, config, Root::in_memory()).await } else { existing(app, config).await }
+}
+
+async fn existing_with(app: &App, config: &TableConfig, landing: Root) -> Result<Option<ManagedTable>> {
     refuse_links_into_landing(app, config)?;
     match plan_migration(app, config).await? {
         MigrationPlan::Create(_) => Ok(None),
@@ -351,8 +365,8 @@ fn missing_beats(discovery: &Discovery, every: TimeDelta) -> Option<String> {
     let gaps = cadence::gaps(&discovery.objects, every);
     let (from, to) = gaps.first()?;
     Some(format!(
-        "nothing landed for longer than `expect_every` {} times, first between {from} and {to}; look at the stream's delivery",
-        gaps.len()
+        "nothing landed for longer than `expect_every` {}, first between {from} and {to}; look at the stream's delivery",
+        counted(gaps.len() as u64, "time")
     ))
 }
 
@@ -362,8 +376,8 @@ pub fn strangers(discovery: &Discovery) -> Option<String> {
     Some(format!(
         "in the landing, {} neither `prefix` nor `error_prefix` and left alone, {first} for one; correct the expressions if it is data",
         match discovery.unknown_count {
-            1 => "one entry fits".to_string(),
-            count => format!("{count} entries fit"),
+            1 => "1 entry fits".to_string(),
+            count => format!("{} fit", counted(count, "entry")),
         }
     ))
 }

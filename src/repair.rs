@@ -25,6 +25,7 @@ use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge;
 use crate::merge::execute::Attempt;
+use crate::named;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::retry;
@@ -53,7 +54,7 @@ pub struct Request {
 /// partition that rows go to or come from; `Unavailable` if one cannot be read; `Conflict` if runs keep being faster. All is as it was before then.
 pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
-    let partition = merge::plan::partition_at(config, &request.place)?;
+    let partition = named::partition(app, config, &request.place).await?;
     let run = app.clock.new_id();
     if config.scatters() && !request.from_merged {
         return scattered(app, config, request, &partition, &run).await;
@@ -63,8 +64,10 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     }
     for _ in 0..merge::RACES {
         let head = app.ledgers.head(&config.name, &partition).await?.filter(|head| !head.is_void());
-        let Some(head) = head else { return Err(never_merged(config, request, &partition)) };
-        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, &partition)) };
+        let Some(head) = head else { return Err(never_merged(app, config, request, &partition).await?) };
+        let table =
+            if request.from_merged { pipeline::existing_unread(app, config).await? } else { pipeline::existing(app, config).await? };
+        let Some(table) = table else { return Err(never_merged(app, config, request, &partition).await?) };
         let landed = if request.from_merged { Vec::new() } else { landed_of(&table, &head, request.place.hour).await? };
         let taken = taken(&head, plan::plan(&head, landed, request.from_merged))?;
         // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
@@ -93,7 +96,7 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
 async fn scattered(app: &App, config: &TableConfig, request: &Request, partition: &PartitionId, run: &str) -> Result<RepairSummary> {
     for _ in 0..merge::RACES {
         let latest = ended(app, config, request).await?;
-        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, partition)) };
+        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(app, config, request, partition).await?) };
         let number = latest.as_ref().map(|latest| latest.version);
         let anew = match Anew::find(app, &table, partition, latest, request.dry_run).await {
             Ok(anew) => anew,
@@ -102,7 +105,7 @@ async fn scattered(app: &App, config: &TableConfig, request: &Request, partition
             Err(e) => return Err(e),
         };
         let Some(head) = anew.heads.get(partition).filter(|head| !head.is_void()) else {
-            return Err(never_merged(config, request, partition));
+            return Err(never_merged(app, config, request, partition).await?);
         };
         let taken = taken(head, plan::plan(head, anew.landed(head), false))?;
         let mut planned = RepairSummary::planned(run.to_string(), head, &taken, false);
@@ -182,12 +185,8 @@ async fn show(app: &App, table: &TableName, partitions: &[PartitionId], summary:
     }
 }
 
-fn never_merged(config: &TableConfig, request: &Request, partition: &PartitionId) -> Error {
-    let hour = request.place.hour;
-    Error::config(format!(
-        "{} {partition} was never merged, so there is nothing to repair; `lakebed run --since {hour}` merges what landed in it",
-        config.name
-    ))
+async fn never_merged(app: &App, config: &TableConfig, request: &Request, partition: &PartitionId) -> Result<Error> {
+    named::never_merged(app, config, &request.place, partition, "repair").await
 }
 
 /// All objects of the partition that are in the landing, in the order of hour and key.
@@ -253,7 +252,7 @@ async fn rebuild(
     let context = app.merging(queue, &run, app.clock.now());
     let attempt = attempt(&context, table, head, &objects, planned.from_merged);
     let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;
-    let (rows, same) = match judge(app, table, head, &after, planned.from_merged).await {
+    let Judged { rows, quarantine, same } = match judge(app, table, head, &after, planned.from_merged).await {
         Ok(judged) => judged,
         Err(e) => {
             attempt.clean_up().await;
@@ -261,6 +260,7 @@ async fn rebuild(
         }
     };
     planned.warnings.extend(warning(warned));
+    planned.in_quarantine(quarantine);
     if same {
         attempt.clean_up().await;
         return Ok(Some(planned.done(Done::Nothing, head, &after, taken, rows)));
@@ -271,17 +271,21 @@ async fn rebuild(
     }
 }
 
+/// What came out, beside what is live.
+struct Judged {
+    /// How the rows differ.
+    rows: Difference,
+    /// How those of the quarantine do.
+    quarantine: Difference,
+    /// Nothing else differs either.
+    same: bool,
+}
+
 /// How the rows differ, and whether what came out is what is live.
 ///
 /// # Errors
 /// `Unavailable` if an object could not be read whose rows are live.
-async fn judge(
-    app: &App,
-    table: &ManagedTable,
-    head: &LedgerVersion,
-    after: &LedgerVersion,
-    from_merged: bool,
-) -> Result<(Difference, bool)> {
+async fn judge(app: &App, table: &ManagedTable, head: &LedgerVersion, after: &LedgerVersion, from_merged: bool) -> Result<Judged> {
     if let Some(lost) = head.sources.iter().find(|source| after.source(&source.key).is_none()) {
         let reason = after.missing.iter().find(|missing| missing.key == lost.key).map_or("it was not read", |missing| &missing.reason);
         return Err(Error::unavailable(format!(
@@ -293,12 +297,15 @@ async fn judge(
     let rows = compare(&table.location, &table.plan.schema, &head.generation, &after.generation, secret, memory).await?;
     let mut same = rows.same_rows() && head.columns == after.columns;
     if from_merged {
-        return Ok((rows, same && rows.same_order && head.generation.files == after.generation.files));
+        same &= rows.same_order && head.generation.files == after.generation.files;
+        return Ok(Judged { rows, quarantine: Difference::default(), same });
     }
     same &= (&head.sources, &head.held, &head.missing) == (&after.sources, &after.held, &after.missing);
-    same &= match (&head.quarantine, &after.quarantine) {
-        (Some(one), Some(other)) => compare(&app.state, &arrow_schema(&reject::columns()), one, other, secret, memory).await?.same_rows(),
-        (one, other) => [one, other].into_iter().flatten().map(Generation::rows).sum::<u64>() == 0,
+    let count = |generation: &Option<Generation>| generation.as_ref().map_or(0, Generation::rows);
+    let quarantine = match (&head.quarantine, &after.quarantine) {
+        (Some(one), Some(other)) => compare(&app.state, &arrow_schema(&reject::columns()), one, other, secret, memory).await?,
+        (one, other) => Difference { only_before: count(one), only_after: count(other), same_order: false },
     };
-    Ok((rows, same))
+    same &= quarantine.same_rows();
+    Ok(Judged { rows, quarantine, same })
 }

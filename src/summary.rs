@@ -24,6 +24,7 @@ use crate::merge::plan::{Action, PartitionPlan};
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{Request, strangers};
 use crate::retry::Retries;
+pub use crate::words::counted;
 
 /// A whole run.
 #[derive(Debug, Serialize)]
@@ -139,22 +140,17 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// `1 row`, `2 rows`.
-pub fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// What became of records, as a list.
 pub fn told(counts: Counts) -> String {
     let Counts { read, merged, quarantined, duplicates, dropped, moved, .. } = counts;
     let moved = if moved > 0 { format!(", {moved} of other partitions") } else { String::new() };
-    format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped{moved}")
+    format!("{read} read, {merged} merged, {quarantined} quarantined, {}, {dropped} dropped{moved}", counted(duplicates, "duplicate"))
 }
 
 /// What to say of so many values that broke a rule and are in the table, or null there.
 pub fn warning(values: u64) -> Option<String> {
-    let broken = if values == 1 { "1 value breaks".to_string() } else { format!("{values} values break") };
-    (values > 0).then(|| format!("{broken} a rule whose on_fail is warn or null"))
+    let breaks = if values == 1 { "breaks" } else { "break" };
+    (values > 0).then(|| format!("{} {breaks} a rule whose on_fail is warn or null", counted(values, "value")))
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {
@@ -212,9 +208,10 @@ impl TableDone {
             self.objects.held += held;
             if held > 0 {
                 self.warnings.push(format!(
-                    "{}: it was rolled back, and {} that landed stays out of it until `lakebed repair`",
+                    "{}: it was rolled back, and {} that landed {} out of it until `lakebed repair`",
                     plan.partition,
-                    counted(held, "object")
+                    counted(held, "object"),
+                    if held == 1 { "stays" } else { "stay" }
                 ));
             }
             if plan.action == Action::UpToDate {
@@ -318,12 +315,13 @@ impl TableDone {
         if self.partitions.is_empty() && !self.registered {
             text.push_str(&format!("{table}: {}\n", self.nothing()));
         } else if !dry_run {
+            let held = if objects.held > 0 { format!("{} taken out by a rollback, ", objects.held) } else { String::new() };
             text.push_str(&format!(
-                "{table}: {} read, {} merged, {} quarantined, {} duplicates, {} dropped; of {} {} merged, {} set aside, {} pending\n",
+                "{table}: {} read, {} merged, {} quarantined, {}, {} dropped; of {} {} merged, {} set aside, {held}{} pending\n",
                 counted(records.read, "record"),
                 records.merged,
                 records.quarantined,
-                records.duplicates,
+                counted(records.duplicates, "duplicate"),
                 records.dropped,
                 counted(objects.landed, "landed object"),
                 objects.merged,

@@ -60,6 +60,8 @@ pub struct RepairSummary {
     pub records: Change<Counts>,
     /// Rows that only one of the two has.
     pub rows: Option<Rows>,
+    /// The same of the quarantine; none where it is not made anew.
+    pub quarantine: Option<Rows>,
     /// Objects that are not as they were: with another content, new, or counted otherwise.
     pub sources: Vec<SourceChange>,
     /// Of a dry run: what would be done with each file, and why.
@@ -151,6 +153,7 @@ impl RepairSummary {
             objects: Objects { unchanged, changed, held, new },
             records: Change { before: Some(head.counts), after: None },
             rows: None,
+            quarantine: None,
             sources: taken.iter().filter(|taken| taken.why != Why::Unchanged).map(|taken| source_change(taken, head, None)).collect(),
             plan: None,
             others: Vec::new(),
@@ -195,6 +198,11 @@ impl RepairSummary {
                 other.records.after = Some(version.counts);
             }
         }
+    }
+
+    /// Enters how the quarantine differs.
+    pub fn in_quarantine(&mut self, rows: Difference) {
+        self.quarantine = (!self.from_merged).then_some(Rows { only_before: rows.only_before, only_after: rows.only_after });
     }
 
     /// Enters what came out: `after` is committed, or as good as `head`.
@@ -277,7 +285,18 @@ impl RepairSummary {
             counts(self.records.after),
             counted(only_before, "row"),
             counted(only_after, "row")
-        )
+        ) + &self.of_quarantine()
+    }
+
+    /// What a repair forgets is told, where that is all that differs.
+    fn of_quarantine(&self) -> String {
+        match &self.quarantine {
+            Some(Rows { only_before, only_after }) if only_before + only_after > 0 => {
+                let gone = counted(*only_before, "record");
+                format!("; of the quarantine, which does not keep `attempts` and `resolved`, {gone} gone, {only_after} new")
+            }
+            _ => String::new(),
+        }
     }
 }
 

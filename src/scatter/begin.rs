@@ -18,6 +18,7 @@ use crate::merge::plan::{Action, PartitionPlan, partition_of};
 use crate::queue::Queue;
 use crate::queue::spread::{self, Spread};
 use crate::queue::stage::Staging;
+use crate::words::{are, counted};
 
 /// Objects that are read before they are written down: what a crash costs at the most.
 const PORTION: usize = 500;
@@ -95,7 +96,14 @@ impl Work<'_> {
         if let Err(e) = &heads {
             self.fail(
                 None,
-                &Error::new(e.kind(), format!("it cannot be told whether {} objects are in the table already: {e}", lost.len())),
+                &Error::new(
+                    e.kind(),
+                    format!(
+                        "it cannot be told whether {} {} in the table already: {e}",
+                        counted(lost.len() as u64, "object"),
+                        are(lost.len() as u64)
+                    ),
+                ),
             );
         }
         let is_known = heads.is_ok();

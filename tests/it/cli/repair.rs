@@ -260,3 +260,36 @@ fn repairs_and_runs_at_the_same_time_take_each_object_in_once() {
     let folders = std::fs::read_dir(lake.path("lake/year=2026/month=11/day=19/hour=10")).unwrap().count();
     assert_eq!(folders, known, "what lost a race is gone");
 }
+
+#[test]
+fn the_rows_that_are_there_need_no_landing() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    std::fs::remove_dir_all(lake.path("landing")).unwrap();
+    assert_eq!(document(&lake, &["--from-merged"])["action"], "nothing to repair");
+    lake.configure("[table.merge]\ncompression = \"snappy\"");
+    assert_eq!(document(&lake, &["--from-merged"])["action"], "repaired");
+    assert_eq!(ids(&lake), ["a"]);
+    refused(&repair(&lake, &[]), 2, &["the landing of shop.clicks", "is not a folder"]);
+}
+
+#[test]
+fn what_a_repair_forgets_of_the_quarantine_is_said() {
+    let lake = Lake::small("[table.columns.n]\nmax = 5");
+    lake.land("10", "a", b"{\"id\":\"a\",\"n\":7}{\"id\":\"b\",\"n\":2}{\"id\":\"c\",\"n\":8}{\"id\":\"d\"}");
+    lake.run(0);
+    assert_eq!(document(&lake, &[])["action"], "nothing to repair");
+    lake.configure("[table.columns.n]\nmax = 6");
+    assert_eq!(lake.lakebed(&["redrive", "shop.clicks"]).code, 0);
+    let done = document(&lake, &[]);
+    assert_eq!(
+        (&done["rows"], &done["quarantine"]),
+        (&json!({"only_before": 0, "only_after": 0}), &json!({"only_before": 2, "only_after": 2}))
+    );
+    lake.configure("[table.columns.n]\nmax = 5");
+    assert_eq!(lake.lakebed(&["redrive", "shop.clicks"]).code, 0);
+    let text = repair(&lake, &[]).stdout;
+    let told = "0 rows gone, 0 rows new; of the quarantine, which does not keep `attempts` and `resolved`, 2 records gone, 2 new\n";
+    assert!(text.contains(told), "{text}");
+}
