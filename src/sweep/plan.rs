@@ -54,12 +54,15 @@ pub fn without(head: &LedgerVersion, gone: &[Retired], attempt: String, run: Str
     (head.swept(retired, attempt, run, at), taken)
 }
 
+/// What lies in a generation's folder: paths, with their bytes.
+type Files<'e> = Vec<(&'e str, u64)>;
+
 /// The folders of generations among some paths, each with what lies in it. The paths are relative to the table's location or to its
 /// quarantine; what is no generation of a partition with these keys is somebody else's.
 pub fn generations<'e>(
     entries: impl Iterator<Item = (&'e str, u64)>,
     keys: &[&str],
-) -> BTreeMap<(PartitionId, String), (GenerationId, Vec<(&'e str, u64)>)> {
+) -> BTreeMap<(PartitionId, String), (GenerationId, Files<'e>)> {
     let mut found = BTreeMap::new();
     for (path, bytes) in entries {
         let Some((partition, id)) = layout::parse_generation_path(path) else { continue };
