@@ -1,5 +1,7 @@
 //! Wrong usage and wrong configuration: exit code 2, one sentence that says what to do, and nothing made.
 
+use lakebed::clock::{Clock, SystemClock};
+use lakebed::hour::Hour;
 use serde_json::{Value, json};
 
 use super::super::support::Lake;
@@ -172,7 +174,7 @@ fn what_is_refused_is_one_document_for_programs() {
 fn an_hour_that_was_never_merged_is_told_apart_by_why() {
     let lake = lake("");
     assert_eq!(lake.lakebed(&RUN).code, 0);
-    let now = lakebed::hour::Hour::of(chrono::Utc::now()).to_string();
+    let now = Hour::of(SystemClock.now()).to_string();
     for verb in ["repair", "rollback"] {
         let refuse = |hour: &str, words: &[&str]| refused(&lake.lakebed(&[verb, "shop.clicks", hour]), 2, words);
         refuse(&now, &["it was never merged, so there is nothing to", "that hour is still open, and `lakebed run` merges it from "]);
