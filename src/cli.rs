@@ -89,7 +89,7 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 pub struct RepairArgs {
     /// The table.
     pub table: String,
-    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys.
+    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys (null is page=).
     pub hour: Place,
     /// Write the rows that are there once more, and read nothing that landed.
     #[arg(long)]
@@ -104,7 +104,7 @@ pub struct RepairArgs {
 pub struct RedriveArgs {
     /// The table.
     pub table: String,
-    /// Only this hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys [default: all hours].
+    /// Only this hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys (null is page=) [default: all hours].
     #[arg(long, value_name = "HOUR")]
     pub hour: Option<Place>,
     /// Only records that were rejected for this reason, such as type_mismatch.
@@ -149,7 +149,7 @@ pub struct HistoryArgs {
 pub struct RollbackArgs {
     /// The table.
     pub table: String,
-    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books for tables with more partition keys.
+    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys (null is page=).
     #[arg(value_name = "HOUR")]
     pub hour: Place,
     /// The generation to go back to, such as g00000003 [default: the one that was retired last].
@@ -165,9 +165,19 @@ pub struct RollbackArgs {
 pub struct SweepArgs {
     /// Only this table.
     pub table: Option<String>,
+    /// Only this table, as `run` has it.
+    #[arg(long = "table", value_name = "TABLE", conflicts_with = "table")]
+    pub named: Option<String>,
     /// Only say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl SweepArgs {
+    /// The table, however it was named.
+    pub fn table(&self) -> Option<&str> {
+        self.table.as_deref().or(self.named.as_deref())
+    }
 }
 
 /// `lakebed query`.

@@ -27,6 +27,18 @@ pub enum Kind {
 pub struct Error {
     kind: Kind,
     message: String,
+    about: Option<Box<About>>,
+}
+
+/// What a failure is about, for programs.
+#[derive(Debug, Default, Serialize)]
+pub struct About {
+    /// Partitions, as paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<String>,
+    /// Landed objects, as keys relative to the landing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
 }
 
 /// The result of everything in this crate that can fail.
@@ -35,7 +47,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind`; `message` is lower-case, names the object, hour or table, and says what to do next.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), about: None }
+    }
+
+    /// The same, about this partition and these landed objects.
+    pub fn about(self, partition: impl fmt::Display, objects: impl IntoIterator<Item = String>) -> Self {
+        let (partitions, objects) = (vec![partition.to_string()], objects.into_iter().collect());
+        Self { about: Some(Box::new(About { partitions, objects })), ..self }
     }
 
     /// Wrong usage or configuration.
@@ -66,6 +84,34 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// It as a document for programs: `{"error": {kind, message, running_again_may_help, partitions, objects}}`.
+    pub fn document(&self) -> impl Serialize + '_ {
+        #[derive(Serialize)]
+        struct Document<'e> {
+            error: Told<'e>,
+        }
+        #[derive(Serialize)]
+        struct Told<'e> {
+            kind: Kind,
+            message: &'e str,
+            running_again_may_help: bool,
+            #[serde(flatten)]
+            about: Option<&'e About>,
+        }
+        let Self { kind, message, about } = self;
+        Document { error: Told { kind: *kind, message, running_again_may_help: kind.may_pass(), about: about.as_deref() } }
+    }
+}
+
+impl Kind {
+    /// True if the same may succeed later without a change.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Unavailable | Self::Conflict | Self::Internal => true,
+            Self::Config | Self::Data => false,
+        }
     }
 }
 

@@ -69,6 +69,13 @@ pub struct Place {
     pub beside: Vec<(String, String)>,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let beside: String = self.beside.iter().map(|(key, value)| format!("/{key}={value}")).collect();
+        write!(f, "{}{beside}", self.hour)
+    }
+}
+
 impl FromStr for Place {
     type Err = Error;
 
@@ -111,7 +118,7 @@ mod tests {
     #[test]
     fn a_place_is_an_hour_and_what_tells_its_partitions_apart() {
         let place: Place = "2026-11-19T14/page=a=b/event=view".parse().unwrap();
-        assert_eq!(place.hour.to_string(), "2026-11-19T14");
+        assert_eq!((place.hour.to_string(), place.to_string()), ("2026-11-19T14".into(), "2026-11-19T14/page=a=b/event=view".into()));
         assert_eq!(place.beside, [("page", "a=b"), ("event", "view")].map(|(key, value)| (key.to_string(), value.to_string())));
         assert!("2026-11-19T14".parse::<Place>().unwrap().beside.is_empty());
         for wrong in ["2026-11-19T14/", "2026-11-19T14/page", "page=books"] {

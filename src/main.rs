@@ -4,14 +4,19 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lakebed::cli::Cli;
+use lakebed::cli::{Cli, Output};
 use lakebed::commands;
-use lakebed::error::Kind;
+use lakebed::error::{Error, Kind};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     keep_memory();
-    let cli = Cli::parse();
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(e) => return wrong_usage(&e, &arguments),
+    };
+    let output = cli.output;
     let filter = EnvFilter::try_from_env("LAKEBED_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     // Colours are for people: a log that is kept, such as a function's, is searched.
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
@@ -20,9 +25,36 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             eprintln!("lakebed: {e}");
+            tell(output, &e);
             ExitCode::from(if e.kind() == Kind::Config { 2 } else { 1 })
         }
     }
+}
+
+/// Programs that want one document get one of a command that failed as a whole, too.
+fn tell(output: Output, error: &Error) {
+    if output == Output::Json
+        && let Err(e) = commands::print_json(&error.document())
+    {
+        eprintln!("lakebed: {e}");
+    }
+}
+
+/// Help and the version are what was asked for; all else is told on standard error, and programs get a document of it.
+fn wrong_usage(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitCode {
+    // If it cannot be printed there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() && wants_json(arguments) {
+        let message = error.to_string();
+        tell(Output::Json, &Error::config(message.trim_start_matches("error: ").trim_end()));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// True if the arguments, of which something else is wrong, ask for JSON.
+fn wants_json(arguments: &[std::ffi::OsString]) -> bool {
+    let follows = arguments.windows(2).any(|two| two[0] == "--output" && two[1] == "json");
+    follows || arguments.iter().any(|argument| argument == "--output=json")
 }
 
 /// Makes glibc keep freed memory for the blocks that come next, in as many places as there are cores.

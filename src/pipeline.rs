@@ -1,6 +1,7 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
-use std::collections::BTreeMap;
+mod planning;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use indicatif::ProgressBar;
 
 use crate::announce::{self, NowAndThen, Seen};
 use crate::app::App;
-use crate::catalog::reconcile::Wanted;
 use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::deadline::{self, Deadline};
@@ -20,7 +20,7 @@ use crate::hour::Hour;
 use crate::landing::discover::{Discovery, find};
 use crate::landing::{Hours, cadence};
 use crate::layout::{self, Note, PartitionId};
-use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
+use crate::merge::plan::{self, Action, PartitionPlan};
 use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
@@ -32,6 +32,8 @@ use crate::schema::{TableSchema, fingerprint};
 use crate::standardize::Plan;
 use crate::store::{self, Root};
 use crate::summary::{Failure, RunSummary, TableDone};
+use crate::words::counted;
+use planning::Planning;
 
 /// What a run may use.
 #[derive(Debug, Clone)]
@@ -163,25 +165,24 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
         return scatter::run_table(app, config, found, request, done, summary).await;
     }
     let grouped = plan::group(config, discovery.objects, request.at)?;
-    done.set_open(grouped.open);
-    let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
-    done.count_known(&plans);
+    done.set_open(grouped.open.len() as u64);
+    let mut planning = Planning::of(app, config, grouped, &mut done, &mut summary.failures).await;
     // However many old hours the queue leads to, what is fresh is not to wait for them.
-    plans.sort_by_key(|plan| plan::hour_at(config, &plan.partition).is_some_and(|hour| hour < hours.from));
-    let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
+    planning.plans.sort_by_key(|plan| plan::hour_at(config, &plan.partition).is_some_and(|hour| hour < hours.from));
+    let looked_at: Vec<PartitionId> = planning.plans.iter().map(|plan| plan.partition.clone()).collect();
     let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, &hours);
     // Where there is nothing to merge, neither is asked for.
-    let top = if plans.iter().all(|plan| plan.action == Action::UpToDate) { None } else { earlier(app, config).await };
+    let top = if planning.has_work() { earlier(app, config).await } else { None };
     if let Some(top) = &top {
-        for (failure, objects) in retries.hold_back(app, &mut plans, top).await {
-            done.objects.pending += objects;
-            summary.failures.push(failure);
-        }
+        planning.hold_back(app, &mut retries, top, &mut done, &mut summary.failures).await;
     }
     if request.dry_run {
-        done.tell_plans(&migration, &plans);
+        let (context, table) = (app.merging(&queue, &summary.run, request.at), (migration.table(), landing));
+        let planned = planning.planned(app, config, table, &context, &mut done, &mut summary.failures).await?;
+        done.tell_plans(&migration, &planning.plans, planned);
         return Ok(done);
     }
+    let Planning { plans, known, .. } = planning;
     let (table, managed) = prepare(app, config, migration, landing, &mut done).await?;
     if let Some(top) = &top {
         announce::left(app, &table, top, request, &mut retries, &mut done, &mut summary.others).await;
@@ -226,7 +227,7 @@ async fn plan_migration(app: &App, config: &TableConfig) -> Result<MigrationPlan
     Ok(plan)
 }
 
-fn schema_of(table: &Table) -> TableSchema {
+pub(crate) fn schema_of(table: &Table) -> TableSchema {
     TableSchema { columns: table.columns.clone(), partition_keys: table.partition_keys.clone() }
 }
 
@@ -267,6 +268,11 @@ pub async fn prepare(
 
 fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Result<ManagedTable> {
     let location = app.stores.created(&config.location, &format!("the location of {}", config.name))?;
+    managed_at(config, table, landing, location)
+}
+
+/// The table at a location that is open.
+fn managed_at(config: &TableConfig, table: &Table, landing: Root, location: Root) -> Result<ManagedTable> {
     let plan = Arc::new(standardize_plan(config, table)?);
     let schema = schema_of(table);
     let scatter = Scatter::new(config, &schema)?.map(Arc::new);
@@ -279,40 +285,24 @@ fn managed(app: &App, config: &TableConfig, table: &Table, landing: Root) -> Res
 /// As a run of that table before it does anything.
 pub async fn existing(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
     let landing = app.stores.existing(&config.landing, &format!("the landing of {}", config.name))?;
+    existing_with(app, config, landing).await
+}
+
+/// As [`existing`], for who reads nothing that landed: the landing's folder may be gone.
+///
+/// # Errors
+/// As [`existing`].
+pub async fn existing_unread(app: &App, config: &TableConfig) -> Result<Option<ManagedTable>> {
+    let is_gone = config.landing.folder().is_some_and(|folder| matches!(folder.try_exists(), Ok(false)));
+    if is_gone { existing_with(app, config, Root::in_memory()).await } else { existing(app, config).await }
+}
+
+async fn existing_with(app: &App, config: &TableConfig, landing: Root) -> Result<Option<ManagedTable>> {
     refuse_links_into_landing(app, config)?;
     match plan_migration(app, config).await? {
         MigrationPlan::Create(_) => Ok(None),
         there => managed(app, config, there.table(), landing).map(Some),
     }
-}
-
-/// Plans each partition, and says what the ledgers want registered of those that are up to date. One whose ledger cannot be read fails
-/// alone; its objects wait.
-async fn plan_partitions(
-    app: &App,
-    config: &TableConfig,
-    grouped: Grouped,
-    done: &mut TableDone,
-    failures: &mut Vec<Failure>,
-) -> (Vec<PartitionPlan>, BTreeMap<PartitionId, Wanted>) {
-    let partitions: Vec<PartitionId> = grouped.closed.keys().cloned().collect();
-    let heads = app.ledgers.each_head(&config.name, &partitions).await;
-    let (mut plans, mut known) = (Vec::new(), BTreeMap::new());
-    for ((partition, objects), head) in grouped.closed.into_iter().zip(heads) {
-        match head {
-            Ok(head) => {
-                let wanted = head.as_ref().map(Wanted::of);
-                let plan = plan::plan(partition, head, objects);
-                known.extend(wanted.filter(|_| plan.action == Action::UpToDate).map(|wanted| (plan.partition.clone(), wanted)));
-                plans.push(plan);
-            }
-            Err(e) => {
-                done.objects.pending += objects.len() as u64;
-                failures.push(Failure::new(&config.name, Some(&partition), &e));
-            }
-        }
-    }
-    (plans, known)
 }
 
 /// What lies in the state location itself, where earlier runs noted what they left and which hours fail; `None` if it cannot be read.
@@ -384,8 +374,8 @@ pub fn strangers(discovery: &Discovery) -> Option<String> {
     Some(format!(
         "in the landing, {} neither `prefix` nor `error_prefix` and left alone, {first} for one; correct the expressions if it is data",
         match discovery.unknown_count {
-            1 => "one entry fits".to_string(),
-            count => format!("{count} entries fit"),
+            1 => "1 entry fits".to_string(),
+            count => format!("{} fit", counted(count, "entry")),
         }
     ))
 }

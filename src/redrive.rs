@@ -31,7 +31,7 @@ use crate::scatter::store;
 use crate::schema::arrow_schema;
 use crate::standardize::kept::Redrive;
 use crate::standardize::reject::{self, Code};
-use crate::summary::counted;
+use crate::words::counted;
 
 /// What a redrive is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ pub struct Request {
 /// `Config` if there is no such table or place; those of the stores if it cannot be begun.
 pub async fn redrive(app: &App, request: &Request) -> Result<RedriveSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
-    let mut summary = RedriveSummary::new(app.clock.new_id(), &config.name, request);
+    let mut summary = RedriveSummary::new(app.clock.new_id(), &config.name, config.scatters(), request);
     let Some(table) = pipeline::existing(app, config).await? else {
         return Err(Error::config(format!("{} is not made yet, so there is nothing to redrive; `lakebed run` makes it", config.name)));
     };

@@ -26,6 +26,7 @@ use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge;
 use crate::merge::execute::Attempt;
+use crate::named;
 use crate::pipeline::{self, ManagedTable};
 use crate::queue::Queue;
 use crate::retry;
@@ -33,7 +34,8 @@ use crate::scatter::moves::{Move, end, log};
 use crate::scatter::redriven::Redriven;
 use crate::schema::arrow_schema;
 use crate::standardize::reject;
-use crate::summary::{counted, warning};
+use crate::summary::warning;
+use crate::words::counted;
 
 /// What a repair is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +57,7 @@ pub struct Request {
 /// partition that rows go to or come from; `Unavailable` if one cannot be read; `Conflict` if runs keep being faster. All is as it was before then.
 pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     let config = app.config.tables(Some(&request.table))?[0];
-    let partition = merge::plan::partition_at(config, &request.place)?;
+    let partition = named::partition(app, config, &request.place).await?;
     let run = app.clock.new_id();
     if config.scatters() && !request.from_merged {
         return scattered(app, config, request, &partition, &run).await;
@@ -65,15 +67,17 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
     }
     for _ in 0..merge::RACES {
         let head = app.ledgers.head(&config.name, &partition).await?.filter(|head| !head.is_void());
-        let Some(head) = head else { return Err(never_merged(config, request, &partition)) };
-        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, &partition)) };
+        let Some(head) = head else { return Err(never_merged(app, config, request, &partition).await?) };
+        let table =
+            if request.from_merged { pipeline::existing_unread(app, config).await? } else { pipeline::existing(app, config).await? };
+        let Some(table) = table else { return Err(never_merged(app, config, request, &partition).await?) };
         let landed = if request.from_merged { Vec::new() } else { landed_of(&table, &head, request.place.hour).await? };
         let taken = taken(&head, plan::plan(&head, landed, request.from_merged))?;
         // What landed is read and nothing that was staged of it: a repair is for when something is wrong.
         let queue = Queue::default();
         let planned = RepairSummary::planned(run.clone(), &head, &taken, request.from_merged);
         if request.dry_run {
-            return Ok(planned);
+            return looked_at(app, &table, &head, &taken, planned).await;
         }
         if let Some(mut summary) = rebuild(app, &table, &head, &taken, &queue, planned).await? {
             app.limits.progress.finish_and_clear();
@@ -95,7 +99,7 @@ pub async fn repair(app: &App, request: &Request) -> Result<RepairSummary> {
 async fn scattered(app: &App, config: &TableConfig, request: &Request, partition: &PartitionId, run: &str) -> Result<RepairSummary> {
     for _ in 0..merge::RACES {
         let latest = ended(app, config, request).await?;
-        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(config, request, partition)) };
+        let Some(table) = pipeline::existing(app, config).await? else { return Err(never_merged(app, config, request, partition).await?) };
         let number = latest.as_ref().map(|latest| latest.version);
         let anew = match Anew::find(app, &table, partition, latest, request.dry_run).await {
             Ok(anew) => anew,
@@ -104,13 +108,13 @@ async fn scattered(app: &App, config: &TableConfig, request: &Request, partition
             Err(e) => return Err(e),
         };
         let Some(head) = anew.heads.get(partition).filter(|head| !head.is_void()) else {
-            return Err(never_merged(config, request, partition));
+            return Err(never_merged(app, config, request, partition).await?);
         };
         let taken = taken(head, plan::plan(head, anew.landed(head), false))?;
         let mut planned = RepairSummary::planned(run.to_string(), head, &taken, false);
         planned.moving(&anew.partitions, &anew.heads);
         if request.dry_run {
-            return Ok(planned);
+            return looked_at(app, &table, head, &taken, planned).await;
         }
         let done = if anew.moves() {
             let carried = Carry { app, table: &table, run, anew: &anew }.out().await?;
@@ -206,12 +210,8 @@ async fn show(app: &App, table: &TableName, partitions: &[PartitionId], summary:
     }
 }
 
-fn never_merged(config: &TableConfig, request: &Request, partition: &PartitionId) -> Error {
-    let hour = request.place.hour;
-    Error::config(format!(
-        "{} {partition} was never merged, so there is nothing to repair; `lakebed run --since {hour}` merges what landed in it",
-        config.name
-    ))
+async fn never_merged(app: &App, config: &TableConfig, request: &Request, partition: &PartitionId) -> Result<Error> {
+    named::never_merged(app, config, &request.place, partition, "repair").await
 }
 
 /// All objects of the partition that are in the landing, in the order of hour and key.
@@ -233,6 +233,34 @@ async fn landed_of(table: &ManagedTable, head: &LedgerVersion, hour: Hour) -> Re
     Ok(landed)
 }
 
+/// An attempt at writing a partition anew: of these objects alone, or of its live rows.
+fn attempt<'a>(
+    context: &merge::Context<'a>,
+    table: &'a ManagedTable,
+    head: &'a LedgerVersion,
+    objects: &'a [LandedObject],
+    from_merged: bool,
+) -> Attempt<'a> {
+    let merge::Context { state, limits, queue, .. } = *context;
+    let (partition, id) = (&head.partition, merge::next_id(context, Some(head)));
+    Attempt { table, state, limits, partition, id, previous: Some(head), afresh: !from_merged, objects, queue, redrive: None }
+}
+
+/// Enters what would be done with each object and each live file.
+async fn looked_at(
+    app: &App,
+    table: &ManagedTable,
+    head: &LedgerVersion,
+    taken: &[Taken],
+    mut planned: RepairSummary,
+) -> Result<RepairSummary> {
+    let (queue, objects) = (Queue::default(), Vec::from_iter(taken.iter().map(|taken| taken.object.clone())));
+    let context = app.merging(&queue, &planned.run, app.clock.now());
+    let live = attempt(&context, table, head, &objects, planned.from_merged).live().await?;
+    planned.looked_at(head, taken, live.files(&head.generation));
+    Ok(planned)
+}
+
 /// Writes the partition anew and commits it, unless it came out as it is. `None` if another attempt was first.
 async fn rebuild(
     app: &App,
@@ -247,20 +275,9 @@ async fn rebuild(
     app.limits.progress.set_length(objects.len() as u64);
     let run = planned.run.clone();
     let context = app.merging(queue, &run, app.clock.now());
-    let attempt = Attempt {
-        table,
-        state: &app.state,
-        limits: &app.limits,
-        partition: &head.partition,
-        id: merge::next_id(&context, Some(head)),
-        previous: Some(head),
-        afresh: !planned.from_merged,
-        objects: &objects,
-        queue,
-        redrive: None,
-    };
+    let attempt = attempt(&context, table, head, &objects, planned.from_merged);
     let (after, warned) = merge::write(&context, &attempt, Operation::Repair).await?;
-    let (rows, same) = match judge(app, table, head, &after, planned.from_merged).await {
+    let Judged { rows, quarantine, same } = match judge(app, table, head, &after, planned.from_merged).await {
         Ok(judged) => judged,
         Err(e) => {
             attempt.clean_up().await;
@@ -268,6 +285,7 @@ async fn rebuild(
         }
     };
     planned.warnings.extend(warning(warned));
+    planned.in_quarantine(quarantine);
     if same {
         attempt.clean_up().await;
         return Ok(Some(planned.done(Done::Nothing, head, &after, taken, rows)));
@@ -278,17 +296,21 @@ async fn rebuild(
     }
 }
 
+/// What came out, beside what is live.
+struct Judged {
+    /// How the rows differ.
+    rows: Difference,
+    /// How those of the quarantine do.
+    quarantine: Difference,
+    /// Nothing else differs either.
+    same: bool,
+}
+
 /// How the rows differ, and whether what came out is what is live.
 ///
 /// # Errors
 /// `Unavailable` if an object could not be read whose rows are live.
-async fn judge(
-    app: &App,
-    table: &ManagedTable,
-    head: &LedgerVersion,
-    after: &LedgerVersion,
-    from_merged: bool,
-) -> Result<(Difference, bool)> {
+async fn judge(app: &App, table: &ManagedTable, head: &LedgerVersion, after: &LedgerVersion, from_merged: bool) -> Result<Judged> {
     if let Some(lost) = head.sources.iter().find(|source| after.source(&source.key).is_none()) {
         let reason = after.missing.iter().find(|missing| missing.key == lost.key).map_or("it was not read", |missing| &missing.reason);
         return Err(Error::unavailable(format!(
@@ -300,14 +322,17 @@ async fn judge(
     let rows = compare(&table.location, &table.plan.schema, &head.generation, &after.generation, secret, memory).await?;
     let mut same = rows.same_rows() && head.columns == after.columns;
     if from_merged {
-        return Ok((rows, same && rows.same_order && head.generation.files == after.generation.files));
+        same &= rows.same_order && head.generation.files == after.generation.files;
+        return Ok(Judged { rows, quarantine: Difference::default(), same });
     }
     same &= (&head.sources, &head.held, &head.missing) == (&after.sources, &after.held, &after.missing);
     // What is as it would be made today is not rolled back any more.
     same &= head.rolled_back.is_none();
-    same &= match (&head.quarantine, &after.quarantine) {
-        (Some(one), Some(other)) => compare(&app.state, &arrow_schema(&reject::columns()), one, other, secret, memory).await?.same_rows(),
-        (one, other) => [one, other].into_iter().flatten().map(Generation::rows).sum::<u64>() == 0,
+    let count = |generation: &Option<Generation>| generation.as_ref().map_or(0, Generation::rows);
+    let quarantine = match (&head.quarantine, &after.quarantine) {
+        (Some(one), Some(other)) => compare(&app.state, &arrow_schema(&reject::columns()), one, other, secret, memory).await?,
+        (one, other) => Difference { only_before: count(one), only_after: count(other), same_order: false },
     };
-    Ok((rows, same))
+    same &= quarantine.same_rows();
+    Ok(Judged { rows, quarantine, same })
 }

@@ -86,17 +86,18 @@ impl Retries {
         }
     }
 
-    /// Takes those plans away that are not to be tried now, and returns their failures. `top` is what lies in the state location itself.
-    pub async fn hold_back(&mut self, app: &App, plans: &mut Vec<PartitionPlan>, top: &[(String, u64)]) -> Vec<(Failure, u64)> {
+    /// Takes those plans away that are not to be tried now, and returns them with their failures. `top` is what lies in the state location
+    /// itself.
+    pub async fn hold_back(&mut self, app: &App, plans: &mut Vec<PartitionPlan>, top: &[(String, u64)]) -> Vec<(Failure, PartitionPlan)> {
         self.read(app, top).await;
-        let mut held = Vec::new();
-        plans.retain(|plan| match (&plan.action, self.waiting(plan)) {
-            (Action::Merge { objects, .. }, Some(record)) => {
-                held.push((Failure::waiting(&self.table, record), objects.len() as u64));
-                false
+        let failures: Vec<_> = plans.iter().map(|plan| self.waiting(plan).map(|known| Failure::waiting(&self.table, known))).collect();
+        let (mut held, all) = (Vec::new(), std::mem::take(plans));
+        for (plan, failure) in all.into_iter().zip(failures) {
+            match failure {
+                Some(failure) => held.push((failure, plan)),
+                None => plans.push(plan),
             }
-            _ => true,
-        });
+        }
         held
     }
 

@@ -12,16 +12,18 @@ use crate::app::App;
 use crate::catalog::limits::check_registered;
 use crate::catalog::{Table, TableName};
 use crate::config::TableConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hour::Place;
 use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::held::holders;
 use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge::RACES;
-use crate::merge::plan::{partition_at, told_at};
+use crate::merge::plan::told_at;
+use crate::named;
 use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
+use crate::words::counted;
 use plan::{Choice, Made, Reason, Refusal};
 
 /// What a rollback is asked to do.
@@ -77,11 +79,11 @@ pub struct RolledBack {
 /// Rolls a partition back.
 ///
 /// # Errors
-/// `Config` if there is no such table, partition or generation, a file of the generation is gone, or readers would not see the change. `Conflict` if other runs keep being
+/// `Config` if there is no such table, partition or generation, or readers would not see the change; `Data` if it cannot go back there, as a file is gone, say. `Conflict` if other runs keep being
 /// faster. Those of the stores and the catalog: what is committed then stands, and a repetition registers it.
 pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
     let config = app.config.tables(Some(&request.table))?[0];
-    let partition = partition_at(config, &request.place)?;
+    let partition = named::partition(app, config, &request.place).await?;
     let table = app.catalog.table(&config.name).await?;
     let table = table
         .ok_or_else(|| Error::config(format!("table {} is not in the catalog yet; the first `lakebed run` creates it", config.name)))?;
@@ -94,7 +96,7 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
     let rollback = Rollback { app, config, table, places, run: app.clock.new_id() };
     for _ in 0..RACES {
         let Some(head) = app.ledgers.head(&config.name, &partition).await?.filter(|head| !head.is_void()) else {
-            return Err(refused(config, &partition, &Refusal::NeverMerged));
+            return Err(named::never_merged(app, config, &request.place, &partition, "go back to").await?);
         };
         match plan::choose(&head, &app.quarantine_url(&config.name), request.to.as_deref()).map_err(|e| refused(config, &partition, &e))? {
             Choice::Stay(reason) => return rollback.stay(&head, &reason, request.dry_run).await,
@@ -120,7 +122,8 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
 }
 
 fn refused(config: &TableConfig, partition: &PartitionId, refusal: &Refusal) -> Error {
-    Error::config(format!("{} {partition}: {refusal}", config.name))
+    let kind = if refusal.is_of_the_request() { Kind::Config } else { Kind::Data };
+    Error::new(kind, format!("{} {partition}: {refusal}", config.name)).about(partition, [])
 }
 
 struct Rollback<'a> {
@@ -241,7 +244,7 @@ impl RolledBack {
         let Self { table, partition, action, from, to, rows, quarantined, .. } = self;
         let mut text = match &self.reason {
             Some(reason) => format!("{table}: {action}, {partition} is at {to}: {reason}\n"),
-            None => format!("{table}: {action} {partition} from {from} to {to}: {rows} rows, {quarantined} quarantined\n"),
+            None => format!("{table}: {action} {partition} from {from} to {to}: {}, {quarantined} quarantined\n", counted(*rows, "row")),
         };
         if !self.held.is_empty() {
             let ways = self.ways.iter().map(|way| format!("`{way}`")).collect::<Vec<_>>().join(" or ");

@@ -10,6 +10,7 @@ pub mod moved;
 pub mod moves;
 pub mod place;
 pub mod plan;
+mod planned;
 pub mod redriven;
 mod settle;
 pub mod share;
@@ -81,9 +82,9 @@ pub async fn run_table(
     let hours: BTreeSet<Hour> = closed.iter().map(|object| object.hour).chain(queue.hours()).collect();
     let Newest { intakes, unreadable, last, begun: begun_hours } = newest(app, config, hours, stuck.as_ref(), summary).await?;
     if request.dry_run {
-        settle::count(&closed, &intakes, &BTreeMap::new(), &mut done)?;
-        done.tell_plans(&migration, &[]);
-        settle::tell_unread(open.len() as u64, &mut done);
+        let look = planned::Look { app, config, schema: &pipeline::schema_of(migration.table()), queue: &queue, intakes: &intakes };
+        let plan = look.planned(&closed, &open, &mut done, &mut summary.failures).await?;
+        done.tell_plans(&migration, &[], plan);
         return Ok(done);
     }
     let (table, managed) = pipeline::prepare(app, config, migration, landing, &mut done).await?;

@@ -2,12 +2,14 @@
 
 mod failure;
 mod partition;
+pub mod planned;
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 pub use failure::Failure;
 pub use partition::PartitionDone;
+pub use planned::Planned;
 use serde::Serialize;
 
 use crate::announce::Others;
@@ -17,10 +19,12 @@ use crate::landing::LandedObject;
 use crate::landing::discover::Discovery;
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Operation};
+use crate::merge::plan::why::Why;
 use crate::merge::plan::{Action, PartitionPlan};
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{Request, strangers};
 use crate::retry::Retries;
+pub use crate::words::counted;
 
 /// A whole run.
 #[derive(Debug, Serialize)]
@@ -58,6 +62,9 @@ pub struct TableDone {
     pub records: Counts,
     /// Partitions that changed, or would.
     pub partitions: Vec<PartitionDone>,
+    /// Of a dry run: what would be done with each file, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Planned>,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
     /// Partitions that are as they should be after the run, as paths.
@@ -133,22 +140,17 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// `1 row`, `2 rows`.
-pub fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// What became of records, as a list.
 pub fn told(counts: Counts) -> String {
     let Counts { read, merged, quarantined, duplicates, dropped, moved, .. } = counts;
     let moved = if moved > 0 { format!(", {moved} of other partitions") } else { String::new() };
-    format!("{read} read, {merged} merged, {quarantined} quarantined, {duplicates} duplicates, {dropped} dropped{moved}")
+    format!("{read} read, {merged} merged, {quarantined} quarantined, {}, {dropped} dropped{moved}", counted(duplicates, "duplicate"))
 }
 
 /// What to say of so many values that broke a rule and are in the table, or null there.
 pub fn warning(values: u64) -> Option<String> {
-    let broken = if values == 1 { "1 value breaks".to_string() } else { format!("{values} values break") };
-    (values > 0).then(|| format!("{broken} a rule whose on_fail is warn or null"))
+    let breaks = if values == 1 { "breaks" } else { "break" };
+    (values > 0).then(|| format!("{} {breaks} a rule whose on_fail is warn or null", counted(values, "value")))
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {
@@ -165,6 +167,7 @@ impl TableDone {
             objects: Objects { landed: discovery.objects.len() as u64, ..Objects::default() },
             records: Counts::default(),
             partitions: Vec::new(),
+            plan: None,
             warnings: strangers(discovery).into_iter().collect(),
             hours_done: BTreeSet::new(),
             open: 0,
@@ -198,14 +201,17 @@ impl TableDone {
     /// Enters what earlier runs did with the landed objects.
     pub fn count_known(&mut self, plans: &[PartitionPlan]) {
         for plan in plans {
-            self.objects.merged += plan.merged;
-            self.objects.rejected += plan.rejected;
-            self.objects.held += plan.held;
-            if plan.held > 0 {
+            let [merged, changed, rejected, held] =
+                [Why::Merged, Why::Changed, Why::SetAside, Why::Held].map(|why| plan.of(why).count() as u64);
+            self.objects.merged += merged + changed;
+            self.objects.rejected += rejected;
+            self.objects.held += held;
+            if held > 0 {
                 self.warnings.push(format!(
-                    "{}: it was rolled back, and {} that landed stays out of it until `lakebed repair`",
+                    "{}: it was rolled back, and {} that landed {} out of it until `lakebed repair`",
                     plan.partition,
-                    counted(plan.held, "object")
+                    counted(held, "object"),
+                    if held == 1 { "stays" } else { "stay" }
                 ));
             } else if let Some(rolled_back) = &plan.rolled_back {
                 self.warnings.push(format!("{}: {}", plan.partition, rolled_back.to_text()));
@@ -213,7 +219,7 @@ impl TableDone {
             if plan.action == Action::UpToDate {
                 self.count_hour(&plan.partition);
             }
-            for key in &plan.changed {
+            for LandedObject { key, .. } in plan.of(Why::Changed) {
                 self.warnings.push(format!(
                     "object {key} was written again since it was merged; if its content changed, the new content is not in the table until `lakebed repair`"
                 ));
@@ -226,8 +232,9 @@ impl TableDone {
         self.hours_done.insert(partition.to_string());
     }
 
-    /// Enters what would be done.
-    pub fn tell_plans(&mut self, migration: &MigrationPlan, plans: &[PartitionPlan]) {
+    /// Enters what would be done, and why.
+    pub fn tell_plans(&mut self, migration: &MigrationPlan, plans: &[PartitionPlan], planned: Planned) {
+        self.plan = Some(planned);
         if matches!(migration, MigrationPlan::Create(_)) {
             self.warnings.push("the table does not exist yet and would be created".to_string());
         }
@@ -235,7 +242,9 @@ impl TableDone {
             let Action::Merge { previous, objects } = &plan.action else { continue };
             let action = if plan.action.operation() == Some(Operation::Create) { "would create" } else { "would amend" };
             self.objects.pending += objects.len() as u64;
-            self.partitions.push(PartitionDone::of(&plan.partition, previous.as_deref(), action, objects.len()));
+            let mut would = PartitionDone::of(&plan.partition, previous.as_deref(), action, objects.len());
+            would.why = planned::reasons(&plan.objects);
+            self.partitions.push(would);
         }
     }
 
@@ -303,17 +312,18 @@ impl TableDone {
             text.push_str(&format!("{table}: created the table\n"));
         }
         for done in &self.partitions {
-            done.write(table, dry_run, text);
+            done.write(table, self.plan.as_ref(), text);
         }
         if self.partitions.is_empty() && !self.registered {
             text.push_str(&format!("{table}: {}\n", self.nothing()));
         } else if !dry_run {
+            let held = if objects.held > 0 { format!("{} taken out by a rollback, ", objects.held) } else { String::new() };
             text.push_str(&format!(
-                "{table}: {} read, {} merged, {} quarantined, {} duplicates, {} dropped; of {} {} merged, {} set aside, {} pending\n",
+                "{table}: {} read, {} merged, {} quarantined, {}, {} dropped; of {} {} merged, {} set aside, {held}{} pending\n",
                 counted(records.read, "record"),
                 records.merged,
                 records.quarantined,
-                records.duplicates,
+                counted(records.duplicates, "duplicate"),
                 records.dropped,
                 counted(objects.landed, "landed object"),
                 objects.merged,
@@ -323,6 +333,9 @@ impl TableDone {
         }
         if self.partitions.is_empty() && self.registered {
             text.push_str(&format!("{table}: brought the catalog in step with the ledgers\n"));
+        }
+        for line in self.plan.iter().flat_map(Planned::left_lines) {
+            text.push_str(&format!("{table}: {line}\n"));
         }
         for warning in &self.warnings {
             text.push_str(&format!("{table}: {warning}\n"));

@@ -2,7 +2,7 @@
 
 mod abandoned;
 pub mod plan;
-mod retired;
+pub mod retired;
 pub mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};

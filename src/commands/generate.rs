@@ -8,6 +8,7 @@ use crate::config::Location;
 use crate::error::Result;
 use crate::generate::{Settings, upload_to, write_to};
 use crate::store::{Aws, Stores};
+use crate::words::counted;
 
 /// Writes the objects and says what they hold.
 ///
@@ -39,15 +40,15 @@ pub async fn run(args: &GenerateArgs, output: Output) -> Result<u8> {
     match output {
         Output::Json => print_json(&summary)?,
         Output::Text => print(&format!(
-            "wrote {} objects ({} bytes, {} of JSON) with {} records to {}: {} bad, {} duplicates; {} late objects\n",
-            summary.objects,
-            summary.bytes,
+            "wrote {} ({}, {} of JSON) with {} to {}: {} bad, {}; {}\n",
+            counted(summary.objects, "object"),
+            counted(summary.bytes, "byte"),
             summary.json_bytes,
-            summary.records,
+            counted(summary.records, "record"),
             args.to,
             summary.bad_records(),
-            summary.duplicates,
-            summary.late_objects
+            counted(summary.duplicates, "duplicate"),
+            counted(summary.late_objects, "late object")
         ))?,
     }
     Ok(0)

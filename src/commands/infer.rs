@@ -17,6 +17,7 @@ use crate::schema::infer::{Inference, Inferred};
 use crate::schema::{Column, HiveType, TableSchema};
 use crate::standardize::{Limits, codec::Stored, documents};
 use crate::store::{Aws, Stores, refusal};
+use crate::words::counted;
 
 /// Most bytes of an object, as it landed, that is read for inference, and the memory for its text.
 const OBJECT_LIMIT: u64 = 1 << 30;
@@ -105,10 +106,13 @@ fn set_keys_apart(inferred: &mut Inferred) {
 }
 
 fn notes(inferred: &Inferred, seen: &Seen) -> Vec<String> {
-    let skipped =
-        if seen.skipped > 0 { format!("; {} documents were no records and were passed over", seen.skipped) } else { String::new() };
-    let unread = if seen.unread > 0 { format!("; {} objects could not be read to their end", seen.unread) } else { String::new() };
-    let mut notes = vec![format!("from {} records in {} objects{skipped}{unread}", seen.records, seen.objects)];
+    let told = |number: u64, what: &str, of: &str| match number {
+        0 => String::new(),
+        some => format!("; {} {of}", counted(some, what)),
+    };
+    let skipped = told(seen.skipped, "document", "passed over, as no record");
+    let unread = told(seen.unread, "object", "not read to the end");
+    let mut notes = vec![format!("from {} in {}{skipped}{unread}", counted(seen.records, "record"), counted(seen.objects, "object"))];
     notes.extend(inferred.notes.iter().cloned());
     notes
 }

@@ -83,7 +83,7 @@ fn named_table(command: &Command) -> Option<&str> {
         Command::Partitions(args) => Some(&args.table),
         Command::History(args) => Some(&args.table),
         Command::Rollback(args) => Some(&args.table),
-        Command::Sweep(args) => args.table.as_deref(),
+        Command::Sweep(args) => args.table(),
         Command::Query(_) | Command::Lambda | Command::Infer(_) | Command::Generate(_) => None,
     }
 }
@@ -125,7 +125,10 @@ fn answer(output: Output, done: &impl serde::Serialize, text: impl FnOnce() -> S
 }
 
 /// Prints a value as one JSON document on standard output.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
+///
+/// # Errors
+/// `Unavailable` if standard output cannot be written.
+pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::internal(format!("cannot print the answer: {e}")))?;
     print(&format!("{text}\n"))
 }

@@ -18,6 +18,7 @@ use crate::queue::Queue;
 use crate::scatter;
 use crate::scatter::moved::All;
 use crate::status::{TableStatus, status};
+use crate::sweep::retired::retired_bytes;
 
 /// Shows the state of one table or of all.
 ///
@@ -52,7 +53,8 @@ async fn of_table(app: &App, config: &TableConfig) -> Result<TableStatus> {
     let noted = Noted::read(&app.state, &config.name, &app.state.top().await?).await?;
     let moved = if config.scatters() { All::find(app, &config.name).await? } else { All::default() };
     moved.unreadable.iter().for_each(|e| tracing::warn!("{}: {e}", config.name));
-    status(config, registered.as_deref(), &heads, &landed, &noted.hours, &moved.moving(), now)
+    let told = status(config, registered.as_deref(), &heads, &landed, &noted.hours, &moved.moving(), now)?;
+    Ok(TableStatus { retired_bytes: retired_bytes(app, config, &heads), ..told })
 }
 
 async fn registered(app: &App, table: &Table) -> Result<Vec<PartitionId>> {

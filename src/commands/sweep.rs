@@ -12,7 +12,7 @@ use crate::sweep::{self, Request};
 /// # Errors
 /// As [`sweep::run`].
 pub async fn run(app: &App, args: &SweepArgs, output: Output) -> Result<u8> {
-    let summary = sweep::run(app, &Request { table: args.table.clone(), dry_run: args.dry_run }).await?;
+    let summary = sweep::run(app, &Request { table: args.table().map(str::to_string), dry_run: args.dry_run }).await?;
     answer(output, &summary, || summary.to_text(), summary.failures.iter().map(Failure::line))?;
     Ok(summary.exit_code())
 }

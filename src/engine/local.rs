@@ -63,12 +63,9 @@ pub fn sorting(limits: &Limits) -> Result<Arc<TaskContext>> {
     let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
     // It holds rows in one half, and in the other what it compares them by while it merges them, which is as much if the keys are most of a row.
     let state = context.state_ref();
-    let mut state = state.write();
-    let execution = &mut state.config_mut().options_mut().execution;
-    execution.sort_spill_reservation_bytes = memory / 2;
     // Of each run that it merges it holds so many rows.
-    execution.batch_size = SORTED_ROWS;
-    drop(state);
+    let config = state.read().config().clone().with_batch_size(SORTED_ROWS).with_sort_spill_reservation_bytes(memory / 2);
+    *state.write().config_mut() = config;
     Ok(context.task_ctx())
 }
 

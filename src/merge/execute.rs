@@ -8,7 +8,8 @@ use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt, TryStreamExt};
 
 use super::account::Account;
-use super::append::Carried;
+use super::append::plan::Again;
+use super::append::{Carried, Live};
 use super::dedupe::Dedupe;
 use super::feed::{Feed, Rows, send, write_rows};
 use super::intake::{Intake, Part, Reading};
@@ -91,9 +92,10 @@ impl Attempt<'_> {
     async fn write_files(&self) -> Result<Written> {
         let schema = self.table.plan.schema.clone();
         let (sender, receiver) = mpsc::channel(WAITING);
-        let carried = self.carried(&schema).await?;
-        let writer = tokio::spawn(write_rows(self.writer(schema.clone()), carried.clone(), self.arranged(&schema, receiver)?));
-        let read = self.read_sources(carried.as_ref(), sender).await;
+        let live = self.live().await?;
+        let carried = live.carried();
+        let writer = tokio::spawn(write_rows(self.writer(schema.clone()), carried.cloned(), self.arranged(&schema, receiver)?));
+        let read = self.read_sources(carried, sender).await;
         let written = writer.await.map_err(|e| Error::internal(format!("the writer stopped: {e}")))?;
         // A failed writer closes the channel, so its error is the cause of the reader's.
         let generation = written?;
@@ -142,17 +144,23 @@ impl Attempt<'_> {
         }
     }
 
-    /// How the live files are taken over as they are encoded. `None` if there are none, or all their rows have to be encoded again: for an
-    /// order over all rows, for other columns or another codec.
-    async fn carried(&self, schema: &SchemaRef) -> Result<Option<Carried>> {
-        let goes_on = |previous: &&LedgerVersion| {
-            let ordered = !self.table.config.merge.sort_by.is_empty();
-            // Without anything new the live rows are what is to be encoded.
-            !ordered && (!self.objects.is_empty() || self.redrive.is_some()) && previous.columns == self.table.schema.columns
+    /// Decides what becomes of the live files. To do so, the footer of the last one is read where nothing else decides.
+    ///
+    /// # Errors
+    /// `Config` if their columns cannot be those that the table has now; as [`Carried::plan`].
+    pub async fn live(&self) -> Result<Live> {
+        let Some(previous) = self.base() else {
+            return Ok(if self.previous.is_some() { Live::Replaced } else { Live::None });
         };
-        match self.base().filter(goes_on) {
-            Some(previous) => Carried::plan(&self.table.location, &previous.generation, schema, &self.shape()).await,
-            None => Ok(None),
+        self.refuse_other_columns(previous)?;
+        // Without anything new the live rows are what is to be encoded.
+        let asked = self.objects.is_empty() && self.redrive.is_none();
+        let ordered = !self.table.config.merge.sort_by.is_empty();
+        match () {
+            () if asked => Ok(Live::Encoded(Again::Asked)),
+            () if ordered => Ok(Live::Encoded(Again::Order)),
+            () if previous.columns != self.table.schema.columns => Ok(Live::Encoded(Again::Columns)),
+            () => Carried::plan(&self.table.location, &previous.generation, &self.table.plan.schema, &self.shape()).await,
         }
     }
 
@@ -193,7 +201,6 @@ impl Attempt<'_> {
             account.quarantine = Some(self.open_quarantine().await?);
         }
         if let Some(previous) = self.base() {
-            self.refuse_other_columns(previous)?;
             account.sources = previous.sources.iter().map(|source| (source.key.clone(), source.clone())).collect();
             let again = |missing: &&Missing| !self.objects.iter().any(|object| object.key == missing.key);
             account.missing = previous.missing.iter().filter(again).cloned().collect();

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::events::outbox::Outbox;
 use crate::landing::LandedObject;
-use crate::layout::{self, GenerationId};
+use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::store::{Committed, LedgerStore};
 use crate::ledger::{Counts, FORMAT, Generation, LedgerVersion, Operation, Retired};
 use crate::pipeline::{Limits, ManagedTable};
@@ -32,6 +32,7 @@ use crate::scatter::moves::end::Ending;
 use crate::scatter::store::Placements;
 use crate::schema::fingerprint;
 use crate::store::Root;
+use append::plan::LiveFile;
 use execute::{Attempt, Written};
 use plan::{Action, PartitionPlan};
 
@@ -110,9 +111,7 @@ async fn attempt(
     previous: Option<&LedgerVersion>,
     objects: &[LandedObject],
 ) -> Result<Tried> {
-    let id = next_id(context, previous);
-    let Context { state, limits, queue, .. } = *context;
-    let attempt = Attempt { table, state, limits, partition: &plan.partition, id, previous, afresh: false, objects, queue, redrive: None };
+    let attempt = attempt_at(context, table, &plan.partition, previous, objects);
     let (version, warned) = write(context, &attempt, plan.action.operation().unwrap_or(Operation::Amend)).await?;
     if let Some(placed) = context.placed
         && let Err(e) = placed.hold().await
@@ -123,6 +122,32 @@ async fn attempt(
     match finish(context, &attempt, &version).await? {
         Committed::Done => Ok(Tried::Committed { version: Box::new(version), warned }),
         Committed::Lost(winner) => Ok(Tried::Lost(winner)),
+    }
+}
+
+/// An attempt at merging these objects into a partition, beside what `previous` holds.
+fn attempt_at<'a>(
+    context: &Context<'a>,
+    table: &'a ManagedTable,
+    partition: &'a PartitionId,
+    previous: Option<&'a LedgerVersion>,
+    objects: &'a [LandedObject],
+) -> Attempt<'a> {
+    let Context { state, limits, queue, .. } = *context;
+    Attempt { table, state, limits, partition, id: next_id(context, previous), previous, afresh: false, objects, queue, redrive: None }
+}
+
+/// What a merge would do with the live files of its partition; nothing is written.
+///
+/// # Errors
+/// As [`Attempt::live`].
+pub async fn look(context: &Context<'_>, table: &ManagedTable, plan: &PartitionPlan) -> Result<Vec<LiveFile>> {
+    match &plan.action {
+        Action::Merge { previous: Some(previous), objects } => {
+            let live = attempt_at(context, table, &plan.partition, Some(previous), objects).live().await?;
+            Ok(live.files(&previous.generation))
+        }
+        Action::Merge { previous: None, .. } | Action::UpToDate => Ok(Vec::new()),
     }
 }
 

@@ -1,4 +1,6 @@
-//! Which landed objects go into which partition, and what a run has to do there. No I/O.
+//! Which landed objects go into which partition, what a run has to do there, and why. No I/O.
+
+pub mod why;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,7 @@ use crate::landing::prefix::Prefix;
 use crate::landing::{self, LandedObject};
 use crate::layout::PartitionId;
 use crate::ledger::{LedgerVersion, Operation, RolledBack, Source};
+use why::Why;
 
 /// Landed objects by what can be done with them now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,7 +23,16 @@ pub struct Grouped {
     /// Objects of closed hours, by partition; each list in the order of hour and key.
     pub closed: BTreeMap<PartitionId, Vec<LandedObject>>,
     /// Objects of hours that are still open.
-    pub open: u64,
+    pub open: Vec<LandedObject>,
+}
+
+/// A landed object, and why it is taken or left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// The object.
+    pub object: LandedObject,
+    /// Why; this says which of the two, too.
+    pub why: Why,
 }
 
 /// What a run has to do with one partition, and why.
@@ -30,16 +42,17 @@ pub struct PartitionPlan {
     pub partition: PartitionId,
     /// What to do.
     pub action: Action,
-    /// Keys of objects whose content changed after they were merged. They are left alone: only a repair takes them in.
-    pub changed: Vec<String>,
-    /// Landed objects that are in the partition already.
-    pub merged: u64,
-    /// Landed objects that the ledger names as set aside.
-    pub rejected: u64,
-    /// Landed objects that a rollback took out: no run undoes it.
-    pub held: u64,
+    /// All landed objects of it, in their order; the action is about those that are taken.
+    pub objects: Vec<Decided>,
     /// The rollback that stands.
     pub rolled_back: Option<RolledBack>,
+}
+
+impl PartitionPlan {
+    /// The objects about which the same was decided.
+    pub fn of(&self, why: Why) -> impl Iterator<Item = &LandedObject> {
+        self.objects.iter().filter(move |decided| decided.why == why).map(|decided| &decided.object)
+    }
 }
 
 /// What to do with a partition.
@@ -136,7 +149,7 @@ pub fn told_at(table: &TableConfig, partition: &PartitionId) -> String {
     beside.fold(hour.to_string(), |told, (_, entry)| format!("{told}/{}={}", entry.key, entry.value))
 }
 
-/// Sorts objects by partition; those of hours that are still open at `at` are only counted.
+/// Sorts objects by partition; those of hours that are still open at `at` are set apart.
 ///
 /// # Errors
 /// As [`partition_of`].
@@ -146,10 +159,10 @@ pub fn group(table: &TableConfig, objects: Vec<LandedObject>, at: DateTime<Utc>)
         if object.hour.is_closed(at, table.close_after) {
             grouped.closed.entry(partition_of(table, &object)?).or_default().push(object);
         } else {
-            grouped.open += 1;
+            grouped.open.push(object);
         }
     }
-    for objects in grouped.closed.values_mut() {
+    for objects in grouped.closed.values_mut().chain([&mut grouped.open]) {
         landing::in_order(objects);
     }
     Ok(grouped)
@@ -159,31 +172,34 @@ pub fn group(table: &TableConfig, objects: Vec<LandedObject>, at: DateTime<Utc>)
 ///
 /// | the object | in the ledger | then |
 /// |---|---|---|
-/// | any | no | merge it |
+/// | any | no | merge it, as new, or as late where the partition was merged before |
 /// | same etag | yes | leave it |
 /// | another etag or size | as set aside whole | merge it: none of it is in the table, so nothing can come twice |
 /// | another etag or size | otherwise | report it as changed, leave it |
 /// | any | as held by a rollback | leave it |
 pub fn plan(partition: PartitionId, previous: Option<LedgerVersion>, landed: Vec<LandedObject>) -> PartitionPlan {
-    let source = |object: &LandedObject| previous.as_ref().and_then(|version| version.source(&object.key));
-    let differs = |s: &Source, o: &LandedObject| (&s.etag, s.size) != (&o.etag, o.size);
-    let is_held = |object: &LandedObject| previous.as_ref().is_some_and(|version| version.held(&object.key).is_some());
-    let (mut changed, mut objects, mut merged, mut rejected, mut held) = (Vec::new(), Vec::new(), 0, 0, 0);
-    for object in &landed {
-        match source(object) {
-            None if is_held(object) => held += 1,
-            None => objects.push(object.clone()),
-            Some(source) if source.rejected.is_some() && differs(source, object) => objects.push(object.clone()),
-            Some(source) if source.rejected.is_some() => rejected += 1,
-            Some(source) => {
-                merged += 1;
-                changed.extend(differs(source, object).then(|| object.key.clone()));
-            }
-        }
-    }
+    let decided = |object: LandedObject| Decided { why: decide(previous.as_ref(), &object), object };
+    let all: Vec<Decided> = landed.into_iter().map(decided).collect();
+    let objects: Vec<LandedObject> = all.iter().filter(|decided| decided.why.takes()).map(|decided| decided.object.clone()).collect();
     let rolled_back = previous.as_ref().and_then(|version| version.rolled_back.clone());
     let action = if objects.is_empty() { Action::UpToDate } else { Action::Merge { previous: previous.map(Box::new), objects } };
-    PartitionPlan { partition, action, changed, merged, rejected, held, rolled_back }
+    PartitionPlan { partition, action, objects: all, rolled_back }
+}
+
+/// Why an object is taken or left.
+fn decide(previous: Option<&LedgerVersion>, object: &LandedObject) -> Why {
+    let Some(head) = previous else { return Why::New };
+    let differs = |source: &Source| (&source.etag, source.size) != (&object.etag, object.size);
+    match head.source(&object.key) {
+        None if head.held(&object.key).is_some() => Why::Held,
+        // What follows a version that only closed the partition is its first.
+        None if head.is_void() => Why::New,
+        None => Why::Late,
+        Some(source) if source.rejected.is_some() && differs(source) => Why::Replaced,
+        Some(source) if source.rejected.is_some() => Why::SetAside,
+        Some(source) if differs(source) => Why::Changed,
+        Some(_) => Why::Merged,
+    }
 }
 
 #[cfg(test)]
@@ -194,7 +210,7 @@ mod tests {
     use crate::ledger::Source;
     use crate::ledger::testing::{empty, partition, source, version};
 
-    /// The decision in words: what is merged, then what is known as merged, set aside and changed.
+    /// The decision in words: what is merged, then what is left, and why.
     fn check(in_ledger: Option<Vec<Source>>, landed: Vec<LandedObject>, expected: &str) {
         let previous = in_ledger.map(|sources| version("14", 1, sources));
         let plan = plan(partition("14"), previous.clone(), landed);
@@ -206,29 +222,35 @@ mod tests {
                 format!("{:?} {}", plan.action.operation().unwrap(), keys.join(" "))
             }
         };
-        let said = format!("{action}; {} merged, {} rejected, changed: {}", plan.merged, plan.rejected, plan.changed.join(" "));
-        assert_eq!(said, expected);
+        let left = plan.objects.iter().filter(|decided| !decided.why.takes());
+        let left: Vec<String> = left.map(|decided| format!("{} {}", decided.object.key, decided.why)).collect();
+        assert_eq!(format!("{action}; {}", left.join(", ")), expected);
     }
 
     #[test]
     fn each_object_is_decided_on_by_what_the_ledger_says_of_it() {
         let (a, b) = (landed("14", "a"), landed("14", "b"));
-        check(None, vec![a.clone(), b.clone()], "Create 14/a 14/b; 0 merged, 0 rejected, changed: ");
-        check(Some(vec![source("14", "a")]), vec![a.clone(), b.clone()], "Amend 14/b; 1 merged, 0 rejected, changed: ");
-        check(Some(vec![source("14", "a")]), vec![a.clone()], "up to date; 1 merged, 0 rejected, changed: ");
+        check(None, vec![a.clone(), b.clone()], "Create 14/a 14/b; ");
+        check(Some(vec![source("14", "a")]), vec![a.clone(), b.clone()], "Amend 14/b; 14/a already merged");
+        check(Some(vec![source("14", "a")]), vec![a.clone()], "up to date; 14/a already merged");
         let etag = LandedObject { etag: "f".into(), ..a.clone() };
-        check(Some(vec![source("14", "a")]), vec![etag, b.clone()], "Amend 14/b; 1 merged, 0 rejected, changed: 14/a");
+        check(Some(vec![source("14", "a")]), vec![etag.clone(), b.clone()], "Amend 14/b; 14/a changed since it was merged");
         let size = LandedObject { size: 101, ..a.clone() };
-        check(Some(vec![source("14", "a")]), vec![size], "up to date; 1 merged, 0 rejected, changed: 14/a");
+        check(Some(vec![source("14", "a")]), vec![size], "up to date; 14/a changed since it was merged");
         let aside = Source { rejected: Some("gzip".into()), ..source("14", "a") };
-        check(Some(vec![aside, source("14", "b")]), vec![a.clone(), b.clone()], "up to date; 1 merged, 1 rejected, changed: ");
+        let in_ledger = || Some(vec![aside.clone(), source("14", "b")]);
+        check(in_ledger(), vec![a.clone(), b.clone()], "up to date; 14/a set aside before, 14/b already merged");
+        check(in_ledger(), vec![etag, b.clone()], "Amend 14/a; 14/b already merged");
         let rolled_back = LedgerVersion { held: vec![source("14", "b")], ..version("14", 2, vec![source("14", "a")]) };
         let plan = super::plan(partition("14"), Some(rolled_back), vec![a.clone(), b.clone()]);
-        assert_eq!((plan.action, plan.merged, plan.held), (Action::UpToDate, 1, 1), "no run undoes a rollback");
-        check(Some(vec![source("14", "a")]), vec![], "up to date; 0 merged, 0 rejected, changed: ");
-        check(None, vec![], "up to date; 0 merged, 0 rejected, changed: ");
+        let held: Vec<&str> = plan.of(Why::Held).map(|object| object.key.as_str()).collect();
+        assert_eq!((&plan.action, held), (&Action::UpToDate, vec!["14/b"]), "no run undoes a rollback");
+        check(Some(vec![source("14", "a")]), vec![], "up to date; ");
+        check(None, vec![], "up to date; ");
         assert_eq!(Action::UpToDate.operation(), None);
-        let first = super::plan(partition("14"), Some(empty("14", 1)), vec![a]);
+        let whys = |head: LedgerVersion| super::plan(partition("14"), Some(head), vec![a.clone()]).objects[0].why;
+        assert_eq!((whys(empty("14", 1)), whys(version("14", 1, vec![source("14", "b")]))), (Why::New, Why::Late));
+        let first = super::plan(partition("14"), Some(empty("14", 1)), vec![a.clone()]);
         assert_eq!(first.action.operation(), Some(Operation::Create), "what follows a version that only closed the partition is its first");
     }
 
@@ -241,7 +263,7 @@ mod tests {
             grouped.closed.iter().map(|(id, objects)| (id.to_string(), objects.iter().map(|o| o.key.as_str()).collect())).collect();
         let hour = |hour: &str| partition(hour).to_string();
         assert_eq!(closed, [(hour("13"), vec!["13/z"]), (hour("14"), vec!["14/a", "14/b"])]);
-        assert_eq!(grouped.open, 2);
+        assert_eq!(grouped.open.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["15/x", "16/y"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::hour::Hour;
 use crate::landing::{Hours, LandedObject};
 use crate::layout::PartitionId;
 use crate::store::Root;
-use crate::summary::counted;
+use crate::words::counted;
 
 /// Entity tag and size of an object, as stored: what its content is told by.
 pub type Content = (String, u64);

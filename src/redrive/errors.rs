@@ -15,12 +15,13 @@ use crate::landing::discover::{ErrorObjects, error_objects};
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion};
 use crate::merge::intake::fetch;
+use crate::merge::plan::why::Why;
 use crate::merge::plan::{Action, PartitionPlan, partition_of, same_partition};
 use crate::merge::{self, Merged};
 use crate::queue::Queue;
 use crate::standardize::reject::Code;
 use crate::standardize::{Limits, Piece, Tally, errors};
-use crate::summary::counted;
+use crate::words::counted;
 
 /// Firehose tries this long to deliver a record before it reports it: the longest retry duration that a stream may have is two hours, and
 /// deliveries to S3 are tried for a day.
@@ -133,12 +134,11 @@ impl Work<'_> {
         objects: Vec<LandedObject>,
         summary: &mut RedriveSummary,
     ) -> Result<()> {
-        let is_held = |object: &&LandedObject| head.as_ref().is_some_and(|head| head.held(&object.key).is_some());
-        summary.warnings.extend(objects.iter().filter(is_held).map(|LandedObject { key, .. }| {
+        let plan = merge::plan::plan(partition.clone(), head, objects);
+        summary.warnings.extend(plan.of(Why::Held).map(|LandedObject { key, .. }| {
             format!("{partition}: it was rolled back, and the records of error object {key} stay out of it until `lakebed repair`")
         }));
-        let plan = merge::plan::plan(partition.clone(), head, objects);
-        summary.warnings.extend(plan.changed.iter().map(|key| {
+        summary.warnings.extend(plan.of(Why::Changed).map(|LandedObject { key, .. }| {
             format!(
                 "{partition}: error object {key} was written again since it was taken in; what is in it now comes in with `lakebed repair`"
             )

@@ -10,7 +10,8 @@ use crate::error::{Error, Kind};
 use crate::landing::LandedObject;
 use crate::layout::PartitionId;
 use crate::ledger::{Counts, LedgerVersion, Missing};
-use crate::summary::{counted, told};
+use crate::summary::told;
+use crate::words::counted;
 
 /// What was done to a partition, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -37,6 +38,12 @@ pub struct RedriveSummary {
     pub dry_run: bool,
     /// Only records with this reason.
     pub reason: Option<&'static str>,
+    /// Only records of this place.
+    #[serde(skip)]
+    place: Option<String>,
+    /// Rows belong elsewhere than where they arrive.
+    #[serde(skip)]
+    scatters: bool,
     /// Partitions that have quarantined records of those asked for, or had.
     pub partitions: Vec<PartitionDone>,
     /// All of them.
@@ -246,8 +253,12 @@ impl PartitionDone {
                 after.duplicates - before.duplicates,
                 after.quarantined
             ),
-            (Done::WouldRedrive, _) => format!("would redrive {partition}: {} of {tried} fit today", tries.passes),
-            _ => format!("nothing to redrive in {partition}: of {tried} none fits, as before"),
+            (Done::WouldRedrive, _) if tries.passes == 0 => {
+                format!("none of {tried} of {partition} fits today; the quarantine would say that it was tried")
+            }
+            (Done::WouldRedrive, _) => format!("would redrive {partition}: {} of {tried} would fit today", tries.passes),
+            _ if tries.records == 0 => format!("nothing to redrive in {partition}: no record is in its quarantine any more"),
+            _ => format!("nothing to redrive in {partition}: none of {tried} fits, as before"),
         }
     }
 }
@@ -255,7 +266,7 @@ impl PartitionDone {
 impl ReasonDone {
     fn line(&self) -> String {
         let Tries { records, passes, fails, not_kept, left, resolved } = self.tries;
-        let others = [(not_kept, "not kept as they landed"), (left, "left as they are"), (resolved, "resolved before")];
+        let others = [(not_kept, "not kept as they landed"), (left, "left alone"), (resolved, "resolved before")];
         let told: String = others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}")).collect();
         format!("  {}: {}, {passes} fit, {fails} do not{told}", self.reason, counted(records, "record"))
     }
@@ -263,12 +274,14 @@ impl ReasonDone {
 
 impl RedriveSummary {
     /// The summary of a redrive that is about to begin.
-    pub fn new(run: String, table: &TableName, request: &Request) -> Self {
+    pub fn new(run: String, table: &TableName, scatters: bool, request: &Request) -> Self {
         Self {
             run,
             table: table.clone(),
             dry_run: request.dry_run,
             reason: request.reason.map(|code| code.as_str()),
+            place: request.place.as_ref().map(ToString::to_string),
+            scatters,
             partitions: Vec::new(),
             total: Tries::default(),
             errors: Vec::new(),
@@ -310,6 +323,15 @@ impl RedriveSummary {
         }
     }
 
+    /// Where else to look for records.
+    fn elsewhere(&self) -> &'static str {
+        if self.scatters {
+            "; records are in quarantine in the hour in which they arrived, wherever their rows belong: name that with --hour"
+        } else {
+            ""
+        }
+    }
+
     /// What failed, a line each.
     pub fn failure_lines(&self) -> impl Iterator<Item = String> + '_ {
         self.failures.iter().map(|failure| match &failure.partition {
@@ -327,7 +349,10 @@ impl RedriveSummary {
         lines.extend(self.would_move.iter().map(would_move));
         if lines.is_empty() && self.failures.is_empty() {
             let reason = self.reason.map_or_else(String::new, |reason| format!(" as {reason}"));
-            lines.push(format!("nothing to redrive: no record is in quarantine{reason}"));
+            lines.push(match &self.place {
+                None => format!("nothing to redrive: no record is in quarantine{reason}"),
+                Some(place) => format!("nothing to redrive: no record is in the quarantine of {place}{reason}{}", self.elsewhere()),
+            });
         }
         if self.total.not_kept > 0 {
             lines.push(format!(
@@ -338,8 +363,8 @@ impl RedriveSummary {
         }
         if self.total.left > 0 {
             lines.push(format!(
-                "left as they are, {}: broken JSON, documents of several records, or all of a damaged object; land such an object once more, \
-                 or `lakebed repair` its hour",
+                "left alone, {}: broken JSON, all of a damaged object, or a document that would be several records. Land such an object once \
+                 more, mended; only where `format` or `unwrap` was wrong does `lakebed repair` of its hour help",
                 counted(self.total.left, "record")
             ));
         }
@@ -356,7 +381,7 @@ mod tests {
     fn summary(partitions: usize, failures: &[Kind]) -> RedriveSummary {
         let request = Request { table: "shop.clicks".into(), place: None, reason: None, dry_run: false };
         let head = version("14", 1, vec![]);
-        let mut summary = RedriveSummary::new("01J".into(), &head.table, &request);
+        let mut summary = RedriveSummary::new("01J".into(), &head.table, false, &request);
         for _ in 0..partitions {
             let reasons = [("rule_broken".to_string(), Tries { records: 2, fails: 1, left: 1, ..Tries::default() })].into();
             summary.enter(PartitionDone::planned(&head, Decision { redrive: Default::default(), reasons, news: 0 }, false));
@@ -387,10 +412,10 @@ mod tests {
         assert_eq!(summary(0, &[]).to_text(), "shop.clicks: nothing to redrive: no record is in quarantine\n");
         let text = summary(1, &[]).to_text();
         let expected = [
-            "shop.clicks: nothing to redrive in year=2026/month=11/day=19/hour=14: of 2 quarantined records none fits, as before",
-            "shop.clicks:   rule_broken: 2 records, 0 fit, 1 do not, 1 left as they are",
-            "shop.clicks: left as they are, 1 record: broken JSON, documents of several records, or all of a damaged object; land such an object \
-             once more, or `lakebed repair` its hour",
+            "shop.clicks: nothing to redrive in year=2026/month=11/day=19/hour=14: none of 2 quarantined records fits, as before",
+            "shop.clicks:   rule_broken: 2 records, 0 fit, 1 do not, 1 left alone",
+            "shop.clicks: left alone, 1 record: broken JSON, all of a damaged object, or a document that would be several records. Land such an object \
+             once more, mended; only where `format` or `unwrap` was wrong does `lakebed repair` of its hour help",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::landing::LandedObject;
 use crate::layout::{self, PartitionId};
 use crate::ledger::{LedgerVersion, Source};
+use crate::words::counted;
 
 /// Objects that a refusal names; it counts all of them.
 const NAMED: usize = 5;
@@ -45,6 +46,18 @@ pub enum Why {
     Held,
     /// It is not in the partition yet.
     New,
+}
+
+impl Why {
+    /// The reason as documents have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Held => "held",
+            Self::New => "new",
+        }
+    }
 }
 
 /// Decides what to do with a partition, from its newest version and all objects of it that are in the landing.
@@ -97,12 +110,13 @@ pub fn gone(table: &TableName, partition: &PartitionId, gone: &[String]) -> Erro
     if gone.len() > NAMED {
         named.push_str(&format!(" and {} more", gone.len() - NAMED));
     }
-    let objects = if gone.len() == 1 { "object, which is" } else { "objects, which are" };
+    let (are, back) = if gone.len() == 1 { ("is", "it") } else { ("are", "them") };
     Error::data(format!(
-        "{table} {partition}: its rows are of {} {objects} not in the landing any more: {named}; nothing was changed: put them back, or let \
-         --from-merged write the rows that are there once more",
-        gone.len()
+        "{table} {partition}: {} that it has rows or records of {are} not in the landing any more: {named}; nothing was changed: put {back} \
+         back, or let --from-merged write the rows that are there once more",
+        counted(gone.len() as u64, "object")
     ))
+    .about(partition, gone.iter().cloned())
 }
 
 #[cfg(test)]
@@ -127,8 +141,14 @@ mod tests {
     fn all_that_landed_is_read_and_what_is_gone_stops_it() {
         let changed = LandedObject { etag: "f".into(), ..landed("14", "b") };
         check(vec![landed("14", "a"), changed, landed("14", "c"), landed("14", "h")], "14/a Unchanged, 14/b Changed, 14/c New, 14/h Held");
-        check(vec![landed("14", "b")], "are of 1 object, which is not in the landing any more: 14/a; nothing was changed");
-        check(vec![], "are of 2 objects, which are not in the landing any more: 14/a, 14/b; nothing was changed");
+        check(
+            vec![landed("14", "b")],
+            "1 object that it has rows or records of is not in the landing any more: 14/a; nothing was changed: put it back",
+        );
+        check(
+            vec![],
+            "2 objects that it has rows or records of are not in the landing any more: 14/a, 14/b; nothing was changed: put them back",
+        );
         let head = version("14", 1, ["a", "b", "c", "d", "e", "f", "g"].map(|name| source("14", name)).into());
         let refused = taken(&head, plan(&head, vec![], false)).unwrap_err().to_string();
         assert!(refused.contains("14/a, 14/b, 14/c, 14/d, 14/e and 2 more"), "{refused}");

@@ -9,8 +9,10 @@ use super::compare::Difference;
 use super::plan::{Taken, Why};
 use crate::catalog::TableName;
 use crate::layout::PartitionId;
-use crate::ledger::{Counts, LedgerVersion, Missing};
-use crate::summary::{counted, told};
+use crate::ledger::{Counts, LedgerVersion, Missing, Source};
+use crate::merge::append::plan::LiveFile;
+use crate::summary::{Planned, told};
+use crate::words::counted;
 
 /// Sources whose differences are lines of text; the document has all of them.
 const NAMED: usize = 20;
@@ -59,8 +61,13 @@ pub struct RepairSummary {
     pub records: Change<Counts>,
     /// Rows that only one of the two has.
     pub rows: Option<Rows>,
+    /// The same of the quarantine; none where it is not made anew.
+    pub quarantine: Option<Rows>,
     /// Objects that are not as they were: with another content, new, or counted otherwise.
     pub sources: Vec<SourceChange>,
+    /// Of a dry run: what would be done with each file, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Planned>,
     /// Where rows have other places than before: the other partitions that are made anew with this one, because they go there or come from
     /// there.
     pub others: Vec<Other>,
@@ -147,12 +154,28 @@ impl RepairSummary {
             objects: Objects { unchanged, changed, held, new },
             records: Change { before: Some(head.counts), after: None },
             rows: None,
+            quarantine: None,
             sources: taken.iter().filter(|taken| taken.why != Why::Unchanged).map(|taken| source_change(taken, head, None)).collect(),
+            plan: None,
             others: Vec::new(),
             missing: head.missing.clone(),
             warnings: Vec::new(),
             failures: Vec::new(),
         }
+    }
+
+    /// Enters what would be done with each landed object and each live file. What a rollback took out and did not land any more stays out.
+    pub fn looked_at(&mut self, head: &LedgerVersion, taken: &[Taken], files: Vec<LiveFile>) {
+        let mut planned = Planned::default();
+        for Taken { object, why } in taken {
+            planned.object_as(&object.key, object.hour, Some(&head.partition), ("taken", why.as_str()));
+        }
+        let is_read = |held: &&Source| self.from_merged || taken.iter().any(|taken| taken.object.key == held.key);
+        for Source { key, hour, .. } in head.held.iter().filter(|held| !is_read(held)) {
+            planned.object_as(key, *hour, Some(&head.partition), ("left", "held, and not in the landing any more"));
+        }
+        planned.files(&head.partition, files, &[]);
+        self.plan = Some(planned.in_order());
     }
 
     /// Enters all partitions that are made anew; `heads` are the newest versions before.
@@ -176,6 +199,11 @@ impl RepairSummary {
                 other.records.after = Some(version.counts);
             }
         }
+    }
+
+    /// Enters how the quarantine differs.
+    pub fn in_quarantine(&mut self, rows: Difference) {
+        self.quarantine = (!self.from_merged).then_some(Rows { only_before: rows.only_before, only_after: rows.only_after });
     }
 
     /// Enters what came out: `after` is committed, or as good as `head`.
@@ -221,6 +249,7 @@ impl RepairSummary {
                 (self.sources.len() > NAMED).then(|| format!("and {}", counted((self.sources.len() - NAMED) as u64, "other object"))),
             );
         }
+        lines.extend(self.plan.iter().flat_map(|plan| plan.file_lines(&self.partition).into_iter().chain(plan.left_lines())));
         lines.extend(self.others.iter().map(Other::line));
         lines.extend(self.warnings.iter().cloned());
         lines.iter().map(|line| format!("{}: {line}\n", self.table)).collect()
@@ -257,7 +286,18 @@ impl RepairSummary {
             counts(self.records.after),
             counted(only_before, "row"),
             counted(only_after, "row")
-        )
+        ) + &self.of_quarantine()
+    }
+
+    /// What a repair forgets is told, where that is all that differs.
+    fn of_quarantine(&self) -> String {
+        match &self.quarantine {
+            Some(Rows { only_before, only_after }) if only_before + only_after > 0 => {
+                let gone = counted(*only_before, "record");
+                format!("; of the quarantine, which does not keep `attempts` and `resolved`, {gone} gone, {only_after} new")
+            }
+            _ => String::new(),
+        }
     }
 }
 

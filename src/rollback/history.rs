@@ -11,7 +11,7 @@ use crate::clock::began;
 use crate::failing::minute;
 use crate::layout::GenerationId;
 use crate::ledger::{LedgerVersion, Operation, Source};
-use crate::summary::counted;
+use crate::words::counted;
 
 /// The history of one partition.
 #[derive(Debug, Serialize, PartialEq)]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::layout::{self, GenerationId};
 use crate::ledger::{FORMAT, Generation, LedgerVersion, Operation, Retired, RolledBack, Source};
-use crate::summary::counted;
+use crate::words::{are, counted};
 
 /// What a rollback is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,6 @@ pub enum Reason {
 /// Why a rollback cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The partition has no ledger.
-    NeverMerged,
     /// No generation is retired.
     NoneRetired,
     /// The generation asked for is not among the retired ones, which are these.
@@ -48,6 +46,13 @@ pub enum Refusal {
     Moved(GenerationId, u64),
 }
 
+impl Refusal {
+    /// True if it names a generation that there is not; otherwise there is none to go back to, or it cannot be gone back to.
+    pub fn is_of_the_request(&self) -> bool {
+        matches!(self, Self::NotRetired(..))
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,7 +65,6 @@ impl fmt::Display for Reason {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NeverMerged => f.write_str("it was never merged; look at `lakebed status` for its hours"),
             Self::NoneRetired => f.write_str("there is no generation to go back to: none was retired, or all were swept"),
             Self::Void(generation) => {
                 write!(f, "there is no generation to go back to: nothing was merged yet when {generation} was made")
@@ -69,8 +73,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the ledger has no version that wrote {generation}; restore the state folder")
             }
             Self::NotRetired(asked, retired) => {
-                let named: Vec<String> = retired.iter().map(ToString::to_string).collect();
-                let named = if named.is_empty() { "none is left".to_string() } else { format!("there are {}", named.join(", ")) };
+                let mut named: Vec<String> = retired.iter().map(ToString::to_string).collect();
+                named.sort();
+                let are = are(named.len() as u64);
+                let named = if named.is_empty() { "none is left".to_string() } else { format!("there {are} {}", named.join(", ")) };
                 write!(f, "there is no retired generation {asked}: it was swept, or there never was one; {named}")
             }
             Self::Places(generation) => write!(
@@ -273,7 +279,7 @@ mod tests {
         check(&head, Some("g00000001"), "g1");
         check(&head, Some("g00000001-01J00000000000000000000000"), "g1");
         check(&head, Some("g00000003"), "it is live");
-        check(&head, Some("g00000002"), "no retired generation g00000002: it was swept, or there never was one; there are g00000001-");
+        check(&head, Some("g00000002"), "no retired generation g00000002: it was swept, or there never was one; there is g00000001-");
         check(&head, Some("g1"), "no retired generation g1");
         let location = format!("{QUARANTINE}hour=14/g00000002-01J00000000000000000000000/");
         head.retired = vec![Retired { location, ..head.retired[1].clone() }];

@@ -18,6 +18,7 @@ use crate::merge::plan::{Action, PartitionPlan, partition_of};
 use crate::queue::Queue;
 use crate::queue::spread::{self, Spread};
 use crate::queue::stage::Staging;
+use crate::words::{are, counted};
 
 /// Objects that are read before they are written down: what a crash costs at the most.
 const PORTION: usize = 500;
@@ -95,7 +96,14 @@ impl Work<'_> {
         if let Err(e) = &heads {
             self.fail(
                 None,
-                &Error::new(e.kind(), format!("it cannot be told whether {} objects are in the table already: {e}", lost.len())),
+                &Error::new(
+                    e.kind(),
+                    format!(
+                        "it cannot be told whether {} {} in the table already: {e}",
+                        counted(lost.len() as u64, "object"),
+                        are(lost.len() as u64)
+                    ),
+                ),
             );
         }
         let is_known = heads.is_ok();
@@ -143,7 +151,7 @@ impl Work<'_> {
     fn reading(&self, home: PartitionId, objects: Vec<LandedObject>) -> PartitionPlan {
         let previous = self.heads.get(&home).cloned().map(Box::new);
         let action = Action::Merge { previous, objects };
-        PartitionPlan { partition: home, action, changed: Vec::new(), merged: 0, rejected: 0, held: 0, rolled_back: None }
+        PartitionPlan { partition: home, action, objects: Vec::new(), rolled_back: None }
     }
 
     /// Enters which objects could not be read.
@@ -278,7 +286,7 @@ impl Work<'_> {
                  of it was changed: restore the folder `intake` from the newest backup of the state location; if there is only an older one, remove it \
                  whole, and the intakes are made again from the ledgers",
                 taken.key,
-                crate::summary::counted(holders.len() as u64, "partition"),
+                crate::words::counted(holders.len() as u64, "partition"),
                 named.join(", ")
             );
             self.fail(None, &Error::data(lost));

@@ -98,6 +98,12 @@ impl Taken {
         self.withdrawn.is_none() && self.moving.is_none() && self.places_as(begun)
     }
 
+    /// The object as it was when it was taken in, but for the values of its path.
+    pub fn landed(&self, hour: Hour) -> LandedObject {
+        let Self { key, etag, size, .. } = self.clone();
+        LandedObject { key, etag, size, hour, path_values: BTreeMap::new(), came: None }
+    }
+
     /// The partitions that get a share.
     ///
     /// # Errors

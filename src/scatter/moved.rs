@@ -19,7 +19,7 @@ use crate::merge::plan::told_at;
 use crate::queue::redriven;
 use crate::status::Moving;
 use crate::store::{Root, parse};
-use crate::summary::counted;
+use crate::words::counted;
 
 /// A file with rows that a redrive moved.
 #[derive(Debug, Clone)]

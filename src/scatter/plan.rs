@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::intake::{Intake, Taken};
+use super::intake::{Intake, Taken, of_object};
 use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::LandedObject;
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
+use crate::merge::plan::Decided;
+use crate::merge::plan::why::Why;
 use crate::standardize::{Damage, Outcome};
 
 /// Landed objects of closed hours by what has to be done with them.
@@ -21,6 +23,8 @@ pub struct Sorted {
     pub stuck: Vec<Taken>,
     /// Keys of objects whose content changed since: what was taken in stays.
     pub changed: Vec<String>,
+    /// What was decided on each object that landed, or was begun, and why.
+    pub decided: Vec<Decided>,
 }
 
 /// What of the begun objects can still be had.
@@ -61,24 +65,51 @@ pub fn sort_out(
 ) -> Result<Sorted> {
     let mut sorted = Sorted::default();
     for object in landed {
-        match intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)) {
-            None => sorted.new.push((object.clone(), None)),
-            Some(taken) if !taken.done => sorted.go_on(object.hour, taken, Some(object), heads, there)?,
-            Some(taken) if taken.is(object) || taken.moving.is_some() => {}
-            Some(taken) if taken.set_aside.is_some() => sorted.new.push((object.clone(), Some(taken.clone()))),
-            Some(_) => sorted.changed.push(object.key.clone()),
-        }
+        let why = match intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)) {
+            None => sorted.take(object, None, Why::New),
+            Some(taken) if !taken.done => match sorted.go_on(object.hour, taken, Some(object), heads, there)? {
+                Some(why) => why,
+                None => continue,
+            },
+            Some(taken) if taken.moving.is_some() => Why::Moving,
+            Some(taken) if taken.is(object) && taken.set_aside.is_some() => Why::SetAside,
+            Some(taken) if taken.is(object) && is_held(taken, heads)? => Why::Held,
+            Some(taken) if taken.is(object) => Why::Merged,
+            Some(taken) if taken.set_aside.is_some() => sorted.take(object, Some(taken), Why::Replaced),
+            Some(_) => {
+                sorted.changed.push(object.key.clone());
+                Why::Changed
+            }
+        };
+        sorted.decided.push(Decided { object: object.clone(), why });
     }
     let keys: BTreeSet<&str> = landed.iter().map(|object| object.key.as_str()).collect();
     for intake in intakes.values() {
         for taken in intake.objects.iter().filter(|taken| !taken.done && !keys.contains(taken.key.as_str())) {
-            sorted.go_on(intake.hour, taken, None, heads, there)?;
+            if let Some(why) = sorted.go_on(intake.hour, taken, None, heads, there)? {
+                sorted.decided.push(Decided { object: taken.landed(intake.hour), why });
+            }
         }
     }
     Ok(sorted)
 }
 
+/// True if a rollback took the object out of one of its partitions.
+///
+/// # Errors
+/// `Data` if a partition cannot be read.
+pub fn is_held(taken: &Taken, heads: &BTreeMap<PartitionId, LedgerVersion>) -> Result<bool> {
+    let held = |head: &LedgerVersion| head.source(&taken.key).is_none() && of_object(head, &taken.key).is_some();
+    Ok(taken.partitions()?.iter().any(|partition| heads.get(partition).is_some_and(held)))
+}
+
 impl Sorted {
+    fn take(&mut self, object: &LandedObject, known: Option<&Taken>, why: Why) -> Why {
+        self.new.push((object.clone(), known.cloned()));
+        why
+    }
+
+    /// What becomes of an object that was begun; `None` of one that is gone, and of which nothing is in the table.
     fn go_on(
         &mut self,
         hour: Hour,
@@ -86,27 +117,33 @@ impl Sorted {
         object: Option<&LandedObject>,
         heads: &BTreeMap<PartitionId, LedgerVersion>,
         there: &There<'_>,
-    ) -> Result<()> {
+    ) -> Result<Option<Why>> {
         // Whether such a partition has its share is not known: the object waits.
         if taken.partitions()?.iter().any(|partition| there.unreadable.contains(partition)) {
-            return Ok(());
+            return Ok(Some(Why::Unreadable));
         }
-        // If one has something else than its share, settling tells.
-        if !matches!(taken.lacks(heads), Ok(Some(_))) {
-            return Ok(());
+        match taken.lacks(heads) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Some(Why::Merged)),
+            // One has something else than its share; settling tells.
+            Err(_) => return Ok(Some(Why::Stuck)),
         }
-        let Taken { key, etag, size, .. } = taken.clone();
-        let begun = LandedObject { key, etag, size, hour, path_values: BTreeMap::new(), came: None };
+        let begun = taken.landed(hour);
         // What was made by other rules is not used: they may hide by now what they did not then.
         let same_rules = (there.key)(&begun) == taken.staged;
-        match object {
-            _ if same_rules && (there.staged)(taken) => self.begun.push(taken.clone()),
-            Some(object) if same_rules && taken.memory == there.memory && taken.is(object) => self.begun.push(taken.clone()),
-            Some(object) if taken.is(object) || !taken.is_begun(heads)? => self.new.push((object.clone(), Some(taken.clone()))),
-            None if !taken.is_begun(heads)? => {}
-            _ => self.stuck.push(taken.clone()),
-        }
-        Ok(())
+        let goes_on = |object: &LandedObject| same_rules && taken.memory == there.memory && taken.is(object);
+        Ok(match object {
+            _ if same_rules && (there.staged)(taken) || object.is_some_and(goes_on) => {
+                self.begun.push(taken.clone());
+                Some(Why::Begun)
+            }
+            Some(object) if taken.is(object) || !taken.is_begun(heads)? => Some(self.take(object, Some(taken), Why::Begun)),
+            None if !taken.is_begun(heads)? => None,
+            _ => {
+                self.stuck.push(taken.clone());
+                Some(Why::Stuck)
+            }
+        })
     }
 }
 
@@ -264,8 +301,13 @@ mod tests {
         let intakes = known.map_or_else(BTreeMap::new, |taken| intakes(vec![taken]));
         let there = There { staged: &|_| staged, key: &key, memory: 1, unreadable: &BTreeSet::new() };
         let sorted = sort_out(&object.into_iter().collect::<Vec<_>>(), &intakes, heads, &there).unwrap();
-        let Sorted { new, begun, stuck, changed } = sorted;
+        let Sorted { new, begun, stuck, changed, decided } = sorted;
         let told = format!("{} new, {} begun, {} stuck, {} changed", new.len(), begun.len(), stuck.len(), changed.len());
+        let whys: Vec<Why> = decided.iter().map(|decided| decided.why).collect();
+        let count = |of: fn(Why) -> bool| whys.iter().filter(|why| of(**why)).count();
+        assert_eq!(count(Why::takes), new.len() + begun.len(), "what is taken is said to be: {whys:?}");
+        assert_eq!(count(|why| why == Why::Changed), changed.len(), "{whys:?}");
+        assert_eq!(count(|why| why == Why::Stuck), stuck.len(), "{whys:?}");
         assert_eq!(told, expected);
     }
 

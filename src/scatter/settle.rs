@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::intake::{FORMAT, Intake, Taken, of_object};
+use super::intake::{FORMAT, Intake, Taken};
 use super::moves::end;
 use super::store::{self, Committed};
 use super::{Work, plan};
@@ -12,7 +12,8 @@ use crate::landing::LandedObject;
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
 use crate::merge::RACES;
-use crate::summary::{TableDone, counted};
+use crate::summary::TableDone;
+use crate::words::{are, counted, few};
 
 impl Work<'_> {
     /// Commits the next version of an hour's intake with the objects that `next` makes of what is known by then, unless those are known.
@@ -85,7 +86,7 @@ impl Work<'_> {
                 false => taken.clone(),
             };
             match self.write_down(hour, |known| known.iter().flat_map(|known| &known.objects).map(end).collect()).await {
-                Ok(()) => tell_untimed(self.table.config.time.as_deref(), settled.iter().map(|taken| taken.untimed).sum(), done),
+                Ok(()) => tell_untimed(self.table.config.time.as_deref(), hour, &settled, done),
                 // What is in the table is there; the next run finds that it is.
                 Err(e) => self.fail_hour(hour, &e),
             }
@@ -188,12 +189,11 @@ pub(super) fn count(
 ) -> Result<()> {
     for object in closed {
         let taken = intakes.get(&object.hour).and_then(|intake| intake.object(&object.key)).filter(|taken| taken.done);
-        let held = |taken: &Taken| taken.partitions().map(|all| all.iter().any(|id| is_held(heads.get(id), &taken.key)));
         match taken {
             None => done.objects.pending += 1,
             Some(taken) if taken.set_aside.is_some() && !taken.is(object) => done.objects.pending += 1,
             Some(taken) if taken.set_aside.is_some() => done.objects.rejected += 1,
-            Some(taken) if held(taken)? => done.objects.held += 1,
+            Some(taken) if plan::is_held(taken, heads)? => done.objects.held += 1,
             Some(_) => done.objects.merged += 1,
         }
     }
@@ -211,11 +211,16 @@ pub(super) fn tell_changed(keys: &[String], done: &mut TableDone) {
 }
 
 /// Tells of rows that are in the partition of their arrival hour, because the column `time` tells no hour that can be theirs.
-fn tell_untimed(time: Option<&str>, rows: u64, done: &mut TableDone) {
+fn tell_untimed(time: Option<&str>, hour: Hour, settled: &[Taken], done: &mut TableDone) {
+    let objects: Vec<String> = settled.iter().filter(|taken| taken.untimed > 0).map(|taken| taken.key.clone()).collect();
+    let rows = settled.iter().map(|taken| taken.untimed).sum();
     if let Some(time) = time.filter(|_| rows > 0) {
         done.warnings.push(format!(
-            "{} in the partition of the arrival hour: {time} is null there, or more than 365 days before or 24 hours after it",
-            if rows == 1 { "1 row is".to_string() } else { format!("{rows} rows are") }
+            "of what arrived in {hour}, {} {} in the partition of that hour, as {time} is null there, or more than 365 days before or 24 hours \
+             after it: of object {}",
+            counted(rows, "row"),
+            are(rows),
+            few(&objects, 1)
         ));
     }
 }
@@ -227,8 +232,4 @@ pub(super) fn tell_unread(open: u64, done: &mut TableDone) {
         let waiting = counted(waiting, "object");
         done.warnings.push(format!("{waiting} would be read; which partitions they feed shows when they are"));
     }
-}
-
-fn is_held(head: Option<&LedgerVersion>, key: &str) -> bool {
-    head.is_some_and(|head| head.source(key).is_none() && of_object(head, key).is_some())
 }

@@ -4,7 +4,7 @@ use super::{Failing, Gap, HourStatus, Moving, TableStatus};
 use crate::failing::minute;
 use crate::landing::cadence;
 use crate::ledger::RolledBack;
-use crate::summary::counted;
+use crate::words::counted;
 
 /// `2 d 3 h`, `1 h 10 min`, `5 min`.
 fn span(seconds: i64) -> String {

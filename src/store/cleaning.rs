@@ -1,5 +1,6 @@
 //! What lies in a location, also what listings of objects do not show, and the removal of it: for those who clean up.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -44,7 +45,58 @@ impl Places {
     }
 }
 
+/// What is free once files are gone. On a local disk a file may have several names, as what goes on into the next generation whole has;
+/// its bytes are free with the last of them.
+#[derive(Debug, Default)]
+pub struct Freeing {
+    /// Names that would be gone by now, by file: of a dry run all, else nothing, as the disk itself counts those that are left.
+    gone: Option<BTreeMap<Names, u64>>,
+}
+
+/// A file of the local disk, by device and number.
+type Names = (u64, u64);
+
+impl Freeing {
+    /// Of files that go, or would go if it is not dry.
+    pub fn new(dry_run: bool) -> Self {
+        Self { gone: dry_run.then(BTreeMap::new) }
+    }
+
+    /// The bytes that are free once these files of a location are gone, too, which are there now, with so many bytes each.
+    pub fn of<'p>(&mut self, root: &Root, files: impl Iterator<Item = (&'p str, u64)>) -> u64 {
+        let mut at_once = BTreeMap::new();
+        let gone = self.gone.as_mut().unwrap_or(&mut at_once);
+        let frees = |(path, bytes): (&str, u64)| match root.names(path) {
+            Some((file, names, bytes)) => {
+                let gone = gone.entry(file).or_insert(0);
+                *gone += 1;
+                if *gone == names { bytes } else { 0 }
+            }
+            None => bytes,
+        };
+        files.map(frees).sum()
+    }
+}
+
+/// Which file that is, how many names it has, and its bytes.
+#[cfg(unix)]
+fn names_of(metadata: &std::fs::Metadata) -> Option<(Names, u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some(((metadata.dev(), metadata.ino()), metadata.nlink(), metadata.len()))
+}
+
+/// Elsewhere a file counts as if it had one name.
+#[cfg(not(unix))]
+fn names_of(_: &std::fs::Metadata) -> Option<(Names, u64, u64)> {
+    None
+}
+
 impl Root {
+    /// Which file of the local disk that is, how many names it has, and its bytes. `None` where an object has one name, and of one that is not there.
+    fn names(&self, path: &str) -> Option<(Names, u64, u64)> {
+        names_of(&std::fs::symlink_metadata(self.folder()?.join(path)).ok()?)
+    }
+
     /// True for a folder of the local disk.
     pub fn is_local(&self) -> bool {
         self.folder().is_some()
@@ -235,6 +287,29 @@ mod tests {
         assert_eq!(left, ["a/page=a%2Fb/ 0", "a/x 1", "b/y 1"]);
         assert_eq!(root.size("a/y").await.unwrap(), None);
         assert_eq!(root.top().await.unwrap(), [("a/".to_string(), 0), ("b/".to_string(), 0)]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_file_are_free_with_its_last_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Stores::default().existing(&Location::of_folder(folder.path()).unwrap(), "the folder").unwrap();
+        for (name, text) in [("a", "12345"), ("b", "123")] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        for name in ["a2", "a3"] {
+            std::fs::hard_link(folder.path().join("a"), folder.path().join(name)).unwrap();
+        }
+        let of = |freeing: &mut Freeing, names: &[&str]| freeing.of(&root, names.iter().map(|name| (*name, 5)));
+        let mut dry = Freeing::new(true);
+        let told = [&["a"][..], &["b", "a2"], &["a3"]].map(|names| of(&mut dry, names));
+        assert_eq!(told, [0, 3, 5], "each once, with the last name");
+        assert_eq!(of(&mut Freeing::new(false), &["a", "a2", "a3"]), 5);
+        let mut freeing = Freeing::new(false);
+        for (name, expected) in [("a", 0), ("a2", 0), ("a3", 5)] {
+            assert_eq!(of(&mut freeing, &[name]), expected, "{name}");
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        assert_eq!(Freeing::new(true).of(&Root::in_memory(), [("a", 5), ("a", 6)].into_iter()), 11, "there each name is an object");
     }
 
     #[test]

@@ -7,11 +7,31 @@ use crate::error::Error;
 /// Why something could not be done; `what` says what, in words such as `cannot read s3://lake/x`. `Config` where a bucket would refuse
 /// it again, else `Unavailable`, and `next` says what to do then.
 pub fn failed(what: &str, error: &dyn Display, next: &str) -> Error {
-    let error = error.to_string();
+    let error = final_name(&error.to_string());
+    if let Some((_, advice)) = IN_THE_WAY.iter().find(|(words, _)| error.contains(words)) {
+        return Error::unavailable(format!("{what}: {error}; {advice}"));
+    }
     match advice(&error) {
         Some(advice) => Error::config(format!("{what}: {error}; {advice}")),
         None => Error::unavailable(format!("{what}: {error}; {next}")),
     }
+}
+
+/// What neither space nor permissions help against on a local disk, by the system's words, and what does.
+const IN_THE_WAY: [(&str, &str); 2] = [
+    ("Not a directory (os error", "a file is where a folder has to be: move it away, then run again"),
+    ("Is a directory (os error", "a folder is where a file has to be: move it away, then run again"),
+];
+
+/// The error with the name that a file is to have: on a local disk it is written under that and `#1`, or another number.
+fn final_name(error: &str) -> String {
+    let mut parts = error.split('#');
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |told, part| {
+        let rest = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        let is_temporary = told.ends_with(".parquet") && rest.len() < part.len();
+        if is_temporary { told + rest } else { told + "#" + part }
+    })
 }
 
 /// Refusals that do not go away by themselves, by S3's codes, and what to do about them. The first that an error names counts
@@ -55,6 +75,16 @@ pub fn advice(error: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::error::Kind;
+
+    #[test]
+    fn what_is_in_the_way_is_to_be_moved_away() {
+        let error = "Unable to open file /lake/hour=10/g1/part-00000.parquet#1: Not a directory (os error 20)";
+        let told = failed("cannot write to file:///lake/", &error, "free space or fix permissions").to_string();
+        let expected =
+            "part-00000.parquet: Not a directory (os error 20); a file is where a folder has to be: move it away, then run again";
+        assert!(told.ends_with(expected), "{told}");
+        assert_eq!(final_name("a#1 of b.parquet#x and c.parquet#12: no"), "a#1 of b.parquet#x and c.parquet: no");
+    }
 
     #[test]
     fn what_would_be_refused_again_is_a_matter_of_configuration() {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::counted;
+use super::{Planned, counted};
 use crate::catalog::TableName;
 use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
@@ -15,6 +15,9 @@ pub struct PartitionDone {
     /// Keys and values as a path.
     #[serde(skip)]
     partition: String,
+    /// Of a dry run: why its objects are taken.
+    #[serde(skip)]
+    pub(super) why: String,
     /// `created`, `amended`, `merged by another run`; of a dry run `would create`, `would amend`.
     pub action: &'static str,
     /// The live generation.
@@ -39,6 +42,7 @@ impl PartitionDone {
         Self {
             values: partition.entries().iter().map(|entry| (entry.key.clone(), entry.value.clone().into())).collect(),
             partition: partition.to_string(),
+            why: String::new(),
             action,
             generation: version.map(|version| version.generation.id.to_string()),
             ledger_version: version.map(|version| version.version),
@@ -50,11 +54,12 @@ impl PartitionDone {
         }
     }
 
-    /// It for people, appended to a text.
-    pub(super) fn write(&self, table: &TableName, dry_run: bool, text: &mut String) {
-        let Self { partition, action, rows, files, bytes, objects, .. } = self;
-        if dry_run {
-            text.push_str(&format!("{table}: {action} {partition} from {}\n", counted(*objects as u64, "object")));
+    /// It for people, appended to a text; of a dry run with what is planned for its live files.
+    pub(super) fn write(&self, table: &TableName, plan: Option<&Planned>, text: &mut String) {
+        let Self { partition, why, action, rows, files, bytes, objects, .. } = self;
+        if let Some(plan) = plan {
+            text.push_str(&format!("{table}: {action} {partition} from {} ({why})\n", counted(*objects as u64, "object")));
+            plan.file_lines(partition).iter().for_each(|line| text.push_str(&format!("{table}:   {line}\n")));
             return;
         }
         let incomplete = if self.complete { "" } else { ", incomplete" };

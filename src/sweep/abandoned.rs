@@ -19,7 +19,8 @@ struct Found<'a> {
     folder: String,
     partition: PartitionId,
     id: GenerationId,
-    bytes: u64,
+    /// What lies in it, with its bytes.
+    files: Vec<(String, u64)>,
 }
 
 impl Found<'_> {
@@ -48,8 +49,8 @@ pub(super) async fn generations(sweeper: &Sweeper<'_>, summary: &mut SweepSummar
             summary.warnings.push(sweeper.still_registered(&found.partition, &found.url()));
             continue;
         }
-        match remove(sweeper, &found, summary.dry_run).await {
-            Ok(Some(kind)) => summary.enter(sweeper.removed(kind, Some(&found.partition), found.url(), found.bytes)),
+        match remove(sweeper, &found, summary).await {
+            Ok(Some((kind, bytes))) => summary.enter(sweeper.removed(kind, Some(&found.partition), found.url(), bytes)),
             Ok(None) => {}
             Err(e) => summary.failures.push(sweeper.failure(Some(&found.partition), &e)),
         }
@@ -68,9 +69,10 @@ async fn found<'a>(sweeper: &'a Sweeper<'_>) -> Result<Vec<Found<'a>>> {
     for (root, base) in bases {
         let entries = root.everything(&base).await?;
         let below = entries.iter().filter_map(|entry| Some((entry.path.strip_prefix(&base)?, entry.bytes)));
-        for ((partition, _), (id, bytes)) in plan::generations(below, &keys) {
+        for ((partition, _), (id, files)) in plan::generations(below, &keys) {
             let folder = format!("{base}{}", layout::generation_folder(&partition, &id));
-            let found = Found { root, folder, partition, id, bytes };
+            let files = files.into_iter().map(|(path, bytes)| (format!("{base}{path}"), bytes)).collect();
+            let found = Found { root, folder, partition, id, files };
             if !sweeper.heads.get(&found.partition).is_some_and(|head| plan::names(head, &found.url())) {
                 all.push(found);
             }
@@ -87,17 +89,23 @@ async fn judge(sweeper: &Sweeper<'_>, found: &Found<'_>) -> Result<Verdict> {
     Ok(plan::verdict(&found.url(), &found.id, head.as_ref(), made.as_ref(), sweeper.times))
 }
 
-/// Removes a folder, once more judged right before; `None` if it has to stay by now.
-async fn remove(sweeper: &Sweeper<'_>, found: &Found<'_>, dry_run: bool) -> Result<Option<Kind>> {
+/// Removes a folder, once more judged right before, and says how many bytes are free then; `None` if it has to stay by now.
+async fn remove(sweeper: &Sweeper<'_>, found: &Found<'_>, summary: &mut SweepSummary) -> Result<Option<(Kind, u64)>> {
     let verdict = judge(sweeper, found).await?;
+    let goes = |name: &str| match &verdict {
+        Verdict::Swept(files) => files.iter().any(|file| file == name),
+        Verdict::Keep | Verdict::Dead => true,
+    };
+    let files = found.files.iter().filter(|(path, _)| path.strip_prefix(&found.folder).is_some_and(goes));
+    let bytes = summary.freeing.of(found.root, files.map(|(path, bytes)| (path.as_str(), *bytes)));
     match &verdict {
         Verdict::Keep => return Ok(None),
-        _ if dry_run => {}
+        _ if summary.dry_run => {}
         Verdict::Swept(files) => sweeper.remove(&found.url(), files.iter().map(String::as_str)).await?,
         // Its attempt alone wrote there.
         Verdict::Dead => found.root.remove_folder(&found.folder).await?,
     }
-    Ok(Some(if verdict == Verdict::Dead { Kind::Orphan } else { Kind::Retired }))
+    Ok(Some((if verdict == Verdict::Dead { Kind::Orphan } else { Kind::Retired }, bytes)))
 }
 
 /// Removes files that dead attempts wrote on the way to a version of a ledger, an intake or a move: only on a local disk are there any.
@@ -110,7 +118,8 @@ pub(super) async fn names(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> 
     let moves = state.everything(&layout::moves_root(table)).await?;
     for entry in state.everything(&layout::ledger_root(table)).await?.into_iter().chain(intakes).chain(moves) {
         if layout::parse_left_version(table, &entry.path).is_some_and(|attempt| sweeper.times.is_dead(attempt)) {
-            let removed = sweeper.removed(Kind::Unfinished, None, state.url_of(&entry.path), entry.bytes);
+            let bytes = summary.freeing.of(state, [(entry.path.as_str(), entry.bytes)].into_iter());
+            let removed = sweeper.removed(Kind::Unfinished, None, state.url_of(&entry.path), bytes);
             if !summary.dry_run
                 && let Err(e) = state.remove_entry(&entry.path).await
             {
@@ -138,13 +147,14 @@ pub(super) async fn staged(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) ->
         if !of_merged || entry.changed > sweeper.times.retired {
             continue;
         }
+        let bytes = summary.freeing.of(state, [(entry.path.as_str(), entry.bytes)].into_iter());
         if !summary.dry_run
             && let Err(e) = state.remove_entry(&entry.path).await
         {
             summary.failures.push(sweeper.failure(None, &e));
             continue;
         }
-        summary.enter(sweeper.removed(Kind::Staged, None, state.url_of(&entry.path), entry.bytes));
+        summary.enter(sweeper.removed(Kind::Staged, None, state.url_of(&entry.path), bytes));
     }
     Ok(())
 }
@@ -207,7 +217,10 @@ pub(super) async fn passing(state: &Root, times: Times, summary: &mut SweepSumma
         if !layout::parse_passing(&name).is_some_and(|attempt| times.is_dead(attempt)) {
             continue;
         }
-        let bytes = if name.ends_with('/') { state.everything(&name).await?.iter().map(|entry| entry.bytes).sum() } else { size };
+        let entries = if name.ends_with('/') { state.everything(&name).await? } else { Vec::new() };
+        let entries = entries.iter().map(|entry| (entry.path.as_str(), entry.bytes));
+        // A note may be there under its own name already.
+        let bytes = summary.freeing.of(state, entries.chain((!name.ends_with('/')).then_some((name.as_str(), size))));
         if !summary.dry_run {
             if name.ends_with('/') { state.remove_folder(&name).await? } else { state.remove(&name).await? }
         }

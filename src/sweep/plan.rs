@@ -67,17 +67,20 @@ pub fn without(head: &LedgerVersion, gone: &[Retired], attempt: String, run: Str
     (head.swept(retired, attempt, run, at), taken)
 }
 
-/// The folders of generations among some paths, each with the bytes in it. The paths are relative to the table's location or to its
+/// What lies in a generation's folder: paths, with their bytes.
+type Files<'e> = Vec<(&'e str, u64)>;
+
+/// The folders of generations among some paths, each with what lies in it. The paths are relative to the table's location or to its
 /// quarantine; what is no generation of a partition with these keys is somebody else's.
 pub fn generations<'e>(
     entries: impl Iterator<Item = (&'e str, u64)>,
     keys: &[&str],
-) -> BTreeMap<(PartitionId, String), (GenerationId, u64)> {
+) -> BTreeMap<(PartitionId, String), (GenerationId, Files<'e>)> {
     let mut found = BTreeMap::new();
     for (path, bytes) in entries {
         let Some((partition, id)) = layout::parse_generation_path(path) else { continue };
         if partition.entries().iter().map(|entry| entry.key.as_str()).eq(keys.iter().copied()) {
-            found.entry((partition, id.to_string())).or_insert((id, 0)).1 += bytes;
+            found.entry((partition, id.to_string())).or_insert((id, Vec::new())).1.push((path, bytes));
         }
     }
     found
@@ -202,8 +205,9 @@ mod tests {
             "notes.txt".to_string(),
         ];
         let found = generations(paths.iter().map(|path| (path.as_str(), 5)), &["day"]);
-        let said: Vec<String> = found.into_iter().map(|((partition, id), (_, bytes))| format!("{partition} {id} {bytes}")).collect();
-        assert_eq!(said, [format!("day=1 {id} 10"), format!("day=2 {id} 5")]);
+        let said: Vec<String> =
+            found.into_iter().map(|((partition, id), (_, files))| format!("{partition} {id} {}", files.len())).collect();
+        assert_eq!(said, [format!("day=1 {id} 2"), format!("day=2 {id} 1")]);
     }
 
     #[test]

@@ -7,15 +7,18 @@
 use super::summary::{Kind, SweepSummary};
 use super::{Sweeper, plan};
 use crate::announce::{self, Shown};
+use crate::app::App;
+use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::layout::{self, PartitionId};
 use crate::ledger::held::{Holder, holders};
 use crate::ledger::store::Committed;
-use crate::ledger::{LedgerVersion, Retired, Source};
+use crate::ledger::{DataFile, LedgerVersion, Retired, Source};
 use crate::merge::RACES;
 use crate::merge::plan::told_at;
 use crate::scatter::moves::end::Ending;
-use crate::summary::counted;
+use crate::store::cleaning::{Freeing, Places};
+use crate::words::counted;
 
 /// Removes the retired generations of a table that are past their grace.
 ///
@@ -69,17 +72,35 @@ async fn remove(sweeper: &Sweeper<'_>, mut taken: Vec<(PartitionId, Vec<Retired>
         let (gone, kept) = plan::apart(gone, &registered);
         summary.warnings.extend(kept.iter().map(|retired| sweeper.still_registered(&partition, &retired.location)));
         for Retired { location, files, .. } in gone {
+            let mut removed = freed(&sweeper.places, &location, &files, &mut summary.freeing);
             if !summary.dry_run
                 && let Err(e) = sweeper.remove(&location, files.iter().map(|file| file.name.as_str())).await
             {
-                summary.failures.push(sweeper.failure(Some(&partition), &e));
-                continue;
+                removed = Err(e);
             }
-            let bytes = files.iter().map(|file| file.bytes).sum();
-            summary.enter(sweeper.removed(Kind::Retired, Some(&partition), location, bytes));
+            match removed {
+                Ok(bytes) => summary.enter(sweeper.removed(Kind::Retired, Some(&partition), location, bytes)),
+                Err(e) => summary.failures.push(sweeper.failure(Some(&partition), &e)),
+            }
         }
     }
     Ok(())
+}
+
+/// What is free once these files of a generation are gone.
+fn freed(places: &Places, location: &str, files: &[DataFile], freeing: &mut Freeing) -> Result<u64> {
+    let (root, folder) = places.of(location)?;
+    let paths: Vec<(String, u64)> = files.iter().map(|file| (format!("{folder}{}", file.name), file.bytes)).collect();
+    Ok(freeing.of(root, paths.iter().map(|(path, bytes)| (path.as_str(), *bytes))))
+}
+
+/// Bytes that are free once all that these versions list as retired is gone; where it is not to be found, as the ledgers have it.
+pub fn retired_bytes(app: &App, config: &TableConfig, heads: &[LedgerVersion]) -> u64 {
+    let location = app.stores.existing(&config.location, &format!("the location of {}", config.name)).ok();
+    let (places, mut freeing) = (Places::new(location.into_iter().chain([app.state.clone()]).collect()), Freeing::new(true));
+    let named = |files: &[DataFile]| files.iter().map(|file| file.bytes).sum();
+    let bytes = |Retired { location, files, .. }: &Retired| freed(&places, location, files, &mut freeing).unwrap_or_else(|_| named(files));
+    heads.iter().flat_map(|head| &head.retired).map(bytes).sum()
 }
 
 impl Sweeper<'_> {

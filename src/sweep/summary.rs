@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::catalog::TableName;
 use crate::error::Kind as ErrorKind;
+use crate::store::cleaning::Freeing;
 use crate::summary::Failure;
+use crate::words::counted;
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -51,7 +53,7 @@ pub struct Removed {
     pub partition: Option<String>,
     /// Its URL; that of a folder ends in a slash.
     pub location: String,
-    /// Bytes that are free then.
+    /// Bytes that are free then: those of files that have another name, such as in the live generation, are not.
     pub bytes: u64,
 }
 
@@ -62,7 +64,7 @@ pub struct SweepSummary {
     pub run: String,
     /// Nothing was removed, only looked for.
     pub dry_run: bool,
-    /// The bytes of all that was removed.
+    /// The bytes that are free now, or would be.
     pub freed_bytes: u64,
     /// What was removed, or would be.
     pub removed: Vec<Removed>,
@@ -70,12 +72,23 @@ pub struct SweepSummary {
     pub warnings: Vec<String>,
     /// What failed; the next sweep tries it again.
     pub failures: Vec<Failure>,
+    /// What is free once more is gone.
+    #[serde(skip)]
+    pub freeing: Freeing,
 }
 
 impl SweepSummary {
     /// A sweep that has done nothing yet.
     pub fn new(run: String, dry_run: bool) -> Self {
-        Self { run, dry_run, freed_bytes: 0, removed: Vec::new(), warnings: Vec::new(), failures: Vec::new() }
+        Self {
+            run,
+            dry_run,
+            freed_bytes: 0,
+            removed: Vec::new(),
+            warnings: Vec::new(),
+            failures: Vec::new(),
+            freeing: Freeing::new(dry_run),
+        }
     }
 
     /// Enters something that was removed, or would be.
@@ -103,15 +116,17 @@ impl SweepSummary {
         let mut kinds: BTreeMap<Kind, (usize, u64)> = BTreeMap::new();
         let verb = if self.dry_run { "would remove" } else { "removed" };
         for Removed { kind, location, bytes, .. } in &self.removed {
-            text.push_str(&format!("{verb} {kind} {location}, {bytes} bytes\n"));
+            text.push_str(&format!("{verb} {kind} {location}, {}\n", counted(*bytes, "byte")));
             let (count, sum) = kinds.entry(*kind).or_default();
             (*count, *sum) = (*count + 1, *sum + bytes);
         }
-        let kinds: Vec<String> = kinds.iter().map(|(kind, (count, bytes))| format!("{kind}: {count}, {bytes} bytes")).collect();
+        let kinds: Vec<String> =
+            kinds.iter().map(|(kind, (count, bytes))| format!("{kind}: {count}, {}", counted(*bytes, "byte"))).collect();
+        let freed = counted(self.freed_bytes, "byte");
         text.push_str(&match (kinds.is_empty(), self.dry_run) {
             (true, _) => "nothing to remove\n".to_string(),
-            (false, true) => format!("would free {} bytes ({})\n", self.freed_bytes, kinds.join("; ")),
-            (false, false) => format!("freed {} bytes ({})\n", self.freed_bytes, kinds.join("; ")),
+            (false, true) => format!("would free {freed} ({})\n", kinds.join("; ")),
+            (false, false) => format!("freed {freed} ({})\n", kinds.join("; ")),
         });
         self.warnings.iter().for_each(|warning| text.push_str(&format!("{warning}\n")));
         text
@@ -137,7 +152,7 @@ mod tests {
         }
         let text = summary.to_text();
         assert!(text.starts_with("would remove retired generation file:///x/, 5 bytes\n"), "{text}");
-        let sum = "would free 12 bytes (retired generation: 2, 11 bytes; generation of a dead attempt: 1, 1 bytes)\n";
+        let sum = "would free 12 bytes (retired generation: 2, 11 bytes; generation of a dead attempt: 1, 1 byte)\n";
         assert!(text.ends_with(sum), "{text}");
         assert_eq!(summary.exit_code(), 3);
     }

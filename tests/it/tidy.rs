@@ -8,7 +8,7 @@ const FUNCTION_LINES: usize = 70;
 
 /// Modules by layer, lowest first. A module may use its own layer and those below.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("values", &["error", "hour", "clock", "deadline"]),
+    ("values", &["error", "hour", "clock", "deadline", "words"]),
     (
         "pure",
         &[
@@ -53,6 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "merge",
             "queue",
             "migrate",
+            "named",
             "pipeline",
             "redrive",
             "repair",
@@ -78,6 +79,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("redrive", "app", "a redrive works on the wired program"),
     ("repair", "app", "a repair works on the wired program"),
     ("scatter", "app", "a run works on the wired program"),
+    ("named", "app", "it looks into the ledgers of the wired program"),
     ("rollback", "app", "it works on the wired program"),
     ("sweep", "app", "it works on the wired program"),
     ("announce", "app", "a run works on the wired program"),
@@ -86,6 +88,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
 /// Pure modules: no `async`, no store, no clock.
 const PURE: &[&str] = &[
     "hour",
+    "words",
     "deadline",
     "error",
     "error::aws",

@@ -15,6 +15,7 @@ use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
+use self::plan::{Again, Fate, LiveFile};
 use super::encode::{Closed, Encoder};
 use super::reader;
 use super::writer::{Shape, codec};
@@ -27,11 +28,26 @@ use crate::store::{Root, parse};
 /// Files that are copied at the same time.
 const COPIES: usize = 8;
 
+/// What becomes of the live rows in the next generation.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// There are none.
+    None,
+    /// They come from what landed once more.
+    Replaced,
+    /// All are encoded again.
+    Encoded(Again),
+    /// Their files are taken over as they are encoded.
+    Carried(Box<Carried>),
+}
+
 /// How the files of a generation go into the next one.
 #[derive(Debug, Clone)]
 pub struct Carried {
     root: Root,
     generation: Generation,
+    /// Bytes of a row group of a new file.
+    row_group: u64,
     /// How many files, from the first on, are copied whole.
     whole: usize,
     /// The last file, if it is not copied whole.
@@ -49,25 +65,58 @@ pub struct Tail {
     copied: usize,
 }
 
+impl Live {
+    /// What becomes of each file of the generation whose rows they are.
+    pub fn files(&self, generation: &Generation) -> Vec<LiveFile> {
+        let fate = |at: usize, file: &DataFile| match self {
+            Self::None | Self::Replaced => Fate::Replaced,
+            Self::Encoded(why) => Fate::Encoded(*why),
+            Self::Carried(carried) => carried.fate(at, file),
+        };
+        generation.files.iter().enumerate().map(|(at, file)| LiveFile { fate: fate(at, file), file: file.clone() }).collect()
+    }
+
+    /// The files that are taken over.
+    pub fn carried(&self) -> Option<&Carried> {
+        match self {
+            Self::Carried(carried) => Some(carried),
+            Self::None | Self::Replaced | Self::Encoded(_) => None,
+        }
+    }
+}
+
 impl Carried {
-    /// Decides what becomes of a generation's files, which have the table's present columns. `None` if they are encoded in another way
-    /// than new files are; then all rows are to be encoded again.
+    /// Decides what becomes of a generation's files, which have the table's present columns. If they are encoded in another way than new
+    /// files are, all rows are to be encoded again.
     ///
     /// # Errors
     /// `Unavailable` if the last file cannot be read.
-    pub async fn plan(root: &Root, generation: &Generation, schema: &SchemaRef, shape: &Shape) -> Result<Option<Self>> {
-        let (Some(last), Some(folder)) = (generation.files.last(), root.path_of(&generation.location)) else { return Ok(None) };
+    pub async fn plan(root: &Root, generation: &Generation, schema: &SchemaRef, shape: &Shape) -> Result<Live> {
+        let Some(last) = generation.files.last() else { return Ok(Live::None) };
         let full = plan::is_full(last.bytes, shape.row_group_size);
         let metadata = reader::metadata(root, &generation.location, last, !full).await?;
-        if !encoded_alike(&metadata, schema, shape) || !full && !has_page_index(&metadata) {
-            return Ok(None);
+        if !encoded_alike(&metadata, schema, shape) {
+            return Ok(Live::Encoded(Again::Encoding));
         }
-        let path = format!("{folder}{}", last.name);
+        if !full && !has_page_index(&metadata) {
+            return Ok(Live::Encoded(Again::Index));
+        }
+        let path = format!("{}{}", root.path_of(&generation.location).unwrap_or_default(), last.name);
         let sizes = metadata.row_groups().iter().map(|group| u64::try_from(group.compressed_size()).unwrap_or(0));
         let copied = plan::copied(&sizes.collect::<Vec<_>>());
         let tail = (!full).then(|| Tail { root: root.clone(), path, file: last.clone(), metadata, copied });
         let whole = generation.files.len() - usize::from(tail.is_some());
-        Ok(Some(Self { root: root.clone(), generation: generation.clone(), whole, tail }))
+        let (root, generation, row_group) = (root.clone(), generation.clone(), shape.row_group_size);
+        Ok(Live::Carried(Box::new(Self { root, generation, row_group, whole, tail })))
+    }
+
+    /// What becomes of file number `at`.
+    fn fate(&self, at: usize, file: &DataFile) -> Fate {
+        match &self.tail {
+            Some(tail) if at == self.whole => Fate::Appended { copied: tail.copied, again: tail.metadata.num_row_groups() - tail.copied },
+            _ if plan::is_full(file.bytes, self.row_group) => Fate::Full,
+            _ => Fate::Behind,
+        }
     }
 
     /// The rows that are to be encoded again, in front of the late ones.

@@ -1,4 +1,7 @@
-//! Which of a file's row groups are copied as bytes when rows are appended behind them, and which are encoded again. No I/O.
+//! What becomes of the live files when rows are appended to their partition: which files, and which row groups of the last one, are copied as
+//! bytes, and which are encoded again. No I/O.
+
+use crate::ledger::DataFile;
 
 /// So many row groups may stand in a small file: each costs a reader a few requests.
 pub const MOST_ROW_GROUPS: usize = 8;
@@ -22,6 +25,79 @@ pub fn copied(row_groups: &[u64]) -> usize {
     let all = row_groups.len();
     let outweighs = |first: &usize| row_groups[*first] > row_groups[first + 1..].iter().sum();
     if all <= MOST_ROW_GROUPS { all } else { (0..all).find(|first| !outweighs(first)).unwrap_or(all) }
+}
+
+/// A live file, and what becomes of it in the next generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveFile {
+    /// The file.
+    pub file: DataFile,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a live file in the next generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is copied whole, as it is [full](is_full).
+    Full,
+    /// It is copied whole, as another one stands behind it: rows are appended to the last one alone.
+    Behind,
+    /// Rows are appended to it.
+    Appended {
+        /// So many of its first row groups are copied.
+        copied: usize,
+        /// The rows of so many others are encoded again, together with those that are appended.
+        again: usize,
+    },
+    /// All its rows are encoded again.
+    Encoded(Again),
+    /// Its rows come from what landed once more, and it is left where it is, to be retired.
+    Replaced,
+}
+
+/// Why all live rows are encoded again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// The order is one over all rows.
+    Order,
+    /// They were merged into other columns than the table has now.
+    Columns,
+    /// The last file has other types or another codec than a new one has.
+    Encoding,
+    /// Of the last file it is not known where its pages are.
+    Index,
+    /// Nothing is new: writing them once more is what was asked for.
+    Asked,
+}
+
+impl Fate {
+    /// What is done with the file, in words, which stay as they are: programs read them.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Full | Self::Behind => "copied",
+            Self::Appended { .. } => "appended to",
+            Self::Encoded(_) => "encoded again",
+            Self::Replaced => "left",
+        }
+    }
+
+    /// Why, likewise.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Behind => "not the last file",
+            Self::Appended { again: 0, .. } => "less than half a row group",
+            Self::Appended { copied: 0, .. } => "many small row groups become one",
+            Self::Appended { .. } => "many small row groups behind large ones become one",
+            Self::Encoded(Again::Order) => "sort_by orders the whole hour",
+            Self::Encoded(Again::Columns) => "other columns than the table has now",
+            Self::Encoded(Again::Encoding) => "other types or codec than new files have",
+            Self::Encoded(Again::Index) => "no page index",
+            Self::Encoded(Again::Asked) => "written once more, as asked",
+            Self::Replaced => "its rows come from what landed",
+        }
+    }
 }
 
 #[cfg(test)]

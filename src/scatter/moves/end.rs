@@ -19,7 +19,7 @@ use crate::scatter::intake::{FORMAT, Intake, Taken};
 use crate::scatter::store::{self, Committed, Newest};
 use crate::store::Root;
 use crate::store::cleaning::Places;
-use crate::summary::counted;
+use crate::words::counted;
 
 /// Requests under way at once.
 const CONCURRENCY: usize = 16;

@@ -264,6 +264,7 @@ fn an_hour_that_fails_again_waits_is_tried_when_it_is_due_and_is_as_if_it_had_ne
         let run = run_at(&lake, 0, &[], 3);
         let failure = &run["failures"][0];
         assert!(failure["error"].as_str().unwrap().contains("cannot write"), "the next run tries what failed once: {failure}");
+        assert!(failure["error"].as_str().unwrap().contains("a file is where a folder has to be: move it away"), "{failure}");
         assert_eq!((&failure["since"], &failure["attempts"]), (&"2026-11-19T20:00:00Z".into(), &attempts.into()));
         assert_eq!(noted(&lake), 1);
     }

@@ -174,8 +174,10 @@ fn a_dry_run_says_what_would_be_read_and_writes_nothing() {
     let before = snapshot(lake.folder.path());
     let answer = repair(&lake, &["--dry-run"]);
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
+    let (objects, files) = answer.stdout.split_at(answer.stdout.rfind("shop.clicks: ").unwrap());
+    assert!(files.starts_with("shop.clicks: left (its rows come from what landed): 1 live file, "), "{files}");
     assert_eq!(
-        answer.stdout,
+        objects,
         "shop.clicks: would rebuild year=2026/month=11/day=19/hour=10 from 2 landed objects: 0 as they were merged, 1 changed since, \
          0 taken out by a rollback, 1 new\n\
          shop.clicks: object 2026/11/19/10/a, changed since it was merged\n\
@@ -184,7 +186,9 @@ fn a_dry_run_says_what_would_be_read_and_writes_nothing() {
     let planned = document(&lake, &["--dry-run"]);
     assert_eq!((&planned["action"], &planned["rows"], &planned["records"]["after"]), (&json!("would repair"), &Value::Null, &Value::Null));
     let text = repair(&lake, &["--dry-run", "--from-merged"]).stdout;
-    assert_eq!(text, "shop.clicks: would write the live 1 row of year=2026/month=11/day=19/hour=10 once more\n");
+    let would = "shop.clicks: would write the live 1 row of year=2026/month=11/day=19/hour=10 once more\n\
+                 shop.clicks: encoded again (written once more, as asked): 1 live file, ";
+    assert!(text.starts_with(would) && text.lines().count() == 2, "{text}");
     assert_eq!(snapshot(lake.folder.path()), before);
 }
 
@@ -255,4 +259,37 @@ fn repairs_and_runs_at_the_same_time_take_each_object_in_once() {
     let known = 1 + version(&lake, newest)["retired"].as_array().unwrap().len();
     let folders = std::fs::read_dir(lake.path("lake/year=2026/month=11/day=19/hour=10")).unwrap().count();
     assert_eq!(folders, known, "what lost a race is gone");
+}
+
+#[test]
+fn the_rows_that_are_there_need_no_landing() {
+    let lake = Lake::small("");
+    lake.land("10", "a", b"{\"id\":\"a\"}");
+    lake.run(0);
+    std::fs::remove_dir_all(lake.path("landing")).unwrap();
+    assert_eq!(document(&lake, &["--from-merged"])["action"], "nothing to repair");
+    lake.configure("[table.merge]\ncompression = \"snappy\"");
+    assert_eq!(document(&lake, &["--from-merged"])["action"], "repaired");
+    assert_eq!(ids(&lake), ["a"]);
+    refused(&repair(&lake, &[]), 2, &["the landing of shop.clicks", "is not a folder"]);
+}
+
+#[test]
+fn what_a_repair_forgets_of_the_quarantine_is_said() {
+    let lake = Lake::small("[table.columns.n]\nmax = 5");
+    lake.land("10", "a", b"{\"id\":\"a\",\"n\":7}{\"id\":\"b\",\"n\":2}{\"id\":\"c\",\"n\":8}{\"id\":\"d\"}");
+    lake.run(0);
+    assert_eq!(document(&lake, &[])["action"], "nothing to repair");
+    lake.configure("[table.columns.n]\nmax = 6");
+    assert_eq!(lake.lakebed(&["redrive", "shop.clicks"]).code, 0);
+    let done = document(&lake, &[]);
+    assert_eq!(
+        (&done["rows"], &done["quarantine"]),
+        (&json!({"only_before": 0, "only_after": 0}), &json!({"only_before": 2, "only_after": 2}))
+    );
+    lake.configure("[table.columns.n]\nmax = 5");
+    assert_eq!(lake.lakebed(&["redrive", "shop.clicks"]).code, 0);
+    let text = repair(&lake, &[]).stdout;
+    let told = "0 rows gone, 0 rows new; of the quarantine, which does not keep `attempts` and `resolved`, 2 records gone, 2 new\n";
+    assert!(text.contains(told), "{text}");
 }

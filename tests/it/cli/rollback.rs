@@ -32,7 +32,7 @@ fn an_hour_goes_back_and_no_run_undoes_it() {
     let dry = rollback(&lake, &["--dry-run"]);
     assert_eq!((dry.code, dry.stderr.as_str()), (0, ""));
     assert!(dry.stdout.starts_with("shop.clicks: would roll back year=2026/month=11/day=19/hour=14 from g00000002-"), "{}", dry.stdout);
-    assert!(dry.stdout.contains(": 1 rows, 0 quarantined\n") && dry.stdout.ends_with("\n  2026/11/19/14/b\n"), "{}", dry.stdout);
+    assert!(dry.stdout.contains(": 1 row, 0 quarantined\n") && dry.stdout.ends_with("\n  2026/11/19/14/b\n"), "{}", dry.stdout);
     assert_eq!(snapshot(lake.folder.path()), before);
 
     assert_eq!((ids(&lake), quarantined(&lake)), (vec!["a".to_string(), "b".into(), "c".into()], json!(1)));
@@ -87,18 +87,18 @@ fn what_is_not_there_is_refused() {
     let refuse = |arguments: &[&str], words: &[&str]| refused(&lake.lakebed(&[&["rollback"], arguments].concat()), 2, words);
     refuse(&["shop.clicks", "2026-11-19T15"], &["hour=15: it was never merged"]);
     refuse(&["shop.clicks", "2026-11-19T14/page=x"], &["a partition of this table is named like 2026-11-19T14"]);
-    refuse(&["shop.clicks", HOUR, "--to", "g00000007"], &["no retired generation g00000007", "there are g00000001-"]);
+    refuse(&["shop.clicks", HOUR, "--to", "g00000007"], &["no retired generation g00000007", "there is g00000001-"]);
     refuse(&["shop.click", HOUR], &["did you mean `shop.clicks`?"]);
     let usage = lake.lakebed(&["rollback", "shop.clicks", "2026-11-19"]);
     assert!(usage.code == 2 && usage.stderr.contains("write it in UTC like 2026-11-19T14"), "{}", usage.stderr);
     let first = files(&lake.path("lake")).into_keys().find(|path| path.to_string_lossy().contains("g00000001-")).unwrap();
     std::fs::write(first, "other").unwrap();
-    refuse(&["shop.clicks", HOUR], &["cannot go back to g00000001-", "is gone or has another size"]);
+    refused(&rollback(&lake, &[]), 1, &["cannot go back to g00000001-", "is gone or has another size"]);
     assert_eq!(ids(&lake), ["a", "b", "c"]);
     let single = Lake::small("");
     single.land("14", "a", b"{\"id\":\"a\"}");
     single.run(0);
-    refused(&rollback(&single, &[]), 2, &["there is no generation to go back to"]);
+    refused(&rollback(&single, &[]), 1, &["there is no generation to go back to"]);
 }
 
 #[test]
@@ -117,4 +117,13 @@ fn readers_see_the_hour_as_it_was_or_as_it_is() {
         let rows = seen.json(0);
         assert!(rows == json!([{"n": 1}]) || rows == json!([{"n": 3}]), "{rows}");
     }
+}
+
+#[test]
+fn a_run_that_merges_counts_what_is_held() {
+    let lake = amended();
+    assert_eq!(rollback(&lake, &[]).code, 0);
+    lake.land("14", "c", b"{\"id\":\"e\"}");
+    let text = lake.lakebed(&["run", "--at", AT]).stdout;
+    assert!(text.contains("of 3 landed objects 2 merged, 0 set aside, 1 taken out by a rollback, 0 pending\n"), "{text}");
 }

@@ -32,7 +32,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let before = snapshot(lake.folder.path());
     let dry = lake.lakebed(&["run", "--dry-run", "--at", AT]);
     assert_eq!((dry.code, dry.stderr.as_str()), (0, ""));
-    assert!(dry.stdout.contains("would create year=2026/month=11/day=19/hour=10 from 1 object\n"), "{}", dry.stdout);
+    assert!(dry.stdout.contains("would create year=2026/month=11/day=19/hour=10 from 1 object (new)\n"), "{}", dry.stdout);
     assert!(dry.stdout.contains("the table does not exist yet and would be created"), "{}", dry.stdout);
     let document = lake.lakebed(&["run", "--dry-run", "--at", AT, "--output", "json"]).json(0);
     assert_eq!((&document["dry_run"], &document["tables"][0]["objects"]["pending"]), (&true.into(), &1.into()));
@@ -42,7 +42,12 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     lake.land("10", "b", b"{\"id\":\"b\"}");
     let before = snapshot(lake.folder.path());
     let dry = lake.lakebed(&["run", "--dry-run", "--at", AT]);
-    assert_eq!(dry.stdout, "shop.clicks: would amend year=2026/month=11/day=19/hour=10 from 1 object\n");
+    let lines: Vec<&str> = dry.stdout.lines().collect();
+    let file = "shop.clicks:   appended to (less than half a row group): 1 live file, ";
+    assert!(lines.len() == 3 && lines[1].starts_with(file), "{lines:?}");
+    assert!(lines[1].ends_with(" bytes: part-00000.parquet; 1 row group copied, 0 encoded again"), "{lines:?}");
+    assert_eq!(lines[0], "shop.clicks: would amend year=2026/month=11/day=19/hour=10 from 1 object (late)");
+    assert_eq!(lines[2], "shop.clicks: left (already merged): 1 landed object: 2026/11/19/10/a");
     assert_eq!(snapshot(lake.folder.path()), before);
 }
 

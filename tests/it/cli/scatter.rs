@@ -121,7 +121,9 @@ fn what_has_no_better_place_is_in_the_partition_of_the_arrival_hour() {
     assert_eq!(objects(&run), "3 landed 2 merged 1 rejected 0 held 0 pending");
     let warnings = run["tables"][0]["warnings"].to_string();
     assert!(
-        warnings.contains("3 rows are in the partition of the arrival hour: at is null there, or more than 365 days before"),
+        warnings.contains(
+            "of what arrived in 2026-11-19T12, 3 rows are in the partition of that hour, as at is null there, or more than 365 days before"
+        ),
         "{warnings}"
     );
     let (seen, ledgers) = told(&lake);

@@ -1,8 +1,11 @@
 //! `sweep`: what it removes, what it leaves, and that it goes on where it was cut off.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lakebed::catalog::TableName;
+use lakebed::generate::{Part, Settings};
 use lakebed::layout;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -77,8 +80,50 @@ fn retired_generations_past_their_grace_are_removed() {
     assert_eq!(lake.run(0)["tables"][0]["registered"], false);
     assert_eq!(snapshot(lake.folder.path()).into_keys().collect::<Vec<_>>(), before);
     let back = |more: &[&str]| lake.lakebed(&[&["rollback", "shop.clicks", "2026-11-19T14"], more].concat());
-    refused(&back(&[]), 2, &["none was retired, or all were swept"]);
+    refused(&back(&[]), 1, &["none was retired, or all were swept"]);
     refused(&back(&["--to", "g00000001"]), 2, &["it was swept, or there never was one"]);
+}
+
+/// The bytes of all files of the table, of a file with several names once.
+fn on_disk(lake: &Lake) -> u64 {
+    let all = files(&lake.path("lake")).into_keys().map(|path| std::fs::metadata(path).unwrap());
+    let by_file: BTreeMap<(u64, u64), u64> = all.map(|file| ((file.dev(), file.ino()), file.len())).collect();
+    by_file.values().sum()
+}
+
+#[test]
+fn what_other_generations_have_too_does_not_count_as_freed() {
+    for all_anew in [false, true] {
+        let merge = "[table.merge]\ntarget_file_size = \"64KiB\"\nrow_group_size = \"16KiB\"";
+        let lake = Lake::new(merge);
+        let all = Settings { records: 4_000, objects_per_hour: 8, late: 0.5, ..Settings::default() };
+        lake.generate(&Settings { part: Part::OnTime, ..all.clone() });
+        lake.run(0);
+        lake.generate(&Settings { part: Part::Late, ..all });
+        lake.run(0);
+        let full: Vec<u64> = lake
+            .live_files()
+            .iter()
+            .map(|file| std::fs::metadata(file).unwrap())
+            .filter(|file| file.nlink() == 2)
+            .map(|file| file.len())
+            .collect();
+        assert!(full.len() > 1, "the first generation has {full:?} of the second");
+        if all_anew {
+            lake.configure(&format!("{merge}\ncompression = \"snappy\""));
+            let again = lake.lakebed(&["repair", "shop.clicks", "2026-11-19T10", "--from-merged", "--output", "json"]).json(0);
+            assert_eq!(again["action"], "repaired");
+        }
+        lake.set("grace", "0s");
+        let dry = lake.lakebed(&["sweep", "--dry-run", "--output", "json"]).json(0);
+        let waiting = lake.lakebed(&["status", "--output", "json"]).json(0)[0]["retired_bytes"].clone();
+        let (before, done) = (on_disk(&lake), sweep(&lake));
+        let freed = before - on_disk(&lake);
+        assert_eq!((&done["removed"], &done["freed_bytes"]), (&dry["removed"], &json!(freed)), "{all_anew}");
+        assert_eq!((&dry["freed_bytes"], &waiting), (&json!(freed), &json!(freed)));
+        let named: u64 = done["removed"].as_array().unwrap().iter().map(|removed| removed["bytes"].as_u64().unwrap()).sum();
+        assert_eq!((named, kinds(&done).len(), freed > full.iter().sum()), (freed, 1 + usize::from(all_anew), all_anew));
+    }
 }
 
 #[test]

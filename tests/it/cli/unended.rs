@@ -223,7 +223,7 @@ async fn a_partition_that_was_only_closed_was_never_merged_and_what_follows_is_i
     assert_eq!(run["tables"][0]["partitions"][0]["action"], "created", "{run}");
     assert_eq!(of_null(&lake), ["closed", "closed", "late 0"]);
     assert_eq!(told(&lake).0[0], "null 2026-11-19-10: 7");
-    refused(&lake.lakebed(&["rollback", "shop.clicks", NULL]), 2, &["there is no generation to go back to"]);
+    refused(&lake.lakebed(&["rollback", "shop.clicks", NULL]), 1, &["there is no generation to go back to"]);
     lake.land("12", "null-2", row("8", "2026-11-19T10:30:00Z", "x").replace("\"x\"", "null").as_bytes());
     assert_eq!(lake.run(0)["tables"][0]["partitions"][0]["action"], "amended");
     assert_eq!(of_null(&lake), ["amended(1)", "amended(1)", "late 1"]);
@@ -235,13 +235,13 @@ async fn a_partition_that_was_only_closed_was_never_merged_and_what_follows_is_i
     let retired = json!({"location": void["generation"]["location"], "files": [], "at": void["at"]});
     version["retired"].as_array_mut().unwrap().insert(0, retired);
     std::fs::write(&newest, version.to_string()).unwrap();
-    refused(&lake.lakebed(&["rollback", "shop.clicks", NULL, "--to", "g00000001"]), 2, &["g00000001-", "nothing was merged yet"]);
+    refused(&lake.lakebed(&["rollback", "shop.clicks", NULL, "--to", "g00000001"]), 1, &["g00000001-", "nothing was merged yet"]);
     assert_eq!(lake.lakebed(&["rollback", "shop.clicks", NULL]).code, 0);
     assert_eq!(told(&lake).0[0], "null 2026-11-19-10: 7");
     version["retired"].as_array_mut().unwrap().truncate(1);
     std::fs::remove_file(closing.with_file_name("00000000000000000004.json")).unwrap();
     std::fs::write(&newest, version.to_string()).unwrap();
-    refused(&lake.lakebed(&["rollback", "shop.clicks", NULL]), 2, &["there is no generation to go back to", "nothing was merged yet"]);
+    refused(&lake.lakebed(&["rollback", "shop.clicks", NULL]), 1, &["there is no generation to go back to", "nothing was merged yet"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +296,7 @@ fn other_settings_in_the_configuration_let_no_rollback_lead_back_behind_a_move_a
     lake.run(0);
     lake.configure(SCATTERS_NO_MORE);
     let back = |to: &str| lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10", "--to", to]);
-    refused(&back("g00000001"), 2, &["a repair moved rows between this partition and others"]);
+    refused(&back("g00000001"), 1, &["a repair moved rows between this partition and others"]);
     assert_eq!(back("g00000003").code, 0, "to what the move made of it");
     refused(&lake.lakebed(&["run"]), 2, &["the table was made with"]);
     for arguments in [&["status"][..], &["partitions", "shop.clicks"], &["sweep"], &["query", "SELECT count(*) FROM shop.clicks"]] {
@@ -320,7 +320,7 @@ fn a_table_that_was_made_anew_with_other_settings_goes_back_behind_no_move() {
     lake.configure(SCATTERS_NO_MORE);
     lake.run(0);
     let back = |to: &str| lake.lakebed(&["rollback", "shop.clicks", "2026-11-19T10", "--to", to]);
-    refused(&back("g00000001"), 2, &["a repair moved rows between this partition and others"]);
+    refused(&back("g00000001"), 1, &["a repair moved rows between this partition and others"]);
     let closing = lake.path(".lakebed/ledger/shop.clicks/p=y/at_hour=2026-11-19-10/00000000000000000003.json");
     let bytes = std::fs::read(&closing).unwrap();
     std::fs::remove_file(&closing).unwrap();

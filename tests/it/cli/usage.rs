@@ -1,7 +1,11 @@
 //! Wrong usage and wrong configuration: exit code 2, one sentence that says what to do, and nothing made.
 
+use lakebed::clock::{Clock, SystemClock};
+use lakebed::hour::Hour;
+use serde_json::{Value, json};
+
 use super::super::support::Lake;
-use super::{RUN, ids, refused, snapshot};
+use super::{RUN, ids, keys, refused, scatter, snapshot};
 
 /// One object in hour 10, and a configuration that ends in `extra`.
 fn lake(extra: &str) -> Lake {
@@ -126,4 +130,82 @@ fn times_and_hours_are_asked_for_in_their_form() {
     usage(&["run", "--at", "2026-11-19T20:00:00Z", "--since", "2026-11-20T00"], "is after the time of the run, 2026-11-19T20:00:00Z");
     usage(&["run", "--tabel", "x"], "'--table'");
     usage(&["rnu"], "unrecognized subcommand");
+}
+
+/// The error of the one document that a refused command prints; people read the same sentence.
+fn refused_document(lake: &Lake, arguments: &[&str], code: i32) -> Value {
+    let answer = lake.lakebed(&[arguments, &["--output", "json"]].concat());
+    let document = answer.json(code);
+    assert_eq!(keys(&document), ["error"], "{document}");
+    let error = document["error"].clone();
+    assert!(answer.stderr.contains(error["message"].as_str().unwrap()), "{error} is not in: {}", answer.stderr);
+    error
+}
+
+#[test]
+fn what_is_refused_is_one_document_for_programs() {
+    let lake = lake("");
+    assert_eq!(lake.lakebed(&RUN).code, 0);
+    std::fs::remove_file(lake.path("landing/2026/11/19/10/a")).unwrap();
+    let (ten, eleven) = ("year=2026/month=11/day=19/hour=10", "year=2026/month=11/day=19/hour=11");
+    let error = refused_document(&lake, &["repair", "shop.clicks", "2026-11-19T10"], 1);
+    assert_eq!((&error["kind"], &error["running_again_may_help"]), (&json!("data"), &json!(false)));
+    assert_eq!((&error["partitions"], &error["objects"]), (&json!([ten]), &json!(["2026/11/19/10/a"])));
+    let error = refused_document(&lake, &["repair", "shop.clicks", "2026-11-19T11"], 2);
+    assert_eq!((&error["kind"], &error["partitions"], &error["objects"]), (&json!("config"), &json!([eleven]), &Value::Null));
+    let error = refused_document(&lake, &["rollback", "shop.clicks", "2026-11-19T10"], 1);
+    assert_eq!((&error["kind"], &error["partitions"]), (&json!("data"), &json!([ten])));
+    for wrong in [
+        &["redrive", "shop.clicks", "--hour", "2026-11-19T12"][..],
+        &["status", "shop.clacks"],
+        &["run", "--at", "noon"],
+        &["rollback", "shop.clicks"],
+        &["query", "DROP TABLE shop.clicks"],
+    ] {
+        assert_eq!(refused_document(&lake, wrong, 2)["kind"], "config", "{wrong:?}");
+    }
+    std::fs::write(lake.path("lakebed.toml"), "").unwrap();
+    refused_document(&lake, &["run"], 2);
+    let help = lake.lakebed(&["run", "--help", "--output", "json"]);
+    assert!(help.code == 0 && help.stdout.contains("Usage: ") && !help.stdout.contains('{'), "{}", help.stdout);
+}
+
+#[test]
+fn an_hour_that_was_never_merged_is_told_apart_by_why() {
+    let lake = lake("");
+    assert_eq!(lake.lakebed(&RUN).code, 0);
+    let now = Hour::of(SystemClock.now()).to_string();
+    for verb in ["repair", "rollback"] {
+        let refuse = |hour: &str, words: &[&str]| refused(&lake.lakebed(&[verb, "shop.clicks", hour]), 2, words);
+        refuse(&now, &["it was never merged, so there is nothing to", "that hour is still open, and `lakebed run` merges it from "]);
+        refuse("2099-01-01T00", &["that hour has not begun yet"]);
+        refuse("2026-11-19T11", &["`lakebed run --since 2026-11-19T11` merges what landed in it, if anything did"]);
+    }
+}
+
+#[test]
+fn partitions_of_an_hour_are_named_to_who_names_none_of_them() {
+    let lake = scatter::lake("");
+    lake.land("12", "a", &scatter::rows(&[("1", "10", "x"), ("2", "10", "y"), ("3", "11", "y")]));
+    lake.run(0);
+    for verb in ["repair", "rollback"] {
+        let refuse = |place: &str, words: &[&str]| refused(&lake.lakebed(&[verb, "shop.clicks", place]), 2, words);
+        let there = "in that hour there are 2026-11-19T10/p=x, 2026-11-19T10/p=y";
+        refuse("2026-11-19T10", &["is named like 2026-11-19T10/p=…", there]);
+        refuse("2026-11-19T10/p=z", &["p=z/at_hour=2026-11-19-10: it was never merged", there]);
+        refuse("2026-11-19T11/p=z", &["in that hour there is 2026-11-19T11/p=y"]);
+    }
+    let nothing = lake.lakebed(&["redrive", "shop.clicks", "--hour", "2026-11-19T10/p=x"]);
+    let told = "no record is in the quarantine of 2026-11-19T10/p=x; records are in quarantine in the hour in which they arrived";
+    assert!(nothing.code == 0 && nothing.stdout.contains(told), "{} {}", nothing.stdout, nothing.stderr);
+}
+
+#[test]
+fn a_sweep_takes_its_table_as_a_run_does() {
+    let lake = lake("");
+    assert_eq!(lake.lakebed(&RUN).code, 0);
+    for arguments in [&["sweep", "shop.clicks"][..], &["sweep", "--table", "shop.clicks"]] {
+        assert_eq!(lake.lakebed(arguments).stdout, "nothing to remove\n", "{arguments:?}");
+    }
+    refused(&lake.lakebed(&["sweep", "--table", "shop.click"]), 2, &["did you mean `shop.clicks`?"]);
 }

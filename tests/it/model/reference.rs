@@ -478,7 +478,7 @@ impl Lake {
             (Some(to), _) if to == head.generation => return Plan::of(hour, None),
             (Some(to), _) if !retired.contains(&to) => return Plan::nothing(Answer::Wrong),
             (Some(to), _) => to,
-            (None, None) => return Plan::nothing(Answer::Wrong),
+            (None, None) => return Plan::nothing(Answer::Refused),
             // It was rolled back already.
             (None, Some(last)) if *last > head.generation => return Plan::of(hour, None),
             (None, Some(last)) => *last,

@@ -1,0 +1,36 @@
+//! Counts in words, with the right number.
+
+/// `1 row`, `2 rows`; `1 entry`, `2 entries`.
+pub fn counted(number: u64, what: &str) -> String {
+    match (number, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(entr)) => format!("{number} {entr}ies"),
+        (_, None) => format!("{number} {what}s"),
+    }
+}
+
+/// `is` of one, `are` of several.
+pub fn are(number: u64) -> &'static str {
+    if number == 1 { "is" } else { "are" }
+}
+
+/// The first few of some names, and how many others there are.
+pub fn few(names: &[String], most: usize) -> String {
+    let others = names.len().saturating_sub(most);
+    let named = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if others > 0 { format!("{named} and {others} more") } else { named }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one_and_others_are_many() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "landed object")), ["0 landed objects", "1 landed object", "2 landed objects"]);
+        assert_eq!([1, 2].map(|number| counted(number, "entry")), ["1 entry", "2 entries"]);
+        assert_eq!((are(1), are(0)), ("is", "are"));
+        let names = ["a", "b", "c"].map(String::from);
+        assert_eq!((few(&names, 2).as_str(), few(&names, 3).as_str()), ("a, b and 1 more", "a, b, c"));
+    }
+}
