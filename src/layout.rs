@@ -86,6 +86,13 @@ pub struct GenerationId {
     pub attempt: String,
 }
 
+impl GenerationId {
+    /// Its name without the attempt, which tells it apart from the partition's others.
+    pub fn short(&self) -> String {
+        format!("g{:08}", self.number)
+    }
+}
+
 impl fmt::Display for GenerationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "g{:08}-{}", self.number, self.attempt)
@@ -202,9 +209,10 @@ pub fn staged_rejects_key(staged: &str, attempt: &str) -> String {
     format!("{}.{attempt}.rejects.parquet", staged.trim_end_matches(".parquet"))
 }
 
-/// The key that says that a landed object waits of which nothing is staged, below the state location: `source` names the object.
-pub fn waiting_key(table: &TableName, hour: Hour, source: &str) -> String {
-    format!("queue/{table}/{hour}/{source}-waits")
+/// The key that says that a landed object waits of which nothing is staged, below the state location: `source` names the object, `content`
+/// what it is.
+pub fn waiting_key(table: &TableName, hour: Hour, source: &str, content: &str) -> String {
+    format!("queue/{table}/{hour}/{source}-{content}-waits")
 }
 
 /// The arrival hour and the source that a key of the queue names, or `None` for other objects.

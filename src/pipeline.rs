@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use crate::announce::{self, NowAndThen, Seen};
 use crate::app::App;
 use crate::catalog::reconcile::Wanted;
-use crate::catalog::{Table, TableName, limits};
+use crate::catalog::{Table, limits};
 use crate::config::TableConfig;
 use crate::deadline::{self, Deadline};
 use crate::engine;
@@ -24,6 +24,7 @@ use crate::merge::plan::{self, Action, Grouped, PartitionPlan};
 use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
+use crate::queue::spent::{remove_merged, told_of_gone};
 use crate::retry::Retries;
 use crate::scatter::moves::end;
 use crate::scatter::{self, place::Scatter};
@@ -151,20 +152,22 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let queue = Queue::list(&app.state, &config.name).await?;
     let hours = looked_at(config, request, &queue);
     let discovery = find(&landing, config, &hours).await?;
-    let gone = queue.gone(&hours, &discovery.objects);
+    let there = queue.landed(&discovery.objects);
     let mut done = TableDone::new(&config.name, &discovery);
     done.warnings.extend(migration.warnings());
     done.warnings.extend(missing_beats(config, &discovery, hours.from));
     if config.scatters() {
         // Before anything is read that it changes.
         let stuck = if request.dry_run { None } else { end::left_or_stuck(app, config).await? };
-        let found = scatter::Found { landing, migration, objects: discovery.objects, queue, hours, gone, stuck };
+        let found = scatter::Found { landing, migration, objects: discovery.objects, queue, hours, there, stuck };
         return scatter::run_table(app, config, found, request, done, summary).await;
     }
     let grouped = plan::group(config, discovery.objects, request.at)?;
     done.set_open(grouped.open);
     let (mut plans, known) = plan_partitions(app, config, grouped, &mut done, &mut summary.failures).await;
     done.count_known(&plans);
+    // However many old hours the queue leads to, what is fresh is not to wait for them.
+    plans.sort_by_key(|plan| plan::hour_at(config, &plan.partition).is_some_and(|hour| hour < hours.from));
     let looked_at: Vec<PartitionId> = plans.iter().map(|plan| plan.partition.clone()).collect();
     let mut retries = Retries::new(config, &schema_of(migration.table()), app.limits.memory, &queue, request, &hours);
     // Where there is nothing to merge, neither is asked for.
@@ -189,25 +192,15 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let seen = Seen { partitions: looked_at, known };
     let publish = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures);
     // What is merged is safe without its staged files, be it shown yet or not.
-    let (shown, removed) = tokio::join!(publish, remove_merged(app, &config.name, &queue, &seen.partitions, &gone));
+    let (shown, gone) = tokio::join!(publish, remove_merged(app, &config.name, &queue, &hours, &there, &seen.partitions));
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));
         done.warnings.extend(retries.warnings());
     }
     summary.retries.push(retries);
-    removed.map(|()| done)
-}
-
-/// Removes the staged files of what the ledgers of these partitions name: it is merged, by whichever run, or a rollback holds it, and they are
-/// of no use any more; and those of `gone`.
-async fn remove_merged(app: &App, table: &TableName, queue: &Queue, partitions: &[PartitionId], gone: &[String]) -> Result<()> {
-    if !queue.is_empty() {
-        let heads = app.ledgers.heads_of(table, partitions).await?;
-        let named = heads.iter().flat_map(|head| head.sources.iter().chain(&head.held));
-        queue.remove(&app.state, named.map(|source| source.key.as_str()), gone).await;
-    }
-    Ok(())
+    done.warnings.extend(told_of_gone(&gone?, app.config.lake.grace));
+    Ok(done)
 }
 
 /// What the configuration keeps apart may still be one folder, by a link.

@@ -3,6 +3,8 @@
 pub mod history;
 pub mod plan;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::announce::{self, Shown};
@@ -12,11 +14,13 @@ use crate::catalog::{Table, TableName};
 use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::Place;
-use crate::layout::{GenerationId, PartitionId};
+use crate::layout::{self, GenerationId, PartitionId};
+use crate::ledger::held::holders;
 use crate::ledger::store::Committed;
 use crate::ledger::{Generation, LedgerVersion, Operation};
 use crate::merge::RACES;
-use crate::merge::plan::partition_at;
+use crate::merge::plan::{partition_at, told_at};
+use crate::scatter::moved::stands_apart;
 use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
 use plan::{Choice, Made, Reason, Refusal};
@@ -65,6 +69,8 @@ pub struct RolledBack {
     pub quarantined: u64,
     /// Landed objects that stay out of the partition, as keys relative to the landing.
     pub held: Vec<String>,
+    /// Commands that bring them back.
+    pub ways: Vec<String>,
     /// What people should know although nothing failed.
     pub warnings: Vec<String>,
 }
@@ -100,12 +106,13 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
                 let made = Made { attempt: app.clock.new_id(), run: rollback.run.clone(), at: app.clock.now() };
                 let next = plan::back(&head, &target, &app.state.url_of(""), made);
                 if request.dry_run {
-                    return Ok(rollback.told("would roll back", true, &head, &next));
+                    return Ok(rollback.told("would roll back", true, &head, &next).await);
                 }
+                let told = rollback.told("rolled back", false, &head, &next).await;
                 app.ledgers.probe(&app.clock.new_id()).await?;
                 if Ending::of(app, &location).commit(&next, Some(&head), true).await? == Committed::Done {
                     let warnings = rollback.register(&partition).await?;
-                    return Ok(RolledBack { warnings, ..rollback.told("rolled back", false, &head, &next) });
+                    return Ok(RolledBack { warnings, ..told });
                 }
             }
         }
@@ -181,7 +188,7 @@ impl Rollback<'_> {
     async fn stay(&self, head: &LedgerVersion, reason: &Reason, dry_run: bool) -> Result<RolledBack> {
         let warnings = if dry_run { Vec::new() } else { self.register(&head.partition).await? };
         let reason = Some(reason.to_string());
-        Ok(RolledBack { reason, warnings, ..self.told("nothing to do", dry_run, head, head) })
+        Ok(RolledBack { reason, warnings, ..self.told("nothing to do", dry_run, head, head).await })
     }
 
     async fn register(&self, partition: &PartitionId) -> Result<Vec<String>> {
@@ -191,7 +198,24 @@ impl Rollback<'_> {
         Err(Error::new(error.kind(), format!("{partition}: {error}")))
     }
 
-    fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {
+    /// Commands that bring back what the version holds back.
+    async fn ways(&self, next: &LedgerVersion) -> Vec<String> {
+        if next.held.is_empty() {
+            return Vec::new();
+        }
+        let place = format!("{} {}", next.table, told_at(self.config, &next.partition));
+        let is_repaired = !(self.config.scatters() && stands_apart(self.config, next));
+        let repair = is_repaired.then(|| format!("lakebed repair {place}"));
+        let wrote = self.app.ledgers.wrote_retired(next).await.unwrap_or_else(|e| {
+            tracing::warn!("it cannot be told which generations have what is held: {e}");
+            Vec::new()
+        });
+        let holders = holders(next, &wrote, |_| true);
+        let back = holders.iter().map(|holder| format!("lakebed rollback {place} --to {}", holder.id.short()));
+        repair.into_iter().chain(back).collect()
+    }
+
+    async fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {
         RolledBack {
             run: self.run.clone(),
             dry_run,
@@ -207,6 +231,7 @@ impl Rollback<'_> {
             bytes: next.generation.bytes(),
             quarantined: next.counts.quarantined,
             held: next.held.iter().map(|source| source.key.clone()).collect(),
+            ways: self.ways(next).await,
             warnings: Vec::new(),
         }
     }
@@ -221,9 +246,15 @@ impl RolledBack {
             None => format!("{table}: {action} {partition} from {from} to {to}: {rows} rows, {quarantined} quarantined\n"),
         };
         if !self.held.is_empty() {
-            text.push_str(&format!("{table}: objects that stay out of it until `lakebed repair`, or a rollback to where they are in:\n"));
+            let ways = self.ways.iter().map(|way| format!("`{way}`")).collect::<Vec<_>>().join(" or ");
+            let until = if ways.is_empty() { String::new() } else { format!(" until {ways}") };
+            text.push_str(&format!("{table}: objects that stay out of it{until}:\n"));
         }
-        self.held.iter().for_each(|key| text.push_str(&format!("  {key}\n")));
+        let told = |key: &String| match layout::parse_redriven_key(key) {
+            Some(object) => format!("  {object}: records that a redrive moved here\n"),
+            None => format!("  {key}\n"),
+        };
+        self.held.iter().map(told).collect::<BTreeSet<_>>().iter().for_each(|line| text.push_str(line));
         self.warnings.iter().for_each(|warning| text.push_str(&format!("{table}: {warning}\n")));
         text
     }

@@ -38,6 +38,7 @@ use crate::ledger::LedgerVersion;
 use crate::merge::plan::{PartitionPlan, partition_of};
 use crate::migrate::MigrationPlan;
 use crate::pipeline::{self, ManagedTable, Request};
+use crate::queue::spent::{Content, told_of_gone};
 use crate::queue::{Queue, Recipe};
 use crate::retry::Retries;
 use crate::store::Root;
@@ -55,8 +56,8 @@ pub struct Found {
     pub queue: Queue,
     /// The hours looked at.
     pub hours: Hours,
-    /// See [`Queue::gone`].
-    pub gone: Vec<String>,
+    /// What lies in the landing of what waited: see [`Queue::landed`].
+    pub there: BTreeMap<String, Content>,
     /// The repair that moves rows and cannot be ended.
     pub stuck: Option<Stuck>,
 }
@@ -73,7 +74,7 @@ pub async fn run_table(
     mut done: TableDone,
     summary: &mut RunSummary,
 ) -> Result<TableDone> {
-    let Found { landing, migration, objects, queue, hours: looked_at, gone, stuck } = found;
+    let Found { landing, migration, objects, queue, hours: looked_at, there, stuck } = found;
     let (closed, open): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.hour.is_closed(request.at, config.close_after));
     done.set_open(open.len() as u64);
     // What was begun goes on, be its object gone or before the hours looked at.
@@ -124,12 +125,17 @@ pub async fn run_table(
         tracing::warn!("what redrives moved stays though every partition has it: {e}");
     }
     if is_shown && !(staged.is_empty() && queue.is_empty()) {
-        // Also what was staged meanwhile, by this run or by others.
-        let mut queue = Queue::list(&app.state, &config.name).await?;
-        let (done, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
+        let mut queue = queue;
+        let (finished, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
         begun.iter().for_each(|object| queue.leave(&object.key));
         unreadable.keys().for_each(|hour| queue.leave_hour(*hour));
-        queue.remove(&app.state, done.iter().map(|object| object.key.as_str()), &gone).await;
+        let taken = finished.iter().map(|object| (object.key.as_str(), Some((object.etag.clone(), object.size))));
+        let mut spent = queue.spent(&looked_at, &there, taken, app.clock.now() - app.config.lake.grace);
+        // Also what was staged meanwhile of the very content that is done, by this run or by others.
+        let staged: BTreeSet<&str> = finished.iter().map(|object| object.staged.as_str()).collect();
+        spent.keys.extend(Queue::list(&app.state, &config.name).await?.of_staged(&staged));
+        Queue::remove(&app.state, &spent.keys).await;
+        done.warnings.extend(told_of_gone(&spent.gone, app.config.lake.grace));
     }
     Ok(done)
 }

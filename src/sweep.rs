@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::events::outbox::LONGEST;
 use crate::layout::{self, PartitionId};
 use crate::ledger::LedgerVersion;
+use crate::migrate::made_to_scatter;
 use crate::scatter::moves::end;
 use crate::store::Root;
 use crate::store::cleaning::Places;
@@ -100,6 +101,11 @@ impl Sweeper<'_> {
             there.extend(self.app.catalog.get_partitions(&quarantine, &values).await?);
         }
         Ok(there.into_iter().map(|partition| partition.location).collect())
+    }
+
+    /// True if its rows scatter, or did when it was made.
+    fn scatters(&self) -> bool {
+        self.config.scatters() || made_to_scatter(&self.table)
     }
 
     fn removed(&self, kind: Kind, partition: Option<&PartitionId>, location: String, bytes: u64) -> Removed {

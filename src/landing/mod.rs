@@ -49,7 +49,7 @@ impl Hours {
     }
 
     /// True if the hour is looked at.
-    fn has(&self, hour: Hour) -> bool {
+    pub fn has(&self, hour: Hour) -> bool {
         hour <= self.to && self.reach(hour)
     }
 

@@ -1,5 +1,6 @@
 //! The ledger of a partition: numbered, complete, immutable versions that say what the partition holds.
 
+pub mod held;
 pub mod store;
 mod stored;
 #[cfg(test)]

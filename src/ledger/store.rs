@@ -173,6 +173,20 @@ impl LedgerStore {
         self.root.read(&key).await?.map(|bytes| LedgerVersion::from_json(&bytes, &key)).transpose()
     }
 
+    /// The versions that wrote the retired generations that `head` lists.
+    ///
+    /// # Errors
+    /// As [`Self::head`]; `Data` if one is gone.
+    pub async fn wrote_retired(&self, head: &LedgerVersion) -> Result<Vec<LedgerVersion>> {
+        let read = futures::stream::iter(head.wrote_retired()).map(|number| async move {
+            let version = self.version(&head.table, &head.partition, number).await?;
+            version.ok_or_else(|| {
+                Error::data(format!("{} {}: ledger version {number} is gone; restore the state location", head.table, head.partition))
+            })
+        });
+        read.buffered(CONCURRENCY).try_collect().await
+    }
+
     /// The highest version number of each partition whose ledger lies in `folder`.
     async fn newest(&self, table: &TableName, folder: &str) -> Result<BTreeMap<PartitionId, u64>> {
         let prefix = parse(folder)?;

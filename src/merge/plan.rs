@@ -129,6 +129,13 @@ pub fn hour_at(table: &TableConfig, partition: &PartitionId) -> Option<Hour> {
     times.reduce(|one, other| Some(one?.and(other?)))??.arrival_hour(Tz::UTC)
 }
 
+/// How people name a partition, as [`partition_at`] reads it; its path, if its values do not tell the hour.
+pub fn told_at(table: &TableConfig, partition: &PartitionId) -> String {
+    let Some(hour) = hour_at(table, partition) else { return partition.to_string() };
+    let beside = table.partition_by.iter().zip(partition.entries()).filter(|((_, expression), _)| !expression.is_of_time());
+    beside.fold(hour.to_string(), |told, (_, entry)| format!("{told}/{}={}", entry.key, entry.value))
+}
+
 /// Sorts objects by partition; those of hours that are still open at `at` are only counted.
 ///
 /// # Errors

@@ -7,11 +7,13 @@
 pub mod read;
 pub mod redriven;
 mod seal;
+pub mod spent;
 pub mod spread;
 pub mod stage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use crate::catalog::TableName;
 use crate::config::{Privacy, TableConfig};
 use crate::error::Result;
 use crate::hour::Hour;
-use crate::landing::{Hours, LandedObject};
+use crate::landing::LandedObject;
 use crate::layout::{self, PartitionId};
 use crate::scatter::share::Share;
 use crate::schema::{TableSchema, fingerprint};
@@ -162,8 +164,11 @@ pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
 /// `Unavailable` if the state location cannot be written.
 pub async fn mark(state: &Root, table: &TableName, object: &LandedObject) -> Result<()> {
     let source = source(&object.key);
+    // An object that lands again while a run takes in what it was before waits by itself.
+    let content = hex(&Sha256::digest(format!("{}\n{}", object.etag, object.size)), 8);
+    let key = layout::waiting_key(table, object.hour, &source, &content);
     // Whoever marks the object writes the same.
-    state.create(&layout::waiting_key(table, object.hour, &source), object.key.clone().into_bytes(), &source).await.map(|_| ())
+    state.create(&key, object.key.clone().into_bytes(), &source).await.map(|_| ())
 }
 
 /// Removes a staged file of an object that is of no use, after the queue says that the object waits all the same.
@@ -175,11 +180,22 @@ pub async fn give_up(state: &Root, table: &TableName, key: &str, object: &Landed
     state.remove(key).await
 }
 
+/// What waits of one object.
+#[derive(Debug, Clone)]
+struct Waiting {
+    /// Its arrival hour.
+    hour: Hour,
+    /// The bytes of its files, by their keys.
+    files: BTreeMap<String, u64>,
+    /// When the last of them came, by the store, UTC.
+    changed: DateTime<Utc>,
+}
+
 /// What waits in the queue of one table.
 #[derive(Debug, Clone, Default)]
 pub struct Queue {
-    /// The arrival hour of each source, and its files: their bytes by their keys.
-    files: BTreeMap<String, (Hour, BTreeMap<String, u64>)>,
+    /// What waits of each source.
+    files: BTreeMap<String, Waiting>,
     /// What one partition takes of objects whose rows scatter, by their keys.
     shares: BTreeMap<String, Share>,
 }
@@ -194,11 +210,14 @@ impl Queue {
         let failed = |e: object_store::Error| state.unlisted(&folder, &e);
         let prefix = parse(folder.trim_end_matches('/'))?;
         let mut listing = state.store().list(Some(&prefix));
-        let mut files: BTreeMap<String, (Hour, BTreeMap<String, u64>)> = BTreeMap::new();
+        let mut files: BTreeMap<String, Waiting> = BTreeMap::new();
         while let Some(object) = listing.try_next().await.map_err(failed)? {
             let key = object.location.to_string();
             if let Some((hour, source)) = layout::parse_queue_key(table, &key) {
-                files.entry(source.to_string()).or_insert_with(|| (hour, BTreeMap::new())).1.insert(key, object.size);
+                let new = || Waiting { hour, files: BTreeMap::new(), changed: object.last_modified };
+                let waiting = files.entry(source.to_string()).or_insert_with(new);
+                waiting.changed = waiting.changed.max(object.last_modified);
+                waiting.files.insert(key, object.size);
             }
         }
         Ok(Self { files, shares: BTreeMap::new() })
@@ -216,7 +235,7 @@ impl Queue {
 
     /// True if that file is staged of the object of key `object`.
     pub fn has(&self, object: &str, staged: &str) -> bool {
-        self.files.get(&source(object)).is_some_and(|(_, files)| files.contains_key(staged))
+        self.files.get(&source(object)).is_some_and(|waiting| waiting.files.contains_key(staged))
     }
 
     /// True if nothing waits.
@@ -232,24 +251,12 @@ impl Queue {
 
     /// The bytes of that staged file.
     pub fn staged_size(&self, recipe: &Recipe, object: &LandedObject) -> Option<u64> {
-        self.files.get(&source(&object.key)).and_then(|(_, files)| files.get(&recipe.staged_key(object))).copied()
+        self.files.get(&source(&object.key)).and_then(|waiting| waiting.files.get(&recipe.staged_key(object))).copied()
     }
 
     /// The arrival hours of what waits.
     pub fn hours(&self) -> impl Iterator<Item = Hour> + '_ {
-        self.files.values().map(|(hour, _)| *hour)
-    }
-
-    /// The keys of what waits of hours of before a span, and is of none of these objects, which are all that lie there: it is gone from the
-    /// landing, and nothing can be made of it. The queue must have been listed before the landing: an object is there before its file is here.
-    pub fn gone(&self, hours: &Hours, landed: &[LandedObject]) -> Vec<String> {
-        let older = |(_, (hour, _)): &(&String, &(Hour, BTreeMap<String, u64>))| hours.older.contains(hour);
-        let mut waiting: BTreeMap<_, _> = self.files.iter().filter(older).collect();
-        if !waiting.is_empty() {
-            let there: BTreeSet<String> = landed.iter().map(|object| source(&object.key)).collect();
-            waiting.retain(|source, _| !there.contains(*source));
-        }
-        waiting.into_values().flat_map(|(_, files)| files.keys().cloned()).collect()
+        self.files.values().map(|waiting| waiting.hour)
     }
 
     /// Forgets the files of an object: nobody removes them.
@@ -259,28 +266,7 @@ impl Queue {
 
     /// Forgets the files of all objects that arrived in an hour.
     pub fn leave_hour(&mut self, hour: Hour) {
-        self.files.retain(|_, (of, _)| *of != hour);
-    }
-
-    /// Removes all files of these objects, which must be in a ledger, and those of `gone`: what landed stays. What cannot be removed is for a
-    /// later run.
-    pub async fn remove<'k>(&self, state: &Root, merged: impl Iterator<Item = &'k str>, gone: &[String]) {
-        let merged: BTreeSet<String> = merged.map(source).collect();
-        let done = self.files.iter().filter(|(source, _)| merged.contains(*source)).flat_map(|(_, (_, files))| files.keys());
-        let gone = gone.iter().filter(|key| self.files.values().any(|(_, files)| files.contains_key(*key)));
-        let keys: BTreeSet<&str> = done.chain(gone).map(String::as_str).collect();
-        let keys: Vec<&str> = keys.into_iter().collect();
-        match state.remove_all(&keys).await {
-            Ok(stay) => stay.iter().for_each(|e| tracing::warn!("a staged file stays that is of no use any more: {e}")),
-            Err(e) => tracing::warn!("staged files stay that are of no use any more: {e}"),
-        }
-        // The hour's, and those around it.
-        let folders: BTreeSet<&str> = keys.iter().flat_map(|key| key.match_indices('/').map(move |(slash, _)| &key[..slash])).collect();
-        for folder in folders.into_iter().rev() {
-            if let Err(e) = state.remove_if_empty(folder) {
-                tracing::warn!("cannot remove a folder of the queue: {e}");
-            }
-        }
+        self.files.retain(|_, waiting| waiting.hour != hour);
     }
 }
 
@@ -325,26 +311,6 @@ mod tests {
 
     fn name() -> TableName {
         TableName { database: "shop".into(), name: "clicks".into() }
-    }
-
-    #[tokio::test]
-    async fn what_waits_of_before_the_span_is_gone_only_if_its_object_does_not_lie_there() {
-        let state = Root::in_memory();
-        for (hour, object) in [("10", "a"), ("10", "b"), ("13", "c")] {
-            mark(&state, &name(), &landed(hour, object)).await.unwrap();
-        }
-        let queue = Queue::list(&state, &name()).await.unwrap();
-        let hour = |hour: &str| landed(hour, "").hour;
-        let hours = Hours::and_before(hour("12"), hour("14"), queue.hours());
-        assert_eq!(hours.older, [hour("10")].into());
-        let gone = queue.gone(&hours, &[landed("10", "a")]);
-        assert_eq!(gone, [layout::waiting_key(&name(), hour("10"), &source("10/b"))], "what is in the span is not looked at");
-
-        queue.remove(&state, std::iter::empty(), &gone).await;
-        let left = Queue::list(&state, &name()).await.unwrap();
-        assert_eq!(left.hours().collect::<BTreeSet<_>>(), [hour("10"), hour("13")].into());
-        left.remove(&state, ["10/a", "13/c"].into_iter(), &gone).await;
-        assert!(Queue::list(&state, &name()).await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -12,15 +12,16 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::landing::{self, LandedObject, discover};
-use crate::layout::{self, PartitionId};
+use crate::layout::PartitionId;
 use crate::ledger::LedgerVersion;
 use crate::merge::intake::{Intake as Reader, Reading};
-use crate::merge::plan::{is_error_output, partition_of};
+use crate::merge::plan::partition_of;
 use crate::pipeline::ManagedTable;
 use crate::queue::spread::{self, Spread};
 use crate::queue::stage::Staging;
 use crate::queue::{Queue, Recipe};
 use crate::scatter::intake::Taken;
+use crate::scatter::moved::stands_apart;
 use crate::scatter::moves::{Move, Moved};
 use crate::scatter::place::Scatter;
 use crate::scatter::plan::{Placed, taken};
@@ -228,9 +229,7 @@ fn lost(table: &ManagedTable, key: &str) -> Error {
 
 /// What a redrive took out of an object is in no landed object of its own, and would be placed anew with it.
 fn refuse_redriven(table: &ManagedTable, head: &LedgerVersion) -> Result<()> {
-    let mut sources = head.sources.iter().chain(&head.held);
-    let is_apart = |key: &str| layout::parse_redriven_key(key).is_some() || is_error_output(&table.config, key);
-    if head.counts.moved == 0 && !sources.any(|source| is_apart(&source.key)) {
+    if !stands_apart(&table.config, head) {
         return Ok(());
     }
     Err(Error::data(format!(

@@ -91,15 +91,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The generation whose folder this is.
-fn generation_of(location: &str) -> Option<GenerationId> {
-    location.trim_end_matches('/').rsplit('/').next()?.parse().ok()
-}
-
 /// The retired generations of data, in the order in which they were retired. `quarantine` is the URL of the table's quarantine.
 fn retired(head: &LedgerVersion, quarantine: &str) -> Vec<GenerationId> {
     let data = head.retired.iter().filter(|retired| !retired.location.starts_with(quarantine));
-    data.filter_map(|retired| generation_of(&retired.location)).collect()
+    data.filter_map(Retired::id).collect()
 }
 
 /// Decides where to go back to: `to`, which is a generation's name or the part of it before the dash; without it the generation that was

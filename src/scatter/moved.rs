@@ -10,14 +10,24 @@ use futures::TryStreamExt;
 use super::intake::of_object;
 use crate::app::App;
 use crate::catalog::TableName;
+use crate::config::TableConfig;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::layout::{self, GenerationId, PartitionId};
 use crate::ledger::{LedgerVersion, RedrivenFile};
+use crate::merge::plan::is_error_output;
 use crate::queue::redriven;
 use crate::status::Moving;
 use crate::store::{Root, parse};
 use crate::summary::counted;
+
+/// True if no landed object tells which of a partition's rows belong there: a redrive moved records into it or out of it, or took in objects
+/// of Firehose's with errors.
+pub fn stands_apart(config: &TableConfig, head: &LedgerVersion) -> bool {
+    let mut sources = head.sources.iter().chain(&head.held);
+    let is_apart = |key: &str| layout::parse_redriven_key(key).is_some() || is_error_output(config, key);
+    head.counts.moved > 0 || sources.any(|source| is_apart(&source.key))
+}
 
 /// A file with rows that a redrive moved.
 #[derive(Debug, Clone)]

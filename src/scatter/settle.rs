@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::intake::{FORMAT, Intake, Taken, of_object};
+use super::moved::stands_apart;
 use super::moves::end;
 use super::store::{self, Committed};
 use super::{Work, plan};
@@ -121,10 +122,11 @@ impl Work<'_> {
         for head in self.heads.values() {
             if !head.held.is_empty() {
                 let held = counted(head.held.len() as u64, "object");
-                done.warnings.push(format!(
-                    "{}: it was rolled back, and its rows of {held} stay out of it until `lakebed repair`, or until it is rolled forward again",
-                    head.partition
-                ));
+                let until = match stands_apart(&self.table.config, head) {
+                    true => "it is rolled forward again",
+                    false => "`lakebed repair`, or until it is rolled forward again",
+                };
+                done.warnings.push(format!("{}: it was rolled back, and its rows of {held} stay out of it until {until}", head.partition));
             } else if let Some(rolled_back) = &head.rolled_back {
                 done.warnings.push(format!("{}: {}", head.partition, rolled_back.to_text()));
             }

@@ -14,9 +14,6 @@ use arrow::error::ArrowError;
 /// Map keys that are compared one by one: most maps are small, and a set would cost more.
 const FEW: usize = 32;
 
-/// Most values, or bytes of text, that room is left for: memory that no value may come for.
-const ROOM: usize = 2 << 20;
-
 /// One column under construction.
 #[derive(Debug)]
 pub struct Builder {
@@ -217,6 +214,41 @@ impl Builder {
         }
     }
 
+    /// Makes room for `rows` rows, of which it has the first `seen`, if the others are like these: what grows bit by bit is copied each time.
+    pub fn make_room(&mut self, seen: usize, rows: usize) {
+        fn room<T>(values: &mut Vec<T>, seen: usize, rows: usize) {
+            // A sixteenth more, as no two parts of an object are alike.
+            let wanted = (values.len() as u64 * rows as u64 / seen.max(1) as u64) * 17 / 16;
+            let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+            values.reserve_exact(wanted.saturating_sub(values.len()));
+        }
+        room(&mut self.nulls, seen, rows);
+        match &mut self.values {
+            Values::Bool(v) => room(v, seen, rows),
+            Values::I8(v) => room(v, seen, rows),
+            Values::I16(v) => room(v, seen, rows),
+            Values::I32(v) => room(v, seen, rows),
+            Values::I64(v) => room(v, seen, rows),
+            Values::I128(v) => room(v, seen, rows),
+            Values::F32(v) => room(v, seen, rows),
+            Values::F64(v) => room(v, seen, rows),
+            Values::Bytes { offsets, data } => {
+                room(offsets, seen, rows);
+                room(data, seen, rows);
+            }
+            Values::List { offsets, items } => {
+                room(offsets, seen, rows);
+                items.make_room(seen, rows);
+            }
+            Values::Map { offsets, keys, values } => {
+                room(offsets, seen, rows);
+                keys.make_room(seen, rows);
+                values.make_room(seen, rows);
+            }
+            Values::Struct { fields } => fields.iter_mut().for_each(|field| field.make_room(seen, rows)),
+        }
+    }
+
     /// The column, leaving the builder empty.
     ///
     /// # Errors
@@ -227,21 +259,21 @@ impl Builder {
         self.len = 0;
         let data_type = self.data_type.clone();
         Ok(match &mut self.values {
-            Values::Bool(v) => Arc::new(BooleanArray::new(BooleanBuffer::from(take(v)), nulls)),
+            Values::Bool(v) => Arc::new(BooleanArray::new(BooleanBuffer::from(std::mem::take(v)), nulls)),
             Values::I8(v) => primitive::<Int8Type>(v, nulls),
             Values::I16(v) => primitive::<Int16Type>(v, nulls),
             Values::I32(v) if data_type == DataType::Date32 => primitive::<Date32Type>(v, nulls),
             Values::I32(v) => primitive::<Int32Type>(v, nulls),
             Values::I64(v) if data_type == DataType::Int64 => primitive::<Int64Type>(v, nulls),
             Values::I64(v) => {
-                let array = PrimitiveArray::<TimestampMicrosecondType>::new(ScalarBuffer::from(take(v)), nulls);
+                let array = PrimitiveArray::<TimestampMicrosecondType>::new(ScalarBuffer::from(std::mem::take(v)), nulls);
                 Arc::new(array.with_data_type(data_type))
             }
-            Values::I128(v) => Arc::new(Decimal128Array::new(ScalarBuffer::from(take(v)), nulls).with_data_type(data_type)),
+            Values::I128(v) => Arc::new(Decimal128Array::new(ScalarBuffer::from(std::mem::take(v)), nulls).with_data_type(data_type)),
             Values::F32(v) => primitive::<Float32Type>(v, nulls),
             Values::F64(v) => primitive::<Float64Type>(v, nulls),
             Values::Bytes { offsets, data } => {
-                let (offsets, data) = (take_offsets(offsets), Buffer::from_vec(take(data)));
+                let (offsets, data) = (take_offsets(offsets), Buffer::from_vec(std::mem::take(data)));
                 if data_type == DataType::Binary {
                     Arc::new(BinaryArray::try_new(offsets, data, nulls)?)
                 } else {
@@ -283,7 +315,7 @@ fn null_buffer(nulls: &[usize], len: usize) -> Option<NullBuffer> {
 }
 
 fn primitive<T: arrow::datatypes::ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(take(values)), nulls))
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(std::mem::take(values)), nulls))
 }
 
 fn finish_list(
@@ -328,14 +360,8 @@ fn cut(offsets: &mut Vec<i32>, len: usize) -> usize {
     usize::try_from(offsets.last().copied().unwrap_or(0)).unwrap_or(0)
 }
 
-/// What was gathered, leaving room for as much, if that is no more than usual: one batch is about as large as the one before.
-fn take<T>(values: &mut Vec<T>) -> Vec<T> {
-    let room = Vec::with_capacity(values.len().min(ROOM));
-    std::mem::replace(values, room)
-}
-
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let taken = OffsetBuffer::new(ScalarBuffer::from(take(offsets)));
+    let taken = OffsetBuffer::new(ScalarBuffer::from(std::mem::take(offsets)));
     offsets.push(0);
     taken
 }

@@ -80,6 +80,11 @@ impl<'p> Decoder<'p> {
         }
     }
 
+    /// Makes room for `rows` rows like those that are finished.
+    pub fn make_room(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.make_room(self.rows, rows));
+    }
+
     /// The finished rows as columns, leaving the decoder without rows.
     pub fn finish(&mut self) -> Result<Vec<arrow::array::ArrayRef>, arrow::error::ArrowError> {
         self.rows = 0;

@@ -211,6 +211,7 @@ fn read_into(plan: &Plan, stored: &Arc<dyn Stored>, limits: Limits, rows: &mut R
         Ok(content) => window(content),
         Err(failure) => return Ok((0, Some(flaw(failure)?))),
     };
+    rows.expect(text.ended().then(|| text.bytes().len()));
     match plan.format {
         Format::Parquet => {
             if !text.ended() {

@@ -1,9 +1,11 @@
 //! Records into rows and rejects, handed on piece by piece, with every record counted.
 
 mod again;
+mod tally;
 
 pub use again::Again;
 use arrow::array::RecordBatch;
+pub use tally::Tally;
 
 use super::columnar::{self, links::Links};
 use super::columns;
@@ -19,6 +21,9 @@ use crate::error::{Error, Result};
 /// A batch is closed after this many rows, or this many bytes of records, or of rows without a value.
 pub(super) const BATCH_ROWS: usize = 32768;
 const BATCH_BYTES: usize = 16 << 20;
+
+/// Room for a batch is made after so many rows, by what these take.
+const SAMPLE: usize = 256;
 
 /// Rejects are handed on after this many, or this many bytes of them.
 const REJECTS: usize = 1024;
@@ -46,47 +51,6 @@ impl Piece {
 /// Takes the pieces of an object, in their order.
 pub type Emit<'e> = dyn FnMut(Piece) -> Result<()> + 'e;
 
-/// What became of the records of an object.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Records found.
-    pub read: u64,
-    /// Records that became rows.
-    pub rows: u64,
-    /// Records that were rejected.
-    pub rejected: u64,
-    /// Records that are none for the table, by the format's own rule.
-    pub dropped: u64,
-    /// Values that broke a rule whose `on_fail` is `warn` or `null`.
-    pub warned: u64,
-    /// Bytes of the rejected records, and of those among them that are no JSON.
-    pub rejected_bytes: u64,
-    /// See `rejected_bytes`.
-    pub malformed_bytes: u64,
-    /// The rejected records that are no JSON.
-    pub malformed: u64,
-    /// Records that are longer than a record may be: their bytes are in the landing alone.
-    pub oversized: u64,
-}
-
-impl Tally {
-    /// How many records are bad in an object of `bytes` bytes, as far as one can tell: bytes that are no JSON may hold many records
-    /// that nothing known separates, so where they have room for a hundred records of the object, they count as that many.
-    pub fn bad(&self, bytes: u64) -> u64 {
-        let usual = bytes.saturating_sub(self.rejected_bytes).checked_div(self.rows).unwrap_or(0).max(1);
-        match self.malformed_bytes / usual {
-            many @ 100.. if self.rows > 0 => self.rejected - self.malformed + many.max(self.malformed),
-            _ => self.rejected,
-        }
-    }
-
-    /// True if more than that share of the records of an object of `bytes` bytes is bad: then the good ones do not count either.
-    pub fn are_too_many(&self, bytes: u64, max_ratio: f64) -> bool {
-        let (bad, good) = (self.bad(bytes), self.rows);
-        bad > 0 && bad as f64 / (bad + good) as f64 > max_ratio
-    }
-}
-
 /// What the value that was read last is, if it is accepted.
 enum Last {
     /// The decoder's last row.
@@ -113,6 +77,8 @@ pub struct Rows<'p, 'e> {
     batch_bytes: usize,
     /// Most rows of a batch: short records may stand for rows of many columns.
     batch_rows: usize,
+    /// Bytes of the text that are not read yet, about, if one knows.
+    left: Option<usize>,
     rejects: Vec<Reject>,
     reject_bytes: usize,
     tally: Tally,
@@ -136,6 +102,7 @@ impl<'p, 'e> Rows<'p, 'e> {
             scratch: cloudwatch::Scratch::default(),
             batch_bytes: 0,
             batch_rows: (BATCH_BYTES / columns::nulls(plan.schema.fields()).max(1)).clamp(1, BATCH_ROWS),
+            left: None,
             rejects: Vec::new(),
             reject_bytes: 0,
             tally: Tally::default(),
@@ -143,6 +110,11 @@ impl<'p, 'e> Rows<'p, 'e> {
             reasons: None,
             emit,
         }
+    }
+
+    /// Says how many bytes of text there are, if one knows that before it is read.
+    pub(super) fn expect(&mut self, bytes: Option<usize>) {
+        self.left = bytes;
     }
 
     /// Hands on what is left, and says what became of the records.
@@ -182,7 +154,16 @@ impl<'p, 'e> Rows<'p, 'e> {
         }
     }
 
+    /// Makes room for what the batch will be, if more comes like its first rows.
+    fn make_room(&mut self) {
+        let usual = (self.batch_bytes / SAMPLE).max(1);
+        // Of a text that is read bit by bit the end is not known; where one batch was full, the next one may be.
+        let more = self.left.unwrap_or(if self.tally.rows > 0 { BATCH_BYTES } else { 0 });
+        self.decoder.make_room((more.min(BATCH_BYTES) / usual).min(self.batch_rows));
+    }
+
     fn close_batch(&mut self) -> Result<()> {
+        self.left = self.left.map(|left| left.saturating_sub(self.batch_bytes));
         self.batch_bytes = 0;
         if self.decoder.rows == 0 {
             return Ok(());
@@ -329,6 +310,9 @@ impl<'p, 'e> Rows<'p, 'e> {
     fn count_row(&mut self, bytes: usize) -> Result<()> {
         self.tally.read += 1;
         self.batch_bytes += bytes;
+        if self.decoder.rows == SAMPLE {
+            self.make_room();
+        }
         if self.decoder.rows >= self.batch_rows || self.batch_bytes >= BATCH_BYTES {
             self.close_batch()?;
         }

@@ -7,7 +7,6 @@ use super::plan::{self, Times, Verdict};
 use super::summary::{Kind, Removed, SweepSummary};
 use crate::error::Result;
 use crate::layout::{self, GenerationId, PartitionId};
-use crate::migrate::made_to_scatter;
 use crate::queue;
 use crate::scatter::moved::All;
 use crate::store::Root;
@@ -129,7 +128,7 @@ pub(super) async fn staged(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) ->
     let entries = state.everything(&layout::queue_root(table)).await?;
     // Of an object that scatters a ledger tells too little: others may lack their share. Runs remove those themselves, and none can run while the
     // configuration scatters no more.
-    if entries.is_empty() || sweeper.config.scatters() || made_to_scatter(&sweeper.table) {
+    if entries.is_empty() || sweeper.scatters() {
         return Ok(());
     }
     let merged: BTreeSet<String> = sweeper.heads.values().flat_map(|head| &head.sources).map(|source| queue::source(&source.key)).collect();

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::began;
 use crate::layout::{self, GenerationId, PartitionId};
+use crate::ledger::held::Holder;
 use crate::ledger::{LedgerVersion, Retired};
 
 /// How old something has to be.
@@ -41,6 +42,18 @@ impl Times {
 pub fn due(head: &LedgerVersion, since: &[LedgerVersion], times: Times) -> Vec<Retired> {
     let was = |retired: &Retired| since.iter().all(|version| version.retired.iter().any(|old| old.location == retired.location));
     head.retired.iter().filter(|retired| retired.at <= times.retired && was(retired)).cloned().collect()
+}
+
+/// Sets apart what may go, and the generations of `holders` among them that have to stay, each with what of it is past its grace.
+pub fn spare(due: Vec<Retired>, holders: Vec<Holder>) -> (Vec<Retired>, Vec<(Holder, Vec<Retired>)>) {
+    let is_of = |holder: &Holder, retired: &Retired| holder.folders.contains(&retired.location);
+    let (stays, goes): (Vec<Retired>, _) = due.into_iter().partition(|retired| holders.iter().any(|holder| is_of(holder, retired)));
+    let of_holder = |holder: Holder| {
+        let stays: Vec<Retired> = stays.iter().filter(|retired| is_of(&holder, retired)).cloned().collect();
+        (!stays.is_empty()).then_some((holder, stays))
+    };
+    let kept = holders.into_iter().filter_map(of_holder).collect();
+    (goes, kept)
 }
 
 /// Sets apart what the catalog still points to: what may go, and what has to stay.
@@ -152,6 +165,16 @@ mod tests {
         assert_eq!(apart(gone.clone(), &BTreeSet::new()), (gone, vec![]));
         let young = LedgerVersion { attempt: id_of("2026-11-20T20:00:01Z"), ..head.clone() };
         assert!(times().is_settled(&head) && !times().is_settled(&young));
+    }
+
+    #[test]
+    fn what_alone_has_rows_that_a_rollback_took_out_stays_with_its_quarantine() {
+        let head = head();
+        let (own, bad) = (head.retired[0].clone(), Retired { location: "file:///state/quarantine/".into(), ..head.retired[0].clone() });
+        let holder = Holder { id: own.id().unwrap(), folders: vec![own.location.clone(), bad.location.clone()], records: 2 };
+        let (goes, kept) = spare(head.retired.iter().chain([&bad]).cloned().collect(), vec![holder.clone()]);
+        assert_eq!((goes, kept), (head.retired[1..].to_vec(), vec![(holder.clone(), vec![own, bad])]));
+        assert_eq!(spare(head.retired[1..].to_vec(), vec![holder]), (head.retired[1..].to_vec(), vec![]), "it is within its grace");
     }
 
     #[test]

@@ -8,11 +8,15 @@ use super::summary::{Kind, SweepSummary};
 use super::{Sweeper, plan};
 use crate::announce::{self, Shown};
 use crate::error::{Error, Result};
-use crate::layout::PartitionId;
+use crate::layout::{self, PartitionId};
+use crate::ledger::held::{Holder, holders};
 use crate::ledger::store::Committed;
-use crate::ledger::{LedgerVersion, Retired};
+use crate::ledger::{LedgerVersion, Retired, Source};
 use crate::merge::RACES;
+use crate::merge::plan::told_at;
+use crate::scatter::moved::stands_apart;
 use crate::scatter::moves::end::Ending;
+use crate::summary::counted;
 
 /// Removes the retired generations of a table that are past their grace.
 ///
@@ -22,8 +26,12 @@ pub(super) async fn sweep(sweeper: &Sweeper<'_>, summary: &mut SweepSummary) -> 
     let mut due = Vec::new();
     for head in sweeper.heads.values() {
         let gone = sweeper.due(head).await?;
-        if !gone.is_empty() {
-            due.push((head, gone));
+        match sweeper.spare(head, gone).await {
+            Ok((gone, kept)) => {
+                summary.warnings.extend(kept.iter().map(|(holder, _)| sweeper.is_kept(&head.partition, holder)));
+                due.extend((!gone.is_empty()).then_some((head, gone)));
+            }
+            Err(e) => summary.failures.push(sweeper.failure(Some(&head.partition), &e)),
         }
     }
     if due.is_empty() {
@@ -91,6 +99,28 @@ impl Sweeper<'_> {
         Ok(plan::due(head, &since, self.times))
     }
 
+    /// Sets apart what may go of these, and what has to stay: rows that a rollback took out, and that nobody reads from what landed, are in
+    /// it alone.
+    async fn spare(&self, head: &LedgerVersion, due: Vec<Retired>) -> Result<(Vec<Retired>, Vec<(Holder, Vec<Retired>)>)> {
+        let is_refused = self.scatters() && stands_apart(self.config, head);
+        let is_only_here = |held: &Source| is_refused || layout::parse_redriven_key(&held.key).is_some();
+        if due.is_empty() || !head.held.iter().any(is_only_here) {
+            return Ok((due, Vec::new()));
+        }
+        let wrote = self.app.ledgers.wrote_retired(head).await?;
+        Ok(plan::spare(due, holders(head, &wrote, is_only_here)))
+    }
+
+    fn is_kept(&self, partition: &PartitionId, Holder { id, records, .. }: &Holder) -> String {
+        let (table, place, to) = (&self.table.name, told_at(self.config, partition), id.short());
+        format!(
+            "{table} {partition}: {id} stays past its grace: {} that a rollback took out {} in it alone, and cannot be read from what landed; \
+             `lakebed rollback {table} {place} --to {to}` brings back what is in it",
+            counted(*records, "record"),
+            if *records == 1 { "is" } else { "are" }
+        )
+    }
+
     /// Commits a version that does not list these any more, and returns those that it took out itself. A dry run takes all.
     async fn take(&self, head: &LedgerVersion, gone: &[Retired], summary: &SweepSummary) -> Result<Vec<Retired>> {
         for retired in gone {
@@ -100,16 +130,20 @@ impl Sweeper<'_> {
             return Ok(gone.to_vec());
         }
         self.app.ledgers.probe(&self.app.clock.new_id()).await?;
-        let mut head = head.clone();
+        let (mut head, mut gone) = (head.clone(), gone.to_vec());
         for _ in 0..RACES {
-            let (next, taken) = plan::without(&head, gone, self.app.clock.new_id(), summary.run.clone(), self.times.now);
+            let (next, taken) = plan::without(&head, &gone, self.app.clock.new_id(), summary.run.clone(), self.times.now);
             if taken.is_empty() {
                 return Ok(taken);
             }
             // Nothing is told of it: what a query finds is the same.
             match Ending::of(self.app, &self.location).commit(&next, Some(&head), false).await? {
                 Committed::Done => return Ok(taken),
-                Committed::Lost(winner) => head = *winner,
+                Committed::Lost(winner) => {
+                    head = *winner;
+                    // A rollback may have taken something out meanwhile.
+                    gone = self.spare(&head, gone).await?.0;
+                }
             }
         }
         Err(Error::conflict("other runs kept changing it; the next sweep goes on"))

@@ -3,6 +3,7 @@
 mod failures;
 mod history;
 mod infer;
+mod kept;
 mod limits;
 mod moved;
 mod placements;

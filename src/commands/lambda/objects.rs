@@ -80,10 +80,14 @@ impl<'a> Objects<'a> {
         };
         let (state, limits) = (&self.app.state, &self.app.limits);
         let staging = match managed {
-            Some(managed) => stage(state, managed, limits, &self.app.clock.new_id(), object.clone()).await?,
-            None => Staging::ForTheRun,
+            Some(managed) => stage(state, managed, limits, &self.app.clock.new_id(), object.clone()).await,
+            None => Ok(Staging::ForTheRun),
         };
-        match staging {
+        if staging.is_err() {
+            // S3 may not tell of it again.
+            queue::mark(state, &table.name, &object).await?;
+        }
+        match staging? {
             Staging::Staged => self.counts.staged += 1,
             Staging::AlreadyThere => self.counts.staged_before += 1,
             Staging::ForTheRun => {

@@ -36,7 +36,7 @@ pub(super) fn at_once(stored: &[u8], limit: u64) -> Option<Bytes> {
     if u64::from(length) > limit.min(stored.len() as u64 * 1032) {
         return None;
     }
-    let mut out = Text::new(usize::try_from(length).ok()?);
+    let mut out = Text::new(usize::try_from(length).ok()?)?;
     let written = libdeflater::Decompressor::new().gzip_decompress(stored, out.bytes()).ok()?;
     (written == out.bytes().len()).then(|| out.into_bytes())
 }

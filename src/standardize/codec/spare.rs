@@ -3,9 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use memmap2::MmapMut;
 
-/// Room is made in whole units, so that texts of about the same length can have each other's memory.
-const UNIT: usize = 1 << 20;
+/// Room is made in whole units, so that texts of about the same length can have each other's memory, and the kernel can give it in
+/// pages of that size.
+const UNIT: usize = 2 << 20;
 
 /// Larger pieces are not kept.
 const LARGEST: usize = 32 << 20;
@@ -18,24 +20,24 @@ static SPARE: Mutex<Spare> = Mutex::new(Spare { pieces: Vec::new() });
 
 /// Pieces of memory that nobody uses at present.
 struct Spare {
-    pieces: Vec<Vec<u8>>,
+    pieces: Vec<MmapMut>,
 }
 
 impl Spare {
     /// The smallest piece that has room for `len` bytes, unless that is much larger.
-    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+    fn take(&mut self, len: usize) -> Option<MmapMut> {
         let pieces = self.pieces.iter().enumerate().map(|(at, piece)| (piece.len(), at));
         let (_, at) = pieces.filter(|(size, _)| *size >= len && size / 2 <= len.max(UNIT)).min()?;
         Some(self.pieces.swap_remove(at))
     }
 
     /// Keeps a piece. Of too many the smallest go, as they are made anew the fastest.
-    fn keep(&mut self, piece: Vec<u8>) {
-        if piece.is_empty() || piece.len() > LARGEST {
+    fn keep(&mut self, piece: MmapMut) {
+        if piece.len() > LARGEST {
             return;
         }
         self.pieces.push(piece);
-        while self.pieces.len() > MOST || self.pieces.iter().map(Vec::len).sum::<usize>() > MOST_BYTES {
+        while self.pieces.len() > MOST || self.pieces.iter().map(|piece| piece.len()).sum::<usize>() > MOST_BYTES {
             let Some((_, smallest)) = self.pieces.iter().enumerate().map(|(at, piece)| (piece.len(), at)).min() else { return };
             self.pieces.swap_remove(smallest);
         }
@@ -44,20 +46,20 @@ impl Spare {
 
 /// A text that is being decompressed, and its memory.
 pub(super) struct Text {
-    memory: Vec<u8>,
+    memory: Option<MmapMut>,
     len: usize,
 }
 
 impl Text {
-    /// A text of `len` bytes, whatever they are.
-    pub(super) fn new(len: usize) -> Self {
-        let memory = SPARE.lock().unwrap_or_else(PoisonError::into_inner).take(len);
-        Self { memory: memory.unwrap_or_else(|| vec![0; len.next_multiple_of(UNIT)]), len }
+    /// A text of `len` bytes, whatever they are; `None` if there is no memory for it.
+    pub(super) fn new(len: usize) -> Option<Self> {
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).take(len);
+        Some(Self { memory: Some(spare.or_else(|| room(len))?), len })
     }
 
     /// Its bytes.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.memory[..self.len]
+        self.memory.as_mut().map_or(&mut [], |memory| &mut memory[..self.len])
     }
 
     /// The text; its memory is used again after its last use.
@@ -66,15 +68,25 @@ impl Text {
     }
 }
 
+/// New memory for `len` bytes at least, in large pages where the system has them: it takes the kernel a sixth of the time.
+fn room(len: usize) -> Option<MmapMut> {
+    let memory = MmapMut::map_anon(len.next_multiple_of(UNIT).max(UNIT)).ok()?;
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    Some(memory)
+}
+
 impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
-        &self.memory[..self.len]
+        self.memory.as_ref().map_or(&[], |memory| &memory[..self.len])
     }
 }
 
 impl Drop for Text {
     fn drop(&mut self) {
-        SPARE.lock().unwrap_or_else(PoisonError::into_inner).keep(std::mem::take(&mut self.memory));
+        if let Some(memory) = self.memory.take() {
+            SPARE.lock().unwrap_or_else(PoisonError::into_inner).keep(memory);
+        }
     }
 }
 
@@ -82,16 +94,20 @@ impl Drop for Text {
 mod tests {
     use super::*;
 
+    fn piece(mib: usize) -> MmapMut {
+        MmapMut::map_anon(mib << 20).unwrap()
+    }
+
     #[test]
     fn the_largest_pieces_are_kept_and_used_again() {
-        let mib = |mib: &[usize]| mib.iter().map(|mib| vec![0; mib << 20]).collect::<Vec<_>>();
+        let mib = |mib: &[usize]| mib.iter().map(|mib| piece(*mib)).collect::<Vec<_>>();
         let cases: [(&[usize], &[usize]); 6] = [
             (&[1, 2, 1], &[1, 1, 2]),
             (&[1, 1, 1, 1, 1, 1, 1, 1, 20], &[1, 1, 1, 1, 1, 1, 1, 20]),
             (&[2, 2, 2, 2, 2, 2, 2, 2, 1], &[2, 2, 2, 2, 2, 2, 2, 2]),
             (&[1, 3, 32, 32], &[32, 32]),
             (&[30, 31, 32], &[31, 32]),
-            (&[33, 0], &[]),
+            (&[33], &[]),
         ];
         for (given, expected) in cases {
             let mut spare = Spare { pieces: Vec::new() };
@@ -107,14 +123,14 @@ mod tests {
         let cases = [
             (0, Some(1)),
             (5, Some(1)),
-            ((1 << 20) + 1, None),
+            ((1 << 20) + 1, Some(3)),
             (2 << 20, Some(3)),
             (3 << 20, Some(3)),
             ((3 << 20) + 1, None),
             (8 << 20, Some(16)),
         ];
         for (len, expected) in cases {
-            let pieces: Vec<Vec<u8>> = [16, 3, 1].map(|mib| vec![0; mib << 20]).into();
+            let pieces: Vec<MmapMut> = [16, 3, 1].map(piece).into();
             let places: Vec<_> = pieces.iter().map(|piece| (piece.as_ptr(), piece.len() >> 20)).collect();
             let mut spare = Spare { pieces };
             let taken = spare.take(len).map(|piece| (piece.as_ptr(), piece.len() >> 20));
@@ -128,13 +144,13 @@ mod tests {
     fn memory_is_used_again_and_texts_have_their_own_length() {
         // Other tests decompress at the same time, so whose memory it is cannot be told, but what is in it can.
         for (len, byte) in [(3 << 20, 1), (5, 2), (0, 3), ((3 << 20) - 7, 4), (LARGEST + 1, 5)] {
-            let mut text = Text::new(len);
+            let mut text = Text::new(len).unwrap();
             text.bytes().fill(byte);
             let bytes = text.into_bytes();
             assert_eq!((bytes.len(), bytes.iter().all(|found| *found == byte)), (len, true));
             let part = bytes.slice(..len.min(2));
             drop(bytes);
-            let mut other = Text::new(len);
+            let mut other = Text::new(len).unwrap();
             other.bytes().fill(9);
             assert!(part.iter().all(|found| *found == byte), "what is still read is not used again");
         }

@@ -91,6 +91,22 @@ fn rows_stay_in_order_over_the_edges_of_batches() {
 }
 
 #[test]
+fn a_batch_takes_little_more_memory_than_its_values() {
+    let plan = plan("n bigint, s string, tags array<struct<a:int>>, m map<string,double>", "");
+    let record = |n: usize| match n % 10 {
+        0 => format!(r#"{{"n":{n},"s":null,"tags":[{{"a":1}},{{}}],"m":{{"k{n:05}":0.5}}}}"#),
+        _ => format!(r#"{{"n":{n},"s":"text {n:05}","tags":[{{"a":{n}}}],"m":{{}}}}"#),
+    };
+    // As many as make vectors that double have half of their room to spare.
+    let done = standardized(&plan, (0..16_500).map(record).collect::<String>());
+    let [batch] = &done.batches[..] else { panic!("{} batches", done.batches.len()) };
+    let (room, values) = batch.columns().iter().fold((0, 0), |(room, values), column| {
+        (room + column.get_array_memory_size(), values + column.to_data().get_slice_memory_size().unwrap())
+    });
+    assert!(room * 10 <= values * 12, "{room} bytes for {values}");
+}
+
+#[test]
 fn short_records_make_no_large_batches_of_many_columns() {
     let columns: Vec<String> = (0..500).map(|n| format!("c{n} double")).collect();
     let done = standardized(&plan(&columns.join(", "), ""), "{}".repeat(10_000));
