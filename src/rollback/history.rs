@@ -106,7 +106,7 @@ pub fn history(versions: &[LedgerVersion], quarantine: &str, grace: TimeDelta) -
 fn retired(head: &LedgerVersion, known: &BTreeMap<u64, &LedgerVersion>, quarantine: &str, grace: TimeDelta) -> Vec<There> {
     let data = head.retired.iter().filter(|retired| !retired.location.starts_with(quarantine));
     let there = data.filter_map(|retired| {
-        let generation: GenerationId = retired.location.trim_end_matches('/').rsplit('/').next()?.parse().ok()?;
+        let generation = retired.id()?;
         // A run may be made for a past time: then the clock decides.
         let lists = |version: &&&LedgerVersion| version.retired.iter().any(|old| old.location == retired.location);
         let since = known.values().rev().take_while(lists).last().and_then(|version| began(&version.attempt));
