@@ -8,12 +8,14 @@ mod objects;
 mod play;
 mod redrive;
 mod reference;
+mod scattering;
 mod steps;
 mod world;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use play::{Spoil, Told, play, play_spoilt};
@@ -22,8 +24,9 @@ use steps::{Content, Form, LOOSE, Record, Rules, Settings, Step, Story, Verb, st
 /// Stories of a test without settings.
 const STORIES: u64 = 50;
 
-/// Scenes of the longest story.
+/// Scenes of the longest story, and of the longest one where rows scatter.
 const SCENES: usize = 36;
+const SCATTERING_SCENES: usize = 15;
 
 /// Stories at the same time: most of their time is waiting for the disk.
 const THREADS: u64 = 4;
@@ -33,14 +36,13 @@ fn set(name: &str) -> Option<u64> {
 }
 
 /// Plays the story of a seed; if it fails, says the shortest one that fails alike.
-fn check(seed: u64, told: &Mutex<Told>) {
+fn check<S: std::fmt::Debug, T>(seed: u64, stories: impl Strategy<Value = S>, play: impl Fn(&S) -> T, add: impl Fn(T)) {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let done = runner.run(&story(SCENES), |story| {
-        let happened = play(&story);
-        told.lock().unwrap().add(happened);
+    let done = runner.run(&stories, |story| {
+        add(play(&story));
         Ok(())
     });
     match done {
@@ -50,24 +52,38 @@ fn check(seed: u64, told: &Mutex<Told>) {
     }
 }
 
-#[test]
-fn a_lake_is_what_the_reference_says_whatever_happens_to_it() {
+/// Plays stories, each of a seed of its own; true if these are as many as a test has without settings.
+fn each_seed(one: impl Fn(u64) + Sync) -> bool {
     let (first, stories) = (set("LAKEBED_MODEL_SEED").unwrap_or(1), set("PROPTEST_CASES").unwrap_or(STORIES));
-    let (next, told) = (AtomicU64::new(first), Mutex::new(Told::default()));
+    let next = AtomicU64::new(first);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let seed = next.fetch_add(1, Ordering::Relaxed)
                     && seed < first + stories
                 {
-                    check(seed, &told);
+                    one(seed);
                 }
             });
         }
     });
-    let told = told.into_inner().unwrap();
-    if stories >= STORIES {
-        told.assert_enough();
+    stories >= STORIES
+}
+
+#[test]
+fn a_lake_is_what_the_reference_says_whatever_happens_to_it() {
+    let told = Mutex::new(Told::default());
+    if each_seed(|seed| check(seed, story(SCENES), play, |happened| told.lock().unwrap().add(happened))) {
+        told.into_inner().unwrap().assert_enough();
+    }
+}
+
+#[test]
+fn where_rows_scatter_each_record_is_in_one_place_whatever_happens_to_the_lake() {
+    let told = Mutex::new(scattering::Told::default());
+    let add = |happened| told.lock().unwrap().add(happened);
+    if each_seed(|seed| check(seed, scattering::story(SCATTERING_SCENES), scattering::play, add)) {
+        told.into_inner().unwrap().assert_enough();
     }
 }
 

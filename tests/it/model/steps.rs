@@ -218,11 +218,15 @@ fn strict() -> impl Strategy<Value = Rules> {
         .prop_map(|(ids, ratio)| Rules { ids, ratio })
 }
 
+/// Where something breaks, and how.
+pub fn at_some_request() -> impl Strategy<Value = Break> {
+    let how = prop_oneof![Just(How::Dies), Just(How::DiesAfter), Just(How::Down), Just(How::Fails), Just(How::AnswerLost)];
+    (prop_oneof![0u32..12, 12u32..40], how).prop_map(|(after, how)| Break { after, how })
+}
+
 /// A verb that is done, or breaks.
 fn done(verb: impl Strategy<Value = Verb>) -> impl Strategy<Value = Step> {
-    let how = prop_oneof![Just(How::Dies), Just(How::DiesAfter), Just(How::Down), Just(How::Fails), Just(How::AnswerLost)];
-    let at = (prop_oneof![0u32..12, 12u32..40], how).prop_map(|(after, how)| Break { after, how });
-    (verb, prop::option::weighted(0.4, at)).prop_map(|(verb, at)| match at {
+    (verb, prop::option::weighted(0.4, at_some_request())).prop_map(|(verb, at)| match at {
         None => Step::Do(verb),
         Some(at) => Step::Break(verb, at),
     })

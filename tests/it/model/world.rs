@@ -33,7 +33,7 @@ use crate::support::Lake;
 
 /// A clock that goes on when it is told to.
 #[derive(Debug)]
-struct Watch(Mutex<(DateTime<Utc>, u128)>);
+pub struct Watch(Mutex<(DateTime<Utc>, u128)>);
 
 impl Clock for Watch {
     fn now(&self) -> DateTime<Utc> {
@@ -44,6 +44,16 @@ impl Clock for Watch {
         let mut watch = self.0.lock().unwrap();
         watch.1 += 1;
         Ulid::from_parts(u64::try_from(watch.0.timestamp_millis()).unwrap(), watch.1).to_string()
+    }
+}
+
+impl Watch {
+    pub fn at(now: Minute) -> Self {
+        Self(Mutex::new((instant(now), 0)))
+    }
+
+    pub fn set(&self, now: Minute) {
+        self.0.lock().unwrap().0 = instant(now);
     }
 }
 
@@ -102,13 +112,28 @@ pub struct Seen {
     pub rejects: BTreeMap<usize, Vec<Shown>>,
 }
 
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// The program, wired for the lake.
+pub async fn open(lake: &Lake, clock: &Arc<Watch>, access: Access) -> App {
+    let config = config::read(&lake.path("lakebed.toml")).unwrap();
+    App::new(config, access, clock.clone(), ProgressBar::hidden()).await.unwrap()
+}
+
+/// Puts a line before its state location and its catalog.
+pub fn behind(app: &mut App, line: &Line) {
+    let url = Url::parse(&app.state.url_of("")).unwrap();
+    app.state = Root::of_store(Arc::new(Store { store: Arc::clone(app.state.store()), line: line.clone() }), url);
+    app.ledgers = LedgerStore::new(app.state.clone());
+    app.outbox = Outbox::new(app.state.clone());
+    app.catalog = Arc::new(Shelf { catalog: Arc::clone(&app.catalog), line: line.clone() });
 }
 
 impl World {
     pub fn new(settings: &Settings, now: Minute) -> Self {
-        let world = Self { lake: Lake::small(""), clock: Arc::new(Watch(Mutex::new((instant(now), 0)))), runtime: runtime() };
+        let world = Self { lake: Lake::small(""), clock: Arc::new(Watch::at(now)), runtime: runtime() };
         world.configure(settings, LOOSE);
         world
     }
@@ -134,7 +159,7 @@ impl World {
     }
 
     pub fn set_time(&self, now: Minute) {
-        self.clock.0.lock().unwrap().0 = instant(now);
+        self.clock.set(now);
     }
 
     /// Writes or removes an object. What is written is another file, even if one of that name is there.
@@ -147,8 +172,7 @@ impl World {
     }
 
     async fn app(&self, access: Access) -> App {
-        let config = config::read(&self.lake.path("lakebed.toml")).unwrap();
-        App::new(config, access, self.clock.clone(), ProgressBar::hidden()).await.unwrap()
+        open(&self.lake, &self.clock, access).await
     }
 
     /// Lets a verb act, until it breaks if it is to break.
@@ -156,11 +180,7 @@ impl World {
         let (own, line) = (runtime(), Line::new(at));
         let answer = own.block_on(async {
             let mut app = self.app(if verb.only_looks() { Access::Read } else { Access::Write }).await;
-            let url = Url::parse(&app.state.url_of("")).unwrap();
-            app.state = Root::of_store(Arc::new(Store { store: Arc::clone(app.state.store()), line: line.clone() }), url);
-            app.ledgers = LedgerStore::new(app.state.clone());
-            app.outbox = Outbox::new(app.state.clone());
-            app.catalog = Arc::new(Shelf { catalog: app.catalog, line: line.clone() });
+            behind(&mut app, &line);
             tokio::select! {
                 answer = act(&app, verb) => Some(answer.map_err(|e| (e.kind(), e.to_string()))),
                 () = line.death() => None,
