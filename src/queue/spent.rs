@@ -131,6 +131,7 @@ pub fn told_of_gone(gone: &BTreeSet<Hour>, grace: TimeDelta) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, SystemClock};
     use crate::landing::testing::landed;
     use crate::layout;
     use crate::queue::mark;
@@ -160,7 +161,7 @@ mod tests {
         let (state, queue) = queue(&[a.clone(), b.clone(), open.clone()]).await;
         let hours = Hours::and_before(landed("12", "").hour, landed("14", "").hour, queue.hours());
         let content = |object: &LandedObject| Some((object.etag.clone(), object.size));
-        let now = Utc::now();
+        let now = SystemClock.now();
         let (long_ago, soon) = (now - TimeDelta::days(1), now + TimeDelta::days(1));
         let told = |there: &[&LandedObject], taken: &[(&str, Option<Content>)], kept: DateTime<Utc>| {
             let there: Vec<LandedObject> = there.iter().map(|object| (*object).clone()).collect();
