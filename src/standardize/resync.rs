@@ -29,8 +29,9 @@ pub(super) enum Next {
 ///
 /// - that follows a line break directly, though behind a `:`, a `[` or a `,` only if it is alike, or
 /// - that follows a `}` with nothing but white space, a byte order mark or a literal `\n` between, or
-/// - that follows a comma, where records are separated by commas (in an array of records, or once a comma stood between two), if it is
-///   alike: its first name is also that of the broken record, or of the last whole one.
+/// - that follows a comma, where records are separated by commas (in an array of records, or once a comma stood between two; or the brackets
+///   of the broken record are closed in order, and the comma follows), if it is alike: its first name is also that of the broken record, or of
+///   the last whole one.
 ///
 /// or in an array of records: at a `[` that follows a line break directly, but not behind a `:`, a `[` or a `,`, and whose first element is
 /// a whole JSON object.
@@ -82,12 +83,18 @@ impl Resync {
     pub(super) fn next(&mut self, view: View<'_>, start: usize, in_array: bool) -> Next {
         let bytes = view.bytes;
         let (mut from, mut spent) = (start + 1, self.spent);
+        let mut brackets = Brackets::from(start);
         while let Some(found) = memchr::memchr2(b'{', b'[', bytes.get(from..).unwrap_or_default()) {
             let at = from + found;
             if !view.last && at + NAME > bytes.len() {
                 break;
             }
             let candidate = match bytes[at] {
+                b'{' if !(in_array || self.commas) && self.follows_comma(bytes, start, at) => {
+                    let closed = brackets.closed(bytes, at);
+                    let before = bare(&bytes[start..at]).strip_suffix(b",").map(|before| start + bare(before).len());
+                    (closed.is_some() && closed == before).then_some((at, true))
+                }
                 b'{' => self.may_begin(bytes, start, at, in_array || self.commas).map(|behind_comma| (at, behind_comma)),
                 _ => first_element(bytes, start, at).map(|object| (object, false)),
             };
@@ -96,6 +103,7 @@ impl Resync {
                 match cursor.skip_value(&mut self.open) {
                     Ok(_) => {
                         self.spent = spent;
+                        self.commas |= behind_comma && !in_array;
                         return Next::Found { at, behind_comma };
                     }
                     Err(syntax) if view.unsure(syntax.at) => break,
@@ -115,6 +123,13 @@ impl Resync {
         Next::End
     }
 
+    /// True if what begins at `at` is alike and follows a comma behind a `}`, on the same line.
+    fn follows_comma(&self, bytes: &[u8], start: usize, at: usize) -> bool {
+        let before = &bytes[start..at];
+        let comma = bare(before).strip_suffix(b",").map(bare);
+        !begins_line(before) && comma.is_some_and(|before| before.ends_with(b"}")) && self.is_alike(bytes, start, at)
+    }
+
     /// The last search is at its end, although it needs more.
     pub(super) fn settle(&mut self) {
         self.spent = self.spent_so_far;
@@ -129,6 +144,42 @@ impl Resync {
             Some(b':' | b'[' | b',') if !self.is_alike(bytes, start, at) => None,
             _ => begins_line(before).then_some(false),
         }
+    }
+}
+
+/// The brackets of a broken record, as far as they were looked at.
+struct Brackets {
+    open: Vec<u8>,
+    in_text: bool,
+    pos: usize,
+    /// Where the last of them was closed; `None` if one was closed by another kind.
+    end: Option<Option<usize>>,
+}
+
+impl Brackets {
+    /// Those of the record that begins at `start`.
+    fn from(start: usize) -> Self {
+        Self { open: Vec::new(), in_text: false, pos: start, end: None }
+    }
+
+    /// Where all of them are closed, each by its own kind, if that is before `at`, which grows from call to call.
+    fn closed(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        while self.end.is_none() && self.pos < at {
+            match bytes[self.pos] {
+                b'\\' if self.in_text => self.pos += 1,
+                b'"' => self.in_text = !self.in_text,
+                byte @ (b'{' | b'[') if !self.in_text => self.open.push(byte),
+                byte @ (b'}' | b']') if !self.in_text => {
+                    let own = self.open.pop() == Some(if byte == b'}' { b'{' } else { b'[' });
+                    if !own || self.open.is_empty() {
+                        self.end = Some(own.then_some(self.pos + 1));
+                    }
+                }
+                _ => {}
+            }
+            self.pos += 1;
+        }
+        self.end.flatten()
     }
 }
 
@@ -215,7 +266,11 @@ mod tests {
         resync.remember(br#"{"id":1}"#, 0, true);
         let at = text.len() - 8;
         assert_eq!(next(text, &mut resync, true), Next::Found { at, behind_comma: true });
-        assert_eq!(next(text, &mut resync, false), Next::End, "no comma stood between two records");
+        assert_eq!(next(text, &mut Resync::default(), false), Next::Found { at, behind_comma: true }, "its brackets are closed");
+        let open = text.replacen("}]}", "}}", 1);
+        assert_eq!(next(&open, &mut Resync::default(), false), Next::End, "no comma stood between two records");
+        let inside = r#"{"id":tru,"c":[{"id":2},{"id":3}]}"#;
+        assert_eq!(next(inside, &mut Resync::default(), false), Next::End, "the comma is inside of the broken record");
         resync.skip_between(b",", 0);
         assert_eq!(next(text, &mut resync, false), Next::Found { at, behind_comma: true });
     }
@@ -247,6 +302,20 @@ mod tests {
         let mut resync = Resync::default();
         assert_eq!(next(&text, &mut resync, false), Next::End);
         assert!(resync.spent < text.len() as u64 * (PATIENCE + 4), "{} for {}", resync.spent, text.len());
+    }
+
+    #[test]
+    fn a_broken_record_at_the_beginning_costs_none_behind_a_comma() {
+        assert_eq!(check(r#"{"a":NaN},{"a":2}"#), r#"{"a":2}"#);
+        assert_eq!(check(r#"{"a":NaN,"b":"\"},{","c":[{}]} , {"a":2}"#), r#"{"a":2}"#);
+        assert_eq!(check(r#"{"a":NaN},{"b":2}"#), "", "it begins with another name");
+        // Lines that are cut inside of such a list are looked at once each.
+        let text = "{\"a\":[{},{\"a\":1\n{\"a\":2}\n".repeat(100_000);
+        let (mut resync, mut at, mut found) = (Resync::default(), 0, 0);
+        while let Next::Found { at: next, .. } = resync.next(View { bytes: text.as_bytes(), last: true, base: 0 }, at, false) {
+            (at, found) = (text[next..].find('\n').map_or(text.len(), |end| next + end + 1), found + 1);
+        }
+        assert_eq!(found, 100_000);
     }
 
     #[test]
