@@ -59,7 +59,7 @@ impl TableStatus {
             _ => "no hour is complete".to_string(),
         };
         let absent = if self.in_catalog { "" } else { "; not in the catalog yet, the first run creates it" };
-        let mut text = format!("{}: {fresh}, {} rows, {} quarantined{absent}\n", self.table, self.rows, self.quarantined);
+        let mut text = format!("{}: {fresh}, {}, {} quarantined{absent}\n", self.table, counted(self.rows, "row"), self.quarantined);
         let width = self.hours.iter().map(|hour| hour.name().chars().count()).max().unwrap_or(0).max(14);
         if !self.hours.is_empty() {
             text.push_str(&format!(
@@ -83,7 +83,7 @@ impl TableStatus {
             hour.write_notes(&mut text);
         }
         if self.retired_bytes > 0 {
-            text.push_str(&format!("{} bytes of retired generations wait for `lakebed sweep`\n", self.retired_bytes));
+            text.push_str(&format!("{} of retired generations wait for `lakebed sweep`\n", counted(self.retired_bytes, "byte")));
         }
         if let Some(first) = self.foreign.first() {
             text.push_str(&format!(
