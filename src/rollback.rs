@@ -5,6 +5,7 @@ pub mod plan;
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt, stream};
 use serde::Serialize;
 
 use crate::announce::{self, Shown};
@@ -23,8 +24,11 @@ use crate::merge::plan::told_at;
 use crate::named;
 use crate::scatter::moves::end::{self, Ending};
 use crate::store::cleaning::Places;
-use crate::words::counted;
+use crate::words::{are, counted};
 use plan::{Choice, Made, Reason, Refusal};
+
+/// Objects that are looked for in the landing at the same time.
+const CONCURRENCY: usize = 16;
 
 /// What a rollback is asked to do.
 #[derive(Debug, Clone)]
@@ -216,6 +220,32 @@ impl Rollback<'_> {
         std::iter::once(repair).chain(back).collect()
     }
 
+    /// That of what the version holds back some is not in the landing any more, so that no repair brings it back.
+    async fn only_here(&self, next: &LedgerVersion) -> Option<String> {
+        let landed = next.held.iter().filter(|held| layout::parse_redriven_key(&held.key).is_none()).map(|held| held.key.as_str());
+        let gone = match self.app.stores.existing(&self.config.landing, "the landing") {
+            Ok(landing) => {
+                stream::iter(landed)
+                    .map(|key| async { (key, landing.exists(key).await) })
+                    .buffered(CONCURRENCY)
+                    // What cannot be looked up may be there.
+                    .filter_map(|(key, exists)| async move { matches!(exists, Ok(false)).then_some(key) })
+                    .collect()
+                    .await
+            }
+            Err(_) => landed.collect::<Vec<_>>(),
+        };
+        gone.first().map(|first| {
+            format!(
+                "{} of them {} not in the landing any more, {first} for one: no repair brings that back, and once {} hours have passed a sweep removes \
+                 what alone has its rows; go forward again before, if they are wanted",
+                gone.len(),
+                are(gone.len() as u64),
+                self.app.config.lake.grace.num_hours()
+            )
+        })
+    }
+
     async fn told(&self, action: &'static str, dry_run: bool, head: &LedgerVersion, next: &LedgerVersion) -> RolledBack {
         RolledBack {
             run: self.run.clone(),
@@ -233,7 +263,7 @@ impl Rollback<'_> {
             quarantined: next.counts.quarantined,
             held: next.held.iter().map(|source| source.key.clone()).collect(),
             ways: self.ways(next).await,
-            warnings: Vec::new(),
+            warnings: self.only_here(next).await.into_iter().collect(),
         }
     }
 }

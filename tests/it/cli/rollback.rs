@@ -127,3 +127,16 @@ fn a_run_that_merges_counts_what_is_held() {
     let text = lake.lakebed(&["run", "--at", AT]).stdout;
     assert!(text.contains("of 3 landed objects 2 merged, 0 set aside, 1 taken out by a rollback, 0 pending\n"), "{text}");
 }
+
+#[test]
+fn what_is_gone_from_the_landing_is_said_to_come_back_by_no_repair() {
+    let lake = amended();
+    std::fs::remove_file(lake.folder.path().join("landing/2026/11/19/14/b")).unwrap();
+    let dry = rollback(&lake, &["--dry-run"]);
+    let said = "1 of them is not in the landing any more, 2026/11/19/14/b for one: no repair brings that back";
+    assert!(dry.stdout.contains(said), "{}", dry.stdout);
+    let done = rollback(&lake, &["--output", "json"]).json(0);
+    assert!(done["warnings"][0].as_str().unwrap().contains(said), "{done}");
+    let ways: Vec<&str> = done["ways"].as_array().unwrap().iter().map(|way| way.as_str().unwrap()).collect();
+    assert_eq!(ways, ["lakebed repair shop.clicks 2026-11-19T14", "lakebed rollback shop.clicks 2026-11-19T14 --to g00000002"]);
+}
