@@ -3,6 +3,7 @@
 mod events;
 mod framing;
 mod json;
+mod parquet;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
