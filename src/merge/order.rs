@@ -151,8 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn texts_of_any_length_are_ordered_in_little_memory() {
-        for (count, length) in [(400_000, 100), (200_000, 200), (100_000, 400), (40_000, 990), (10_000, 4_000), (60, 1 << 20), (4, 6 << 20)]
-        {
+        for (count, length) in [(400_000, 100), (200_000, 200), (100_000, 400), (40_000, 990), (10_000, 4_000)] {
             let found = texts(count, length, 32 << 20).await.unwrap_or_else(|e| panic!("{length}: {e}"));
             assert!(found.len() == count && found.is_sorted(), "{length}");
         }
