@@ -23,6 +23,7 @@ use crate::merge::RACES;
 use crate::merge::plan::told_at;
 use crate::named;
 use crate::scatter::moves::end::{self, Ending};
+use crate::store::Root;
 use crate::store::cleaning::Places;
 use crate::words::{are, counted};
 use plan::{Choice, Made, Reason, Refusal};
@@ -113,11 +114,11 @@ pub async fn run(app: &App, request: &Request) -> Result<RolledBack> {
                 if request.dry_run {
                     return Ok(rollback.told("would roll back", true, &head, &next).await);
                 }
-                let told = rollback.told("rolled back", false, &head, &next).await;
+                let mut told = rollback.told("rolled back", false, &head, &next).await;
                 app.ledgers.probe(&app.clock.new_id()).await?;
                 if Ending::of(app, &location).commit(&next, Some(&head), true).await? == Committed::Done {
-                    let warnings = rollback.register(&partition).await?;
-                    return Ok(RolledBack { warnings, ..told });
+                    told.warnings.extend(rollback.register(&partition).await?);
+                    return Ok(told);
                 }
             }
         }
@@ -225,13 +226,11 @@ impl Rollback<'_> {
         let landed = next.held.iter().filter(|held| layout::parse_redriven_key(&held.key).is_none()).map(|held| held.key.as_str());
         let gone = match self.app.stores.existing(&self.config.landing, "the landing") {
             Ok(landing) => {
-                stream::iter(landed)
-                    .map(|key| async { (key, landing.exists(key).await) })
-                    .buffered(CONCURRENCY)
-                    // What cannot be looked up may be there.
-                    .filter_map(|(key, exists)| async move { matches!(exists, Ok(false)).then_some(key) })
-                    .collect()
-                    .await
+                let exists = |landing: Root, key| async move { (key, landing.exists(key).await) };
+                let looked_up = stream::iter(landed).map(|key| exists(landing.clone(), key)).buffered(CONCURRENCY);
+                // What cannot be looked up may be there.
+                let gone = looked_up.filter_map(|(key, exists)| async move { matches!(exists, Ok(false)).then_some(key) });
+                gone.collect().await
             }
             Err(_) => landed.collect::<Vec<_>>(),
         };

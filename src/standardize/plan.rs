@@ -139,8 +139,11 @@ impl Plan {
         for place in &places {
             root.insert(&place.path, place.index, Node::new(&place.column.hive), place.private);
         }
-        places.iter().flat_map(Place::other_names).for_each(|name| root.hide(&name));
-        places.iter().filter(|place| place.private).for_each(|place| root.hide_below(&place.path));
+        for place in places.iter().filter(|place| place.private) {
+            // A producer may have put it to the top by its column's name; and a broken record leaves objects of its own behind (see `Resync`).
+            root.hide(&place.column.name);
+            (0..place.path.len()).for_each(|keys| root.hide_joined(&place.path[keys..]));
+        }
         let compiled = rules.iter().map(|(name, rule)| Rule::compile(name, rule, schema)).collect::<Result<Vec<_>>>()?;
         let (schema, keep_raw) = (arrow_schema(&schema.columns), KeepRaw::Redacted);
         Ok(Self { schema, root, rescued, new_columns, rules: compiled, max_ratio, format: Format::Json, unwrap: None, keep_raw })
@@ -238,13 +241,15 @@ impl ObjectPlan {
         }
     }
 
-    /// Hides the value at `path` where keys of it below the first one are written as one.
-    fn hide_below(&mut self, path: &[String]) {
-        let Some((first, rest)) = path.split_first() else { return };
-        let Some(&index) = self.lookup.get(first.as_bytes()) else { return };
-        if let Some(below) = &mut self.fields[index].below {
-            (2..=rest.len()).for_each(|keys| below.hide(&rest[..keys].join("_")));
-            below.hide_below(rest);
+    /// Hides the value at `path`, and what it is in, also where keys in a row are written as one, as producers do that flatten their objects.
+    fn hide_joined(&mut self, path: &[String]) {
+        for keys in 1..=path.len() {
+            let key = path[..keys].join("_");
+            match self.lookup.get(key.as_bytes()) {
+                // Where columns take something else from.
+                Some(&index) => self.fields[index].below.iter_mut().for_each(|below| below.hide_joined(&path[keys..])),
+                None => self.hide(&key),
+            }
         }
     }
 

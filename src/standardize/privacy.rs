@@ -1,6 +1,6 @@
 //! Private values: what stands in the table in place of them, and how they are kept out of everything else that is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -171,16 +171,6 @@ impl<'a> Place<'a> {
             None => vec![normalized(&column.name)],
         };
         Self { index, column, path, private: rule.is_some_and(|rule| rule.privacy.is_some()) }
-    }
-
-    /// Names that a private value, or what it is in, may have at the top of a record beside its own: the column's; the keys below the first one,
-    /// which are at the top if a broken record left an object of its own behind (see `Resync`); and keys in a row as one, as producers write
-    /// them that flatten their objects.
-    pub fn other_names(&self) -> BTreeSet<String> {
-        let keys = self.path.len();
-        let rows = (0..keys).flat_map(|from| (from..keys).map(move |last| (from, last))).filter(|row| *row != (0, 0));
-        let names = rows.map(|(from, last)| self.path[from..=last].join("_"));
-        names.chain([self.column.name.clone()]).filter(|_| self.private).collect()
     }
 }
 

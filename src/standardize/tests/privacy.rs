@@ -119,6 +119,10 @@ fn a_private_place_may_be_deep() {
     // Producers that flatten their objects write keys in a row as one.
     let flat = r#"{"user.contact.mail":"a","User_Contact":{"mail":"b"},"contact-mail":"c","user":{"contact.mail":"d","city":"e"},"user.city":"f"}"#;
     check(columns, settings, flat, &[r#"{"mail":null,"city":"e","rescued":{"user.city":"\"f\""}}"#]);
+    let zip = format!("{settings}[table.columns.zip]\nfrom = \"user_contact.zip\"\n");
+    let flat = r#"{"user_contact":{"mail":"b","zip":"1","x":2}}"#;
+    let row = r#"{"mail":null,"city":null,"zip":"1","rescued":{"user_contact.x":"2"}}"#;
+    check("mail string, city string, zip string, rescued map<string,string>", &zip, flat, &[row]);
 }
 
 #[test]
