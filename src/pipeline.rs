@@ -1,6 +1,7 @@
 //! A run: for each table, what landed in closed hours is merged, committed and registered.
 
 mod planning;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::merge::plan::{self, Action, PartitionPlan};
 use crate::merge::{self, Merged};
 use crate::migrate::{self, MigrationPlan};
 use crate::queue::Queue;
-use crate::queue::spent::{remove_merged, told_of_gone};
+use crate::queue::spent::told_of_gone;
 use crate::retry::Retries;
 use crate::scatter::moves::end;
 use crate::scatter::{self, place::Scatter};
@@ -193,7 +194,7 @@ async fn run_table(app: &App, config: &TableConfig, request: &Request, summary: 
     let seen = Seen { partitions: looked_at, known };
     let publish = announce::publish(app, &table, &seen, request.until, &mut retries, &mut done, &mut summary.failures);
     // What is merged is safe without its staged files, be it shown yet or not.
-    let (shown, gone) = tokio::join!(publish, remove_merged(app, &config.name, &queue, &hours, &there, &seen.partitions));
+    let (shown, gone) = tokio::join!(publish, waiting::remove_merged(app, &config.name, &queue, &hours, &there, &seen.partitions));
     if let Some(top) = shown {
         let healed = retries.heal(app, &summary.run, top, &summary.failures, |_, _| false).await;
         summary.failures.extend(healed.err().map(|e| Failure::new(&config.name, None, &e)));

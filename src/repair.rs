@@ -147,6 +147,7 @@ async fn move_on(app: &App, table: &ManagedTable, run: &str, summary: &mut Repai
         Ok(redriven) => {
             let (_, failed) = redriven.merge(app, table, run).await;
             summary.failures.extend(failed.iter().map(|(partition, e)| format!("rows of it that belong to {partition}: {e}")));
+            summary.failures.extend(redriven.unusable.iter().map(|(_, e)| e.to_string()));
             redriven
         }
         Err(e) => {

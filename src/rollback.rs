@@ -236,11 +236,10 @@ impl Rollback<'_> {
         };
         gone.first().map(|first| {
             format!(
-                "{} of them {} not in the landing any more, {first} for one: no repair brings that back, and once {} hours have passed a sweep removes \
-                 what alone has its rows; go forward again before, if they are wanted",
+                "{} of them {} not in the landing any more, {first} for one: no repair brings that back, only a rollback to a generation that has its \
+                 rows, and sweeps keep that",
                 gone.len(),
                 are(gone.len() as u64),
-                self.app.config.lake.grace.num_hours()
             )
         })
     }

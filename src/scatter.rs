@@ -126,19 +126,32 @@ pub async fn run_table(
         tracing::warn!("what redrives moved stays though every partition has it: {e}");
     }
     if is_shown && !(staged.is_empty() && queue.is_empty()) {
-        let mut queue = queue;
-        let (finished, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
-        begun.iter().for_each(|object| queue.leave(&object.key));
-        unreadable.keys().for_each(|hour| queue.leave_hour(*hour));
-        let taken = finished.iter().map(|object| (object.key.as_str(), Some((object.etag.clone(), object.size))));
-        let mut spent = queue.spent(&looked_at, &there, taken, app.clock.now() - app.config.lake.grace);
-        // Also what was staged meanwhile of the very content that is done, by this run or by others.
-        let staged: BTreeSet<&str> = finished.iter().map(|object| object.staged.as_str()).collect();
-        spent.keys.extend(Queue::list(&app.state, &config.name).await?.of_staged(&staged));
-        Queue::remove(&app.state, &spent.keys).await;
-        done.warnings.extend(told_of_gone(&spent.gone, app.config.lake.grace));
+        let gone = remove_done(app, config, queue, (&looked_at, &there), &intakes, &unreadable).await?;
+        done.warnings.extend(told_of_gone(&gone, app.config.lake.grace));
     }
     Ok(done)
+}
+
+/// Removes what waited of objects that are done; of begun ones, and of hours whose intake cannot be read, some partition may need it. Returns the
+/// hours of what waits of objects that do not lie in the landing.
+async fn remove_done(
+    app: &App,
+    config: &TableConfig,
+    mut queue: Queue,
+    (hours, there): (&Hours, &BTreeMap<String, Content>),
+    intakes: &BTreeMap<Hour, Intake>,
+    unreadable: &BTreeMap<Hour, Error>,
+) -> Result<BTreeSet<Hour>> {
+    let (done, begun): (Vec<_>, Vec<_>) = intakes.values().flat_map(|intake| &intake.objects).partition(|object| object.done);
+    begun.iter().for_each(|object| queue.leave(&object.key));
+    unreadable.keys().for_each(|hour| queue.leave_hour(*hour));
+    let taken = done.iter().map(|object| (object.key.as_str(), Some((object.etag.clone(), object.size))));
+    let mut spent = queue.spent(hours, there, taken, app.clock.now() - app.config.lake.grace);
+    // Also what was staged meanwhile of the very content that is done, by this run or by others.
+    let staged: BTreeSet<&str> = done.iter().map(|object| object.staged.as_str()).collect();
+    spent.keys.extend(Queue::list(&app.state, &config.name).await?.of_staged(&staged));
+    Queue::remove(&app.state, &spent.keys).await;
+    Ok(spent.gone)
 }
 
 /// The newest intakes of these hours, and of those of a move that cannot be ended. What cannot be read is entered as its hour's failure.

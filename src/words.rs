@@ -21,6 +21,15 @@ pub fn few(names: &[String], most: usize) -> String {
     if others > 0 { format!("{named} and {others} more") } else { named }
 }
 
+/// A time of so many seconds: `2 d 3 h`, `1 h 10 min`, `5 min`.
+pub fn span(seconds: i64) -> String {
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +41,10 @@ mod tests {
         assert_eq!((are(1), are(0)), ("is", "are"));
         let names = ["a", "b", "c"].map(String::from);
         assert_eq!((few(&names, 2).as_str(), few(&names, 3).as_str()), ("a, b and 1 more", "a, b, c"));
+    }
+
+    #[test]
+    fn spans_are_told_in_two_units() {
+        assert_eq!([59, 3600, 90_000].map(span), ["0 min", "1 h 0 min", "1 d 1 h"]);
     }
 }

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::Limits;
@@ -21,8 +20,9 @@ pub const DATABASE: &str = "default";
 /// The share of the memory that may hold footers of files read before: one part in this many.
 const FOOTER_SHARE: usize = 16;
 
-/// Rows of a batch that was sorted.
+/// Most rows of a batch that was sorted, and bytes of memory for each.
 const SORTED_ROWS: usize = 1024;
+const SORTED_ROW: usize = 64 << 10;
 
 /// A session that holds its buffers under the cap, spills the rest, reckons in UTC, and reads maps as Athena does.
 ///
@@ -64,7 +64,12 @@ pub fn sorting(limits: &Limits) -> Result<Arc<TaskContext>> {
     // It holds rows in one half, and in the other what it compares them by while it merges them, which is as much if the keys are most of a row.
     let state = context.state_ref();
     // Of each run that it merges it holds so many rows.
-    let config = state.read().config().clone().with_batch_size(SORTED_ROWS).with_sort_spill_reservation_bytes(memory / 2);
+    let config = state
+        .read()
+        .config()
+        .clone()
+        .with_batch_size((memory / SORTED_ROW).clamp(16, SORTED_ROWS))
+        .with_sort_spill_reservation_bytes(memory / 2);
     *state.write().config_mut() = config;
     Ok(context.task_ctx())
 }

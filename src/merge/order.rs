@@ -6,6 +6,7 @@ use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::{SortOptions, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
+use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
@@ -24,6 +25,9 @@ const SEQUENCE: &str = "#";
 /// Most rows and bytes of a batch that is ordered.
 const SMALL_ROWS: usize = 8192;
 const SMALL_BYTES: usize = 1 << 20;
+
+/// It has no more than one part in so many of the memory for ordering.
+const SMALL_SHARE: usize = 16;
 
 /// A stream of batches, read once.
 struct Once {
@@ -68,7 +72,11 @@ where
     let key = |name: &str| Ok(PhysicalSortExpr::new(col(name, &numbered)?, SortOptions { descending: false, nulls_first: false }));
     let keys: Vec<_> = by.iter().map(String::as_str).chain([SEQUENCE]).map(key).collect::<Result<_, DataFusionError>>().map_err(wrong)?;
     let ordering = LexOrdering::new(keys).ok_or_else(|| Error::internal("an order without columns"))?;
-    let rows = RecordBatchStreamAdapter::new(numbered.clone(), number(input, numbered.clone()));
+    let bytes = match task.memory_pool().memory_limit() {
+        MemoryLimit::Finite(memory) => SMALL_BYTES.min(memory / SMALL_SHARE),
+        _ => SMALL_BYTES,
+    };
+    let rows = RecordBatchStreamAdapter::new(numbered.clone(), number(input, numbered.clone(), bytes));
     let once = Once { schema: numbered.clone(), stream: std::sync::Mutex::new(Some(Box::pin(rows))) };
     let source = StreamingTableExec::try_new(numbered, vec![Arc::new(once)], None, [], false, None).map_err(wrong)?;
     let sorted = SortExec::new(ordering, Arc::new(source)).execute(0, task).map_err(wrong)?;
@@ -77,10 +85,10 @@ where
 }
 
 /// The batch in small ones with memory of their own: a sort holds the keys of a whole batch of each run that it merges, and what it counts of a
-/// part that shares its memory with others is the whole.
-fn small(batch: &RecordBatch) -> Result<Vec<RecordBatch>, DataFusionError> {
+/// part that shares its memory with others is the whole. A batch has about so many `bytes`.
+fn small(batch: &RecordBatch, bytes: usize) -> Result<Vec<RecordBatch>, DataFusionError> {
     let rows = batch.num_rows();
-    let most = (SMALL_BYTES * rows / batch.get_array_memory_size().max(1)).clamp(1, SMALL_ROWS);
+    let most = (bytes * rows / batch.get_array_memory_size().max(1)).clamp(1, SMALL_ROWS);
     let part = |from: usize| {
         let rows = UInt64Array::from_iter_values(from as u64..rows.min(from + most) as u64);
         Ok(take_record_batch(batch, &rows)?)
@@ -89,13 +97,13 @@ fn small(batch: &RecordBatch) -> Result<Vec<RecordBatch>, DataFusionError> {
 }
 
 /// Adds the rows' numbers to the batches, which are made small.
-fn number<S>(input: S, schema: SchemaRef) -> impl Stream<Item = Result<RecordBatch, DataFusionError>>
+fn number<S>(input: S, schema: SchemaRef, bytes: usize) -> impl Stream<Item = Result<RecordBatch, DataFusionError>>
 where
     S: Stream<Item = Result<RecordBatch>> + Send,
 {
     let mut next = 0u64;
     let own = |e| DataFusionError::External(Box::new(e));
-    let small = input.map(move |batch| batch.map_err(own).and_then(|batch| small(&batch)));
+    let small = input.map(move |batch| batch.map_err(own).and_then(|batch| small(&batch, bytes)));
     let small = small.map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>))).try_flatten();
     small.map(move |batch| {
         let batch = batch?;
@@ -155,5 +163,6 @@ mod tests {
             let found = texts(count, length, 32 << 20).await.unwrap_or_else(|e| panic!("{length}: {e}"));
             assert!(found.len() == count && found.is_sorted(), "{length}");
         }
+        assert_eq!(texts(10_000, 200, 750 << 10).await.unwrap().len(), 10_000, "or in hardly any");
     }
 }

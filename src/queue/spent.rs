@@ -5,14 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Queue, source};
-use crate::app::App;
-use crate::catalog::TableName;
-use crate::error::Result;
 use crate::hour::Hour;
 use crate::landing::{Hours, LandedObject};
-use crate::layout::PartitionId;
 use crate::store::Root;
-use crate::words::counted;
+use crate::words::{counted, span};
 
 /// Entity tag and size of an object, as stored: what its content is told by.
 pub type Content = (String, u64);
@@ -93,44 +89,21 @@ impl Queue {
     }
 }
 
-/// Removes what waited of objects that the ledgers of these partitions name: they are merged, by whichever run, or a rollback holds them. Returns
-/// the hours of what waits of objects that do not lie in the landing.
-///
-/// # Errors
-/// Those of the ledgers.
-pub async fn remove_merged(
-    app: &App,
-    table: &TableName,
-    queue: &Queue,
-    hours: &Hours,
-    there: &BTreeMap<String, Content>,
-    partitions: &[PartitionId],
-) -> Result<BTreeSet<Hour>> {
-    if queue.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let heads = app.ledgers.heads_of(table, partitions).await?;
-    let merged = heads.iter().flat_map(|head| &head.sources);
-    let merged = merged.map(|source| (source.key.as_str(), Some((source.etag.clone(), source.size))));
-    let held = heads.iter().flat_map(|head| &head.held).map(|source| (source.key.as_str(), None));
-    let spent = queue.spent(hours, there, merged.chain(held), app.clock.now() - app.config.lake.grace);
-    Queue::remove(&app.state, &spent.keys).await;
-    Ok(spent.gone)
-}
-
-/// That S3 told of objects that are not there.
+/// That the queue has something of objects that are not there.
 pub fn told_of_gone(gone: &BTreeSet<Hour>, grace: TimeDelta) -> Option<String> {
-    let (first, grace) = (gone.first()?, grace.num_hours());
+    let first = gone.first()?;
     let others = if gone.len() > 1 { format!(" and {}", counted(gone.len() as u64 - 1, "other hour")) } else { String::new() };
     Some(format!(
-        "S3 told of objects of {first}{others} that are not in the landing now: put them back, or correct `landing`; what waits of them in the queue goes \
-         once it is {grace} hours old"
+        "the queue has something of objects of {first}{others} that are not in the landing now; if they are not merged already, put them back or correct \
+         `landing`: it goes once it is {} old",
+        span(grace.num_seconds())
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::TableName;
     use crate::clock::{Clock, SystemClock};
     use crate::landing::testing::landed;
     use crate::layout;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::compare::Difference;
 use super::plan::{Taken, Why};
 use crate::catalog::TableName;
-use crate::layout::PartitionId;
+use crate::layout::{self, PartitionId};
 use crate::ledger::{Counts, LedgerVersion, Missing, Source};
 use crate::merge::append::plan::LiveFile;
 use crate::summary::{Planned, told};
@@ -170,9 +170,11 @@ impl RepairSummary {
         for Taken { object, why } in taken {
             planned.object_as(&object.key, object.hour, Some(&head.partition), ("taken", why.as_str()));
         }
-        let is_read = |held: &&Source| self.from_merged || taken.iter().any(|taken| taken.object.key == held.key);
+        // Of rows that a redrive moved the object is read that they are of.
+        let landed = |key: &str| layout::parse_redriven_key(key).unwrap_or(key).to_string();
+        let is_read = |held: &&Source| self.from_merged || taken.iter().any(|taken| taken.object.key == landed(&held.key));
         for Source { key, hour, .. } in head.held.iter().filter(|held| !is_read(held)) {
-            planned.object_as(key, *hour, Some(&head.partition), ("left", "held, and not in the landing any more"));
+            planned.object_as(&landed(key), *hour, Some(&head.partition), ("left", "held, and not in the landing any more"));
         }
         planned.files(&head.partition, files, &[]);
         self.plan = Some(planned.in_order());

@@ -4,16 +4,7 @@ use super::{Failing, Gap, HourStatus, Moving, TableStatus};
 use crate::failing::minute;
 use crate::landing::cadence;
 use crate::ledger::RolledBack;
-use crate::words::counted;
-
-/// `2 d 3 h`, `1 h 10 min`, `5 min`.
-fn span(seconds: i64) -> String {
-    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
-        (0, 0, minutes) => format!("{minutes} min"),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
-}
+use crate::words::{counted, span};
 
 impl HourStatus {
     /// `2026-11-19T14`, and for tables with more partition keys `2026-11-19T14/page=books`.
@@ -104,15 +95,5 @@ impl TableStatus {
             text.push_str(&format!("{silences}\n"));
         }
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_told_in_two_units() {
-        assert_eq!([59, 3600, 90_000].map(span), ["0 min", "1 h 0 min", "1 d 1 h"]);
     }
 }

@@ -4,6 +4,10 @@
 //! sees what the first one did. A sweep that is cut off between its commit and the removal leaves folders that the ledger wrote once and
 //! does not list any more, and the next one finds them by that ([`super::plan::Verdict::Swept`]).
 
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
 use super::summary::{Kind, SweepSummary};
 use super::{Sweeper, plan};
 use crate::announce::{self, Shown};
@@ -13,12 +17,15 @@ use crate::error::{Error, Result};
 use crate::layout::{self, PartitionId};
 use crate::ledger::held::{Holder, holders};
 use crate::ledger::store::Committed;
-use crate::ledger::{DataFile, LedgerVersion, Retired, Source};
+use crate::ledger::{DataFile, LedgerVersion, Retired};
 use crate::merge::RACES;
 use crate::merge::plan::told_at;
 use crate::scatter::moves::end::Ending;
 use crate::store::cleaning::{Freeing, Places};
 use crate::words::counted;
+
+/// Objects that are looked for in the landing at the same time.
+const CONCURRENCY: usize = 16;
 
 /// Removes the retired generations of a table that are past their grace.
 ///
@@ -122,22 +129,38 @@ impl Sweeper<'_> {
     /// Sets apart what may go of these, and what has to stay: rows that a rollback took out, and that nobody reads from what landed, are in
     /// it alone.
     async fn spare(&self, head: &LedgerVersion, due: Vec<Retired>) -> Result<(Vec<Retired>, Vec<(Holder, Vec<Retired>)>)> {
-        let is_only_here = |held: &Source| layout::parse_redriven_key(&held.key).is_some();
-        if due.is_empty() || !head.held.iter().any(is_only_here) {
+        if due.is_empty() || head.held.is_empty() {
+            return Ok((due, Vec::new()));
+        }
+        let only_here = self.only_here(head).await?;
+        if only_here.is_empty() {
             return Ok((due, Vec::new()));
         }
         let wrote = self.app.ledgers.wrote_retired(head).await?;
-        Ok(plan::spare(due, holders(head, &wrote, is_only_here)))
+        Ok(plan::spare(due, holders(head, &wrote, |held| only_here.contains(&held.key))))
+    }
+
+    /// The keys of what a rollback took out and is not in the landing: what a redrive moved never was, other objects are gone.
+    async fn only_here(&self, head: &LedgerVersion) -> Result<BTreeSet<String>> {
+        let landing = self.app.stores.existing(&self.config.landing, &format!("the landing of {}", head.table))?;
+        let is_there = |key: String| {
+            let landing = landing.clone();
+            async move {
+                let is_there = layout::parse_redriven_key(&key).is_none() && landing.exists(&key).await?;
+                Ok::<_, Error>((key, is_there))
+            }
+        };
+        let held = stream::iter(head.held.iter().map(|held| held.key.clone())).map(is_there).buffered(CONCURRENCY);
+        held.try_filter_map(|(key, is_there)| async move { Ok((!is_there).then_some(key)) }).try_collect().await
     }
 
     fn is_kept(&self, partition: &PartitionId, Holder { id, records, .. }: &Holder) -> String {
         let (table, place, to) = (&self.table.name, told_at(self.config, partition), id.short());
-        let way = format!("`lakebed repair {table} {place}` or `lakebed rollback {table} {place} --to {to}`");
         let them = if *records == 1 { "is" } else { "are" };
         let records = counted(*records, "record");
         format!(
-            "{table} {partition}: {id} stays past its grace: {records} that a redrive moved here and a rollback took out {them} in it alone; \
-             {way} brings back what is in it"
+            "{table} {partition}: {id} stays past its grace: {records} that a rollback took out {them} in it alone, as their objects are not in the landing or a redrive \
+             moved them here; `lakebed rollback {table} {place} --to {to}` brings back what is in it, and `lakebed repair {table} {place}` what landed"
         )
     }
 

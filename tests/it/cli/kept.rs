@@ -56,11 +56,10 @@ fn a_sweep_keeps_what_alone_has_rows_that_a_rollback_took_out_until_they_are_bac
     let planned = kept(&lake, &["--dry-run"]);
     let [one] = planned.as_slice() else { panic!("{planned:?}") };
     assert!(one.starts_with("shop.clicks p=x/at_hour=2026-11-19-10: g00000003-"), "{one}");
-    assert!(
-        one.contains("stays past its grace: 2 records that a redrive moved here and a rollback took out are in it alone")
-            && one.contains(&way),
-        "{one}"
-    );
+    assert!(one.contains("stays past its grace: 2 records that a rollback took out are in it alone"), "{one}");
+    for way in way.split(" or ") {
+        assert!(one.contains(way), "{one}");
+    }
     assert_eq!(kept(&lake, &[]), planned);
     assert_eq!(kept(&lake, &[]), planned, "the next sweep too");
     lake.run(0);

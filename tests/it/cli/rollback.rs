@@ -139,4 +139,15 @@ fn what_is_gone_from_the_landing_is_said_to_come_back_by_no_repair() {
     assert!(done["warnings"][0].as_str().unwrap().contains(said), "{done}");
     let ways: Vec<&str> = done["ways"].as_array().unwrap().iter().map(|way| way.as_str().unwrap()).collect();
     assert_eq!(ways, ["lakebed repair shop.clicks 2026-11-19T14", "lakebed rollback shop.clicks 2026-11-19T14 --to g00000002"]);
+
+    // What alone has its rows stays, however old it is, until they are back.
+    lake.set("grace", "0s");
+    for _ in 0..2 {
+        let swept = lake.lakebed(&["sweep", "--output", "json"]).json(0);
+        let warning = swept["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("stays past its grace: 3 records that a rollback took out are in it alone"), "{swept}");
+    }
+    assert_eq!(rollback(&lake, &["--to", "g00000002"]).code, 0);
+    assert_eq!(ids(&lake), ["a", "b", "c"]);
+    assert_eq!(lake.lakebed(&["sweep", "--output", "json"]).json(0)["warnings"], json!([]));
 }
