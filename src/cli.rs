@@ -139,7 +139,7 @@ pub struct PartitionsArgs {
 pub struct HistoryArgs {
     /// The table.
     pub table: String,
-    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys.
+    /// The hour, such as 2026-11-19T14, or 2026-11-19T14/page=books where a table has more partition keys (null is page=).
     #[arg(value_name = "HOUR")]
     pub hour: Place,
 }

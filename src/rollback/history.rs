@@ -55,7 +55,7 @@ pub struct Done {
     pub run: String,
 }
 
-/// A generation whose files are there.
+/// A generation that the ledger names.
 #[derive(Debug, Serialize, PartialEq)]
 pub struct There {
     /// Its name.
@@ -70,7 +70,7 @@ pub struct There {
     pub bytes: u64,
     /// Readers see it.
     pub live: bool,
-    /// From then on a sweep may remove it, UTC; the live one stays.
+    /// From then on a sweep may remove it, UTC, unless it alone has rows that a rollback took out; the live one stays.
     pub stays_until: Option<DateTime<Utc>>,
     /// Why `rollback` cannot go back to it, if it cannot.
     pub refusal: Option<String>,
@@ -259,7 +259,7 @@ impl History {
                 done.version,
                 minute(done.at),
                 done.word(),
-                format!("g{:08}", done.generation.number),
+                done.generation.short(),
                 done.rows,
                 done.quarantined,
                 done.why
@@ -271,7 +271,9 @@ impl History {
         for there in &self.generations {
             let stay = match there.stays_until {
                 None => "live".to_string(),
-                Some(until) if until <= now => "past its grace: `lakebed sweep` may remove it".to_string(),
+                Some(until) if until <= now => {
+                    "past its grace: `lakebed sweep` removes it, unless it alone has rows that a rollback took out".to_string()
+                }
                 Some(until) => format!("stays until {}", minute(until)),
             };
             let refusal = there.refusal.as_ref().map_or_else(String::new, |refusal| format!("; {refusal}"));
