@@ -87,7 +87,8 @@ impl fmt::Display for Refusal {
             Self::Moved(generation, records) => write!(
                 f,
                 "cannot go back to {generation}: since then a redrive moved {} into other partitions, where they stay, and this one would \
-                 have them in quarantine, or not taken in",
+                 have them in quarantine, or not taken in; `lakebed repair` makes it anew from what landed, which also brings back what an \
+                 earlier rollback took out",
                 counted(*records, "record")
             ),
             Self::Gone(generation, file) => {
