@@ -206,7 +206,9 @@ impl Retries {
                  `lakebed repair` make the hour of what is there"
             )
         });
-        let given_up = self.hours.values().filter(|record| !self.looked_at.reach(record.hour) && !record.refused).map(|record| {
+        // A run that a person sent elsewhere does not know where the others look.
+        let is_given_up = |record: &&Record| !self.wanted && !self.looked_at.reach(record.hour) && !record.refused;
+        let given_up = self.hours.values().filter(is_given_up).map(|record| {
             let Record { partition, hour, since, .. } = record;
             format!(
                 "{partition}: it has been failing since {}, and no run looks at it any more; `lakebed run --since {hour}` does",
