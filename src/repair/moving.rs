@@ -27,6 +27,7 @@ use crate::scatter::place::Scatter;
 use crate::scatter::plan::{Placed, taken};
 use crate::scatter::share::Share;
 use crate::scatter::store::{self, Newest};
+use crate::words::counted;
 
 /// Requests under way at once when many objects are looked for.
 const CONCURRENCY: usize = 16;
@@ -102,6 +103,9 @@ impl Anew {
             next.retain(|partition| !anew.partitions.contains(partition));
         }
         anew.heads.values().try_for_each(|head| anew.refuse_lost(head))?;
+        if anew.moves() {
+            anew.heads.values().try_for_each(|head| anew.refuse_held(head))?;
+        }
         Ok(anew)
     }
 
@@ -196,6 +200,23 @@ impl Anew {
             objects.push(object_of(app, table, object, before, &spread, staged)?);
         }
         Ok(objects)
+    }
+
+    /// No rollback leads back behind a repair that moves rows: what one took out must be in the landing, or nothing would bring it back.
+    fn refuse_held(&self, head: &LedgerVersion) -> Result<()> {
+        let keys: BTreeSet<&str> = head.held.iter().map(|held| landed_key(&held.key)).collect();
+        let gone: Vec<String> =
+            keys.into_iter().filter(|key| !self.objects.contains_key(*key) && !self.apart.has_report(key)).map(String::from).collect();
+        let Some(first) = gone.first() else { return Ok(()) };
+        let (are, back) = if gone.len() == 1 { ("is", "it") } else { ("are", "them") };
+        Err(Error::data(format!(
+            "{} {}: a rollback took {} out of it that {are} not in the landing any more, {first} for one, and behind a repair that moves rows no rollback brings \
+             {back} back; nothing was changed: put {back} back, or roll the partition forward first",
+            head.table,
+            head.partition,
+            counted(gone.len() as u64, "object")
+        ))
+        .about(&head.partition, gone))
     }
 
     /// Objects that a partition holds must be there, and it must be written down that it gets something of them.

@@ -133,6 +133,30 @@ fn what_waits_or_is_lost_on_its_way_is_in_the_landing_still() {
 }
 
 #[test]
+fn what_a_rollback_took_out_and_is_gone_keeps_its_way_back() {
+    let lake = in_place();
+    let late = lake.land("13", "late", &rows(&[("7", "10", "x")]));
+    lake.run(0);
+    let with_it = told(&lake).0;
+    assert_eq!(lake.lakebed(&["rollback", "shop.clicks", X]).code, 0);
+    let without = told(&lake).0;
+    assert_ne!(with_it, without);
+    let whole = std::fs::read(&late).unwrap();
+    std::fs::remove_file(&late).unwrap();
+    // Another partition is asked for.
+    let place = "2026-11-19T12/p=__HIVE_DEFAULT_PARTITION__";
+    let repair = || lake.lakebed(&["repair", "shop.clicks", place, "--output", "json"]);
+    refused(
+        &repair(),
+        1,
+        &["a rollback took 1 object out of it that is not in the landing any more, 2026/11/19/13/late for one", "nothing was changed"],
+    );
+    assert_eq!(told(&lake).0, without);
+    std::fs::write(&late, whole).unwrap();
+    assert_eq!(repair().json(0)["failures"], json!([]));
+}
+
+#[test]
 fn rows_whose_object_is_gone_are_not_touched() {
     let lake = in_place();
     let object = lake.path("landing/2026/11/19/13/c");
