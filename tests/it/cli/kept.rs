@@ -67,7 +67,7 @@ fn a_sweep_keeps_what_alone_has_rows_that_a_rollback_took_out_until_they_are_bac
     assert_eq!((kept(&lake, &[]), of_x(&lake)), (planned, "x 2026-11-19-10: 1".to_string()), "no run and no redrive brings them back");
     // The one before it, which has fewer of them, is gone.
     let refused = lake.lakebed(&["rollback", "shop.clicks", X, "--to", "g00000002"]);
-    assert!(refused.code == 1 && refused.stderr.contains("there is g00000003-"), "{}", refused.stderr);
+    assert!(refused.code == 2 && refused.stderr.contains("there is g00000003-"), "{}", refused.stderr);
 
     rollback(&lake, "g00000003");
     assert_eq!(of_x(&lake), "x 2026-11-19-10: 1 4 a b");
