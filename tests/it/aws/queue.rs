@@ -295,9 +295,14 @@ async fn hours_of_before_the_look_back(settings: &str) {
     let ids = lake.query("SELECT event_id FROM shop.clicks WHERE year = '2020' ORDER BY event_id");
     assert_eq!(ids, json!([{"event_id": "a"}, {"event_id": "b"}, {"event_id": "c"}]));
 
+    gone_and_landed_again(&lake, &state).await;
+}
+
+/// What becomes of an object of an old hour that is gone from the landing, and of one that was damaged and lands again.
+async fn gone_and_landed_again(lake: &Bucketed, state: &Root) {
     // Told once more of what is merged: nothing of it stays in the queue, and nothing comes twice. What is gone may come back for the grace.
-    land_long_ago(&lake, &[("e", b"{\"event_id\":\"e\"}")]).await;
-    let told = notifications_of(&lake, "2020").await;
+    land_long_ago(lake, &[("e", b"{\"event_id\":\"e\"}")]).await;
+    let told = notifications_of(lake, "2020").await;
     lake.function("300", &[&json!({"Records": told}).to_string()]);
     lake.landing.store().delete(&lakebed::store::parse("2020/03/01/10/e").unwrap()).await.unwrap();
     let run = lake.run(0);
@@ -308,22 +313,22 @@ async fn hours_of_before_the_look_back(settings: &str) {
             .contains("the queue has something of objects of 2020-03-01T10 that are not in the landing now"),
         "{run}"
     );
-    assert_eq!(keys(&state, "queue").await.len(), 1);
+    assert_eq!(keys(state, "queue").await.len(), 1);
     lake.lake.set("grace", "0s");
     lake.run(0);
-    assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+    assert_eq!(keys(state, "queue").await, Vec::<String>::new());
     let run = lake.run(0);
     assert!(!run["tables"][0]["warnings"].to_string().contains("the queue has"), "{run}");
 
     // The damaged one lands again as it should be.
-    land_long_ago(&lake, &[("d", b"{\"event_id\":\"d\"}")]).await;
-    let told = notifications_of(&lake, "2020").await;
+    land_long_ago(lake, &[("d", b"{\"event_id\":\"d\"}")]).await;
+    let told = notifications_of(lake, "2020").await;
     lake.function("300", &[&json!({"Records": told}).to_string()]);
     // A run that looks elsewhere leaves what waits.
     lake.lakebed(&["run", "--at", AT, "--since", "2026-11-19T08", "--output", "json"]).json(0);
-    assert_ne!(keys(&state, "queue").await, Vec::<String>::new());
+    assert_ne!(keys(state, "queue").await, Vec::<String>::new());
     assert_eq!(objects_of(&lake.run(0)).0, json!({"landed": 5, "merged": 5, "rejected": 0, "pending": 0}));
-    assert_eq!(keys(&state, "queue").await, Vec::<String>::new());
+    assert_eq!(keys(state, "queue").await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

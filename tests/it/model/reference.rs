@@ -145,6 +145,33 @@ impl Hour {
         self.landed.iter().chain(&self.reports).collect()
     }
 
+    /// True if an object of that key lies there.
+    pub fn has_landed(&self, key: &str) -> bool {
+        self.landed.contains_key(key) || self.reports.contains_key(key)
+    }
+
+    /// The retired folders that alone have records of objects that a rollback took out and that are not in the landing any more: of each object
+    /// the newest.
+    fn only_here(&self, head: &Version) -> BTreeSet<Folder> {
+        let mut wanted: BTreeSet<&String> = head.held.keys().filter(|key| !self.has_landed(key)).collect();
+        let mut kept = BTreeSet::new();
+        for (before, version) in self.versions.iter().enumerate().rev() {
+            let number = before as u64 + 1;
+            let is_retired = head.retired.iter().any(|retired| retired.folder == Folder::Data(number));
+            if version.generation != number || !is_retired {
+                continue;
+            }
+            let records = |key: &String| version.sources.get(key).map_or(0, |source| source.counts.merged + source.counts.quarantined);
+            let found: BTreeSet<&String> = wanted.iter().copied().filter(|key| records(key) > 0).collect();
+            if !found.is_empty() {
+                kept.insert(Folder::Data(number));
+                kept.extend(version.quarantine.map(|quarantine| Folder::Quarantine(quarantine.generation)));
+                wanted = &wanted - &found;
+            }
+        }
+        kept
+    }
+
     /// A version, if the number is not that of none.
     pub fn version(&self, number: usize) -> Option<&Version> {
         number.checked_sub(1).map(|at| &self.versions[at])
@@ -511,7 +538,11 @@ impl Lake {
             let Some(head) = at.head() else { continue };
             // What the catalog still points to stays.
             let pointed = at.shown_folders();
-            let stays = |retired: &Retired| retired.at > old || retired.since > old || pointed.contains(&retired.folder);
+            let kept = at.only_here(head);
+            let stays = |retired: &Retired| {
+                let Retired { folder, at, since } = retired;
+                *at > old || *since > old || pointed.contains(folder) || kept.contains(folder)
+            };
             let retired: Vec<Retired> = head.retired.iter().filter(|retired| stays(retired)).cloned().collect();
             if retired.len() < head.retired.len() {
                 plan.next.insert(hour, vec![Version { operation: Operation::Sweep, retired, ..head.clone() }]);
