@@ -520,6 +520,7 @@ impl Play {
                 "no generation to go back to",
                 "no retired generation",
                 "cannot go back to",
+                "is not a folder",
                 "is not made yet",
                 "not in the catalog yet",
                 "is not taken in wholly yet",
