@@ -535,9 +535,10 @@ impl Play {
     /// Whatever happened, at the end all that landed is in its place.
     fn end(&mut self) {
         let run = Step::Do(Verb::Run, None);
-        [Step::Wait(75 * 60), Step::Rule(LOOSE), run.clone(), run.clone(), Step::Do(Verb::Redrive, None), run.clone()]
-            .iter()
-            .for_each(|step| self.step(step));
+        // What was begun goes on under the rules that it was begun with, and no others.
+        let made_good = [Step::Wait(75 * 60), run.clone(), run.clone()];
+        let redriven = [Step::Rule(LOOSE), run.clone(), run.clone(), Step::Do(Verb::Redrive, None), run.clone()];
+        [&made_good[..], &redriven[..]].concat().iter().for_each(|step| self.step(step));
         assert!(!self.broken, "whatever broke is made good");
         for at in 0..self.seen.heads.len() {
             self.step(&Step::Do(Verb::Repair { at, from_merged: false }, None));
